@@ -1,0 +1,239 @@
+"""What an analysis says, as typed values: the contract between analysis and report.
+
+``results.json`` is these values written out. Nothing here computes.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+
+class Verdict(StrEnum):
+    """What the primary test says of a claim; see the analysis plan for the rule."""
+
+    SUPPORTED = "supported"
+    CONTRADICTED = "contradicted"
+    NEGLIGIBLE = "negligible"
+    UNDECIDED = "undecided"
+    DESCRIPTIVE = "descriptive"  # fewer than 3 seeds: no test
+    NO_DATA = "no data"  # nothing to compute it from
+
+
+class Rank(StrEnum):
+    """Whether a test decides the claim, stands beside it, or may not bear a verdict."""
+
+    PRIMARY = "primary"
+    BESIDE = "beside"
+    COUPLED = "coupled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A confidence interval at ``level`` (for example .95); a bound may be infinite."""
+
+    low: float
+    high: float
+    level: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What one fitted test says of one outcome of one claim.
+
+    test: a stable identifier, e.g. ``per_seed_slope_t``. method: the same in words.
+    estimate: in ``unit``; None where the test gives none. n: independent units (seeds),
+    never images. rows: students that went in. value_name: what ``estimate`` is (``slope``,
+    ``correlation``, ``bayes_factor_10``, ...). smallest_p: of an exact test, the least p
+    that this many seeds can give.
+    """
+
+    hypothesis: str
+    arm: str
+    form: str
+    outcome: str
+    predictor: str
+    test: str
+    rank: Rank
+    method: str
+    value_name: str
+    estimate: float | None
+    unit: str
+    standard_error: float | None = None
+    statistic_name: str | None = None
+    statistic: float | None = None
+    df: float | None = None
+    p_value: float | None = None
+    smallest_p: float | None = None
+    interval: Interval | None = None
+    n: int
+    rows: int
+    caveats: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeFinding:
+    """One outcome's verdict by its primary test.
+
+    verdict_interval: at 1 - alpha; equivalence_interval: at 1 - 2 alpha; alpha: the claim's
+    Holm level. sesoi: in the estimate's unit, positive. size_uncertain: the interval
+    reaches below the SESOI although it excludes 0.
+    """
+
+    outcome: str
+    predictor: str
+    verdict: Verdict
+    estimate: float | None
+    unit: str
+    p_value: float | None
+    alpha: float
+    sesoi: float
+    interval_95: Interval | None
+    verdict_interval: Interval | None
+    equivalence_interval: Interval | None
+    size_uncertain: bool
+    seeds_to_decide: int | None
+    caveats: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One claim in one arm and one form (plain or published): verdict and all evidence.
+
+    deciding: True for the one finding per claim that enters the Holm family; the others
+    are read at the same level beside it. p_holm: Holm-adjusted p of the claim (of a claim
+    with two outcomes, from the larger p). sign_share: of all ways to pick one seed per
+    condition, the shares that show the claimed and the opposite direction.
+    """
+
+    hypothesis: str
+    statement: str
+    arm: str
+    form: str
+    deciding: bool
+    verdict: Verdict
+    sentence: str
+    n: int
+    alpha: float
+    p_holm: float | None
+    outcomes: tuple[OutcomeFinding, ...]
+    evidence: tuple[Evidence, ...]
+    single_seed: "SingleSeed | None" = None
+    caveats: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SingleSeed:
+    """What a study of one run per condition would have shown, over all ways to pick runs.
+
+    Fractions of picks in the claimed and in the opposite direction. picks: how many were
+    counted; exact: all there are, else a seeded sample.
+    """
+
+    claimed: float
+    opposite: float
+    picks: int
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One measure's mean over seeds at one strength of one arm.
+
+    values: one per seed, in the order of ``blocks``; interval: 95 % t over seeds, None below
+    3 seeds.
+    """
+
+    measure: str
+    arm: str
+    strength: float
+    blocks: tuple[int, ...]
+    values: tuple[float, ...]
+    mean: float
+    interval: Interval | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitLine:
+    """The fitted line that a claim's figure draws, with its 95 % band.
+
+    Points of equal length: predictor values x, fitted y, and the band's bounds; no
+    band below 3 seeds. For a within association, x and y are deviations from seed and
+    strength means.
+    """
+
+    hypothesis: str
+    arm: str
+    form: str
+    outcome: str
+    predictor: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] | None
+    high: tuple[float, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingCount:
+    """How many values of a measure are NULL, and why."""
+
+    measure: str
+    reason: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MutualInformation:
+    """What the plan prints of mutual information, per arm and strength.
+
+    estimate: mean over seeds in bits, with its 95 % t interval; ceiling: log2 of the number of
+    classes; entropies: of the ensemble's and the student's predicted labels, in bits; bias: mean
+    estimated bias in bits that was subtracted.
+    """
+
+    arm: str
+    strength: float
+    estimate: float
+    interval: Interval | None
+    ceiling: float
+    teacher_entropy: float
+    student_entropy: float
+    estimator: str
+    images: int
+    classes: int
+    bias: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicateCounts:
+    """Seed blocks and models declared, present, failed and analyzed."""
+
+    seeds_declared: int
+    seeds_stored: int
+    seeds_analyzed: int
+    models_stored: int
+    models_failed: int
+    failed_rule: str
+    failures: tuple[str, ...]
+    excluded: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """A whole analysis: what ``results.json`` holds.
+
+    kind: ``descriptive`` below 3 seeds, where no p-value exists.
+    """
+
+    format_version: Literal[1]
+    study: str
+    title: str
+    study_hash: str
+    kind: Literal["inferential", "descriptive"]
+    alpha: float
+    counts: ReplicateCounts
+    findings: tuple[Finding, ...]
+    series: tuple[Series, ...]
+    fits: tuple[FitLine, ...]
+    mutual_information: tuple[MutualInformation, ...]
+    missing: tuple[MissingCount, ...]
+    caveats: tuple[str, ...]

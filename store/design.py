@@ -1,0 +1,453 @@
+"""The study file as a typed, checked value: YAML in, ``Design`` out."""
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from store.errors import StudyError
+from store.vocabulary import (
+    MODELS_PER_BLOCK_LIMIT,
+    Arm,
+    AttentionMethod,
+    level_name,
+)
+
+TRAINING_PROTOCOL: Final = 1
+"""Raised by hand whenever the same study and seed would give other numbers."""
+
+Strength = Annotated[float, Field(ge=0, le=1, description="a fraction in [0, 1]")]
+_NO_EFFECT_ON_TRAINING: Final = (
+    "study",
+    "title",
+    "seeds",
+    "pack_size",
+    "attention",
+    "claims",
+    "failed_runs",
+)
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class TrainSubset(_Part):
+    """How many training images a block trains on, and whether each draws its own."""
+
+    size: int = Field(ge=2)
+    resample: Literal["per_block", "fixed"] = "per_block"
+
+
+class DigitsData(_Part):
+    """scikit-learn's handwritten digits: 1,797 real 8 x 8 images, no download."""
+
+    kind: Literal["digits"]
+    image_size: int = Field(default=16, ge=8, le=64)
+    test_size: int = Field(default=897, ge=20, le=1700)
+    train_subset: TrainSubset
+
+
+class ParquetData(_Part):
+    """A folder of Parquet files in the Hugging Face image layout.
+
+    The files ``train*.parquet`` and ``test*.parquet`` hold an image column
+    (a struct with encoded ``bytes``) and an integer label column. ``path`` may
+    name an environment variable as ``${NAME}``.
+    """
+
+    kind: Literal["parquet"]
+    path: str = Field(min_length=1)
+    image_column: str = "img"
+    label_column: str = "label"
+    image_size: int = Field(default=32, ge=8, le=512)
+    classes: int = Field(ge=2, le=100_000)
+    test_size: int = Field(ge=20)
+    train_subset: TrainSubset
+
+
+Dataset = Annotated[DigitsData | ParquetData, Field(discriminator="kind")]
+
+
+class Network(_Part):
+    """A CIFAR-type residual network (He et al. 2016): depth 6n + 2.
+
+    ``width``: channels of the first stage; the second has twice, the third four
+    times as many. ``strides``: of the three stages; the attention grid is the image
+    size divided by their product.
+    """
+
+    family: Literal["cifar_resnet"] = "cifar_resnet"
+    depth: int = Field(ge=8, le=110)
+    width: int = Field(ge=1, le=512)
+    strides: tuple[int, int, int] = (1, 2, 2)
+
+    @model_validator(mode="after")
+    def _depth_is_6n_plus_2(self) -> Self:
+        if (self.depth - 2) % 6:
+            raise ValueError(
+                f"depth {self.depth} is not 6n + 2; allowed: 8, 14, 20, 26, 32, ... 110"
+            )
+        if any(stride not in (1, 2) for stride in self.strides):
+            raise ValueError(f"strides {list(self.strides)}: each must be 1 or 2")
+        return self
+
+    def grid(self, image_size: int) -> int:
+        """Side of the last layer's feature map, in cells."""
+        side = image_size
+        for stride in self.strides:
+            side = -(-side // stride)
+        return side
+
+
+class Networks(_Part):
+    """The networks of teachers and students."""
+
+    teacher: Network
+    student: Network
+
+
+class Recipe(_Part):
+    """How one network is trained: SGD with warm-up, then cosine or steps."""
+
+    epochs: int = Field(ge=1, le=10_000)
+    batch_size: int = Field(ge=2, le=65_536)
+    learning_rate: float = Field(gt=0, le=100)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    nesterov: bool = True
+    weight_decay: float = Field(default=5e-4, ge=0, le=1)
+    schedule: Literal["cosine", "step"] = "cosine"
+    warmup_epochs: float = Field(default=1, ge=0)
+    milestones: tuple[int, ...] = ()
+    evaluate_every: int = Field(default=5, ge=1)
+
+    @model_validator(mode="after")
+    def _schedule_is_complete(self) -> Self:
+        if self.schedule == "step" and not self.milestones:
+            raise ValueError("schedule 'step' needs milestones: a list of epochs, e.g. [25, 40]")
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs {self.warmup_epochs:g} must be below epochs {self.epochs}"
+            )
+        return self
+
+
+class Training(_Part):
+    """The recipes of teachers and students."""
+
+    teacher: Recipe
+    student: Recipe
+
+
+class Magnitudes(_Part):
+    """What the graded policy does at strength 1; at strength s, s times as much.
+
+    Angles in degrees, ``translate`` and ``cutout`` as fractions of the side,
+    ``scale``, ``brightness`` and ``contrast`` as fractions of change around 1.
+    Each image draws its own value uniformly within plus or minus the magnitude;
+    the cutout square has the magnitude's side. So levels are nested.
+    """
+
+    rotation_degrees: float = Field(default=30, ge=0, le=180)
+    shear_degrees: float = Field(default=15, ge=0, le=60)
+    translate: float = Field(default=0.15, ge=0, le=1)
+    scale: float = Field(default=0.2, ge=0, lt=1)
+    brightness: float = Field(default=0.3, ge=0, le=1)
+    contrast: float = Field(default=0.3, ge=0, lt=1)
+    cutout: float = Field(default=0.4, ge=0, le=1)
+
+
+class Augmentation(_Part):
+    """The graded policy: one strength in [0, 1] for all operations."""
+
+    policy: Literal["graded"] = "graded"
+    maximum: Magnitudes = Magnitudes()
+    horizontal_flip: bool = False
+
+
+class DoseResponse(_Part):
+    """Teachers at every strength; students in up to two arms on the same teachers."""
+
+    kind: Literal["dose_response"] = "dose_response"
+    strengths: tuple[Strength, ...] = Field(min_length=1)
+    teachers: int = Field(default=2, ge=1, le=3)
+    arms: tuple[Arm, ...] = Field(default=(Arm.FIXED, Arm.MATCHED), min_length=1)
+    fixed_strength: Strength = 0.5
+
+    @model_validator(mode="after")
+    def _values_are_distinct(self) -> Self:
+        if len(set(self.strengths)) != len(self.strengths):
+            raise ValueError(f"strengths {list(self.strengths)} repeat a value")
+        if len(set(self.arms)) != len(self.arms):
+            raise ValueError(f"arms {[str(arm) for arm in self.arms]} repeat a value")
+        return self
+
+
+class Distillation(_Part):
+    """Mean over teachers of alpha CE + (1 - alpha) T^2 KL(teacher || student).
+
+    Source: Hinton et al. 2015, as parametrized by Guo et al. 2024.
+    """
+
+    loss: Literal["kl"] = "kl"
+    temperature: float = Field(default=3, gt=0, le=1000)
+    alpha: Annotated[float, Field(ge=0, le=1)] = 0.6
+
+
+class Attention(_Part):
+    """Which attention map the claims are tested on, and the threshold of its mask."""
+
+    primary: AttentionMethod = AttentionMethod.CAM_LABEL
+    tau: float = Field(default=0.4, gt=0, lt=1)
+
+
+class Claim(_Part):
+    """A claim's smallest effect size of interest, per outcome, in outcome units.
+
+    Per unit of strength, or per unit of the predictor where the claim associates two
+    measures. To be set before data are seen.
+    """
+
+    sesoi: dict[str, Annotated[float, Field(gt=0)]]
+
+
+class Engine(_Part):
+    """Declared arithmetic. It changes bits, so it is part of every shard's key."""
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+
+class Teacher(_Part):
+    """One teacher of a block."""
+
+    ordinal: int
+    slot: int
+    strength: float
+
+
+class Student(_Part):
+    """One student of a block, with the ordinals of its teachers."""
+
+    ordinal: int
+    condition_id: int
+    arm: Arm
+    teacher_strength: float
+    strength: float
+    teachers: tuple[int, ...]
+
+
+class BlockPlan(_Part):
+    """The models of one seed block; the same for every block of a study."""
+
+    teachers: tuple[Teacher, ...]
+    students: tuple[Student, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of models."""
+        return len(self.teachers) + len(self.students)
+
+
+class Design(_Part):
+    """One study, whole: what is trained, what is measured, what is claimed."""
+
+    study: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    title: str = Field(min_length=1, max_length=300)
+    study_seed: int = Field(ge=0, lt=2**63)
+    seeds: int = Field(ge=1, le=100_000, description="number of seed blocks")
+    pack_size: int = Field(default=1, ge=1, description="blocks that one job trains")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    engine: Engine = Engine()
+    dataset: Dataset
+    networks: Networks
+    training: Training
+    augmentation: Augmentation = Augmentation()
+    design: DoseResponse
+    distillation: Distillation = Distillation()
+    attention: Attention = Attention()
+    claims: dict[Literal["H1", "H2a", "H2b", "H3a", "H3b", "H4"], Claim] = Field(min_length=1)
+    failed_runs: Literal["exclude_block", "exclude_student"] = Field(
+        default="exclude_block",
+        description="what the analysis leaves out when a model fails; it stays in the store",
+    )
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        grids = {
+            network.grid(self.dataset.image_size)
+            for network in (self.networks.teacher, self.networks.student)
+        }
+        if len(grids) != 1:
+            raise ValueError(
+                f"networks: teacher and student have attention grids of {sorted(grids)} cells "
+                "a side; choose strides that give both the same"
+            )
+        side = grids.pop()
+        if not 8 <= side <= 16:
+            raise ValueError(
+                f"networks: the attention grid is {side} x {side}; choose strides and image_size "
+                "that give 8 x 8 to 16 x 16"
+            )
+        if self.plan().size > MODELS_PER_BLOCK_LIMIT:
+            raise ValueError(f"design: more than {MODELS_PER_BLOCK_LIMIT} models in a block")
+        return self
+
+    @property
+    def grid(self) -> int:
+        """Side of the attention grid, in cells."""
+        return self.networks.student.grid(self.dataset.image_size)
+
+    @property
+    def packs(self) -> int:
+        """Number of jobs that train."""
+        return -(-self.seeds // self.pack_size)
+
+    def blocks_of(self, pack: int) -> range:
+        """Return the seed blocks that a pack trains."""
+        return range(pack * self.pack_size, min((pack + 1) * self.pack_size, self.seeds))
+
+    def plan(self) -> BlockPlan:
+        """Lay out one block: teachers by strength and slot, then students by arm."""
+        per_strength = self.design.teachers
+        teachers = tuple(
+            Teacher(ordinal=index * per_strength + slot, slot=slot, strength=strength)
+            for index, strength in enumerate(self.design.strengths)
+            for slot in range(per_strength)
+        )
+        cells = [
+            (arm, index, strength)
+            for arm in self.design.arms
+            for index, strength in enumerate(self.design.strengths)
+        ]
+        students = tuple(
+            Student(
+                ordinal=len(teachers) + cell,
+                condition_id=cell,
+                arm=arm,
+                teacher_strength=strength,
+                strength=self.design.fixed_strength if arm is Arm.FIXED else strength,
+                teachers=tuple(index * per_strength + slot for slot in range(per_strength)),
+            )
+            for cell, (arm, index, strength) in enumerate(cells)
+        )
+        return BlockPlan(teachers=teachers, students=students)
+
+    def views(self) -> dict[str, float]:
+        """Every view that some student trains on or that strengths name, with its strength."""
+        strengths = sorted(
+            {0.0, *self.design.strengths, *(s.strength for s in self.plan().students)}
+        )
+        return {level_name(strength): strength for strength in strengths}
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the part of the study that can change a shard's numbers."""
+        dumped = self.model_dump(mode="json")
+        for key in _NO_EFFECT_ON_TRAINING:
+            del dumped[key]
+        dumped["dataset"].pop("path", None)
+        return dumped
+
+    def shard_key(self, block: int) -> str:
+        """Return what a block's numbers depend on, as 16 hexadecimal digits.
+
+        Grows of ``seeds``, other claims or another threshold leave it unchanged.
+        """
+        content = {"numbers": self.numbers(), "block": block, "protocol": TRAINING_PROTOCOL}
+        return _digest(content)[:16]
+
+    def study_hash(self) -> str:
+        """Return the hash of everything the study file declares, 64 hexadecimal digits."""
+        return _digest(self.model_dump(mode="json"))
+
+
+def _digest(content: object) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load_design(path: Path) -> Design:
+    """Read and check a study file.
+
+    Raises StudyError with one line that names the file, the key, the value and what is
+    allowed.
+    """
+    try:
+        content: object = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StudyError(f"{path}: no such study file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path}: cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise StudyError(f"{path}: not YAML: {_one_line(str(error))}") from None
+    if not isinstance(content, dict):
+        raise StudyError(
+            f"{path}: not a study: the file must hold keys and values (study: ..., seeds: ...), "
+            f"found {type(content).__name__}"
+        )
+    try:
+        return Design.model_validate(_expand(content, path))
+    except ValidationError as error:
+        raise StudyError(_explain(path, error)) from None
+
+
+def _expand(value: Any, path: Path) -> Any:
+    """Replace ${NAME} in text values by the environment variable's value."""
+    if isinstance(value, dict):
+        return {key: _expand(item, path) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, path) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def lookup(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if not os.environ.get(name):
+            raise StudyError(
+                f"{path}: {value!r} needs the environment variable {name}, which is not set; "
+                f"set it to the folder that holds the data, e.g. {name}=/data/images"
+            )
+        return os.environ[name]
+
+    return _VARIABLE.sub(lookup, value)
+
+
+def _explain(path: Path, error: ValidationError) -> str:
+    """One line for the first fault, and how many more there are."""
+    faults = error.errors(include_url=False)
+    first = faults[0]
+    key = ".".join(str(part) for part in first["loc"]) or "study"
+    if first["type"] == "extra_forbidden":
+        text = f"{path}: {key}: unknown key (value {first['input']!r}){_known_keys(first['loc'])}"
+    elif first["type"] == "missing":
+        text = f"{path}: {key}: missing; it has no default"
+    else:
+        message = first["msg"].removeprefix("Value error, ")
+        text = f"{path}: {key}: {_shown(first['input'])}{message[0].lower()}{message[1:]}"
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return _one_line(text) + more
+
+
+def _shown(value: object) -> str:
+    return "" if isinstance(value, dict) else f"value {value!r}: "
+
+
+def _known_keys(location: tuple[int | str, ...]) -> str:
+    """Keys allowed where an unknown one stood."""
+    model: Any = Design
+    for part in location[:-1]:
+        if not hasattr(model, "model_fields") or part not in model.model_fields:
+            return ""
+        model = model.model_fields[part].annotation
+    if not hasattr(model, "model_fields"):
+        return ""
+    return "; allowed: " + ", ".join(model.model_fields)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,357 @@
+"""The columns of every table: name, type, meaning, unit, whether volatile.
+
+One declaration serves the shards (Parquet), the store (CREATE TABLE and COMMENT)
+and the checks between them. ``volatile`` columns (times, hosts, processes) may differ
+between two runs of the same seed; no other column may.
+"""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from store.vocabulary import MASK_WORDS, Arm, AttentionMethod, PairKind, Role, Split, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column. ``null`` says what NULL means; None means never NULL."""
+
+    name: str
+    dtype: pl.DataType
+    meaning: str
+    unit: str | None = None
+    null: str | None = None
+    volatile: bool = False
+
+    @property
+    def comment(self) -> str:
+        """Meaning, unit and NULL's meaning, in one line."""
+        parts = [self.meaning]
+        if self.unit:
+            parts.append(f"[{self.unit}]")
+        if self.null:
+            parts.append(f"NULL: {self.null}.")
+        if self.volatile:
+            parts.append("Volatile: may differ between runs of one seed.")
+        return " ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A table: its name, what one row is, its columns and the columns that identify a row."""
+
+    name: str
+    grain: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+
+    @property
+    def schema(self) -> pl.Schema:
+        """Column names and types, in order."""
+        return pl.Schema({column.name: column.dtype for column in self.columns})
+
+    def check(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return the frame with columns in order.
+
+        Raises ValueError that names the first column that is missing, surplus, of another
+        type, or NULL where it must not be, or the key when it repeats.
+        """
+        for column in self.columns:
+            if column.name not in frame.columns:
+                raise ValueError(f"{self.name}: column {column.name} is missing")
+            found = frame.schema[column.name]
+            if found != column.dtype:
+                raise ValueError(
+                    f"{self.name}.{column.name}: type {found} where {column.dtype} is declared"
+                )
+            if column.null is None and frame[column.name].null_count():
+                raise ValueError(
+                    f"{self.name}.{column.name}: {frame[column.name].null_count()} NULL values; "
+                    "none is allowed"
+                )
+        surplus = set(frame.columns) - set(self.schema)
+        if surplus:
+            raise ValueError(f"{self.name}: undeclared columns {sorted(surplus)}")
+        if frame.height != frame.select(self.key).n_unique():
+            raise ValueError(f"{self.name}: rows repeat the key ({', '.join(self.key)})")
+        return frame.select(self.schema.names())
+
+
+def _words(kind: type[Role | Arm | Split | Status | PairKind | AttentionMethod]) -> str:
+    return " | ".join(str(word) for word in kind)
+
+
+_MODEL_ID = Column(
+    name="model_id", dtype=pl.Int32(), meaning="The model: block * 1000 + ordinal in its block."
+)
+_IMAGE_ID = Column(
+    name="image_id", dtype=pl.Int32(), meaning="The image, unique over both splits of the dataset."
+)
+_VIEW = Column(
+    name="view",
+    dtype=pl.String(),
+    meaning="What the model was shown: 'clean', or a level's seeded augmented view, "
+    "the same for every model.",
+)
+
+IMAGE = Frame(
+    "image",
+    "one image of the study",
+    (
+        _IMAGE_ID,
+        Column(name="split", dtype=pl.String(), meaning=_words(Split)),
+        Column(name="label", dtype=pl.Int32(), meaning="Its class, from 0."),
+        Column(name="class_name", dtype=pl.String(), meaning="Its class's name."),
+        Column(
+            name="half",
+            dtype=pl.String(),
+            meaning="Which half of the test images it is in, drawn from the study's seed: a | b.",
+            null="a training image",
+        ),
+        Column(
+            name="png",
+            dtype=pl.Binary(),
+            meaning="The image as the networks see it, before standardization, as PNG.",
+            null="a training image",
+        ),
+    ),
+    ("image_id",),
+)
+
+MODEL = Frame(
+    "model",
+    "one trained network",
+    (
+        _MODEL_ID,
+        Column(name="block", dtype=pl.Int32(), meaning="The seed block, from 0: the replicate."),
+        Column(name="ordinal", dtype=pl.Int32(), meaning="Its place in the block's plan."),
+        Column(name="role", dtype=pl.String(), meaning=_words(Role)),
+        Column(
+            name="slot",
+            dtype=pl.Int32(),
+            meaning="Which teacher of its ensemble; teachers of one slot share their random "
+            "streams over strengths.",
+            null="a student",
+        ),
+        Column(
+            name="condition_id",
+            dtype=pl.Int32(),
+            meaning="The student's cell of the design.",
+            null="a teacher",
+        ),
+        Column(name="arm", dtype=pl.String(), meaning=_words(Arm), null="a teacher"),
+        Column(
+            name="strength",
+            dtype=pl.Float64(),
+            meaning="Augmentation strength that it was trained with.",
+            unit="fraction of the policy's maximum",
+        ),
+        Column(name="view", dtype=pl.String(), meaning="Name of the view of that strength."),
+        Column(
+            name="teacher_strength",
+            dtype=pl.Float64(),
+            meaning="Augmentation strength of its teachers.",
+            unit="fraction of the policy's maximum",
+            null="a teacher",
+        ),
+        Column(
+            name="teacher_ids",
+            dtype=pl.List(pl.Int32()),
+            meaning="model_id of its teachers, in slot order.",
+            null="a teacher",
+        ),
+        Column(name="network", dtype=pl.String(), meaning="Architecture, as declared."),
+        Column(name="parameters", dtype=pl.Int64(), meaning="Trainable parameters.", unit="count"),
+        Column(name="epochs", dtype=pl.Int32(), meaning="Epochs trained.", unit="epochs"),
+        Column(name="status", dtype=pl.String(), meaning=_words(Status)),
+        Column(
+            name="reason",
+            dtype=pl.String(),
+            meaning="Why its training failed, in words.",
+            null="it did not fail",
+        ),
+        Column(
+            name="weights_hash",
+            dtype=pl.String(),
+            meaning="SHA-256 of the final weights: equal weights, equal hash.",
+            null="it failed",
+        ),
+        Column(
+            name="train_seconds",
+            dtype=pl.Float64(),
+            meaning="Wall time of its training; students trained in lockstep share theirs evenly.",
+            unit="s",
+            volatile=True,
+        ),
+        Column(
+            name="finished_at",
+            dtype=pl.Datetime("us", "UTC"),
+            meaning="When its training ended.",
+            volatile=True,
+        ),
+    ),
+    ("model_id",),
+)
+
+MODEL_PAIR = Frame(
+    "model_pair",
+    "two models of one block that are compared",
+    (
+        Column(name="model_a", dtype=pl.Int32(), meaning="The first model (a teacher)."),
+        Column(
+            name="model_b",
+            dtype=pl.Int32(),
+            meaning="The second model: a teacher of a higher slot, or a student.",
+        ),
+        Column(name="kind", dtype=pl.String(), meaning=_words(PairKind)),
+        Column(
+            name="cka",
+            dtype=pl.Float64(),
+            meaning="Linear centred kernel alignment of penultimate features on the clean test "
+            "images, unbiased HSIC estimator (Kornblith et al. 2019; Song et al. 2012).",
+            unit="at most 1",
+            null="undefined: a model failed or its features do not vary",
+        ),
+    ),
+    ("model_a", "model_b"),
+)
+
+PREDICTION = Frame(
+    "prediction",
+    "one model's answer to one view of one image",
+    (
+        _MODEL_ID,
+        _VIEW,
+        _IMAGE_ID,
+        Column(
+            name="predicted",
+            dtype=pl.Int32(),
+            meaning="The class with the largest logit.",
+            null="the logits are not finite",
+        ),
+        Column(
+            name="logits",
+            dtype=pl.List(pl.Float32()),
+            meaning="One logit per class, in eval mode at the last epoch.",
+        ),
+    ),
+    ("model_id", "view", "image_id"),
+)
+
+ATTENTION = Frame(
+    "attention",
+    "one model's attention map on one view of one test image",
+    (
+        _MODEL_ID,
+        _VIEW,
+        _IMAGE_ID,
+        Column(name="method", dtype=pl.String(), meaning=_words(AttentionMethod)),
+        Column(
+            name="map",
+            dtype=pl.List(pl.UInt8()),
+            meaning="Class activation map, min-max scaled to 0..255, row by row.",
+            null="undefined: the map is constant or not finite",
+        ),
+    ),
+    ("model_id", "view", "image_id", "method"),
+)
+
+MASKED_ATTENTION = Frame(
+    "attention",
+    ATTENTION.grain,
+    (
+        *ATTENTION.columns,
+        *(
+            Column(
+                name=f"mask_{word}",
+                dtype=pl.Int64(),
+                meaning=f"Cells {64 * word} to {64 * word + 63} of the mask (map > 255 tau) as "
+                "bits of a signed word, cell i at bit i modulo 64.",
+                null="the map is undefined",
+            )
+            for word in range(MASK_WORDS)
+        ),
+        Column(
+            name="mask_cells",
+            dtype=pl.Int32(),
+            meaning="Cells of the mask that are on.",
+            unit="cells",
+            null="the map is undefined",
+        ),
+    ),
+    ATTENTION.key,
+)
+"""Attention as it stands in the store; shards keep maps alone, so tau can change."""
+
+EPOCH = Frame(
+    "epoch",
+    "one epoch of one model's training",
+    (
+        _MODEL_ID,
+        Column(name="epoch", dtype=pl.Int32(), meaning="From 1.", unit="epochs"),
+        Column(name="learning_rate", dtype=pl.Float64(), meaning="At the epoch's last step."),
+        Column(
+            name="train_loss",
+            dtype=pl.Float64(),
+            meaning="Mean training loss over the epoch, on augmented images in train mode.",
+            unit="nats",
+        ),
+        Column(
+            name="train_accuracy",
+            dtype=pl.Float64(),
+            meaning="Running accuracy over the epoch, on augmented images in train mode.",
+            unit="fraction",
+        ),
+        Column(
+            name="test_loss",
+            dtype=pl.Float64(),
+            meaning="Cross-entropy on the clean test images after the epoch.",
+            unit="nats",
+            null="not evaluated after this epoch",
+        ),
+        Column(
+            name="test_accuracy",
+            dtype=pl.Float64(),
+            meaning="Accuracy on the clean test images after the epoch.",
+            unit="fraction",
+            null="not evaluated after this epoch",
+        ),
+    ),
+    ("model_id", "epoch"),
+)
+
+ESTIMATE = Frame(
+    "estimate",
+    "one measure of one student that needs an estimator beyond SQL",
+    (
+        Column(name="student_id", dtype=pl.Int32(), meaning="model_id of the student."),
+        Column(name="half", dtype=pl.String(), meaning="Test images used: all | a | b."),
+        Column(name="measure", dtype=pl.String(), meaning="Which measure: its name in `measures`."),
+        Column(
+            name="value",
+            dtype=pl.Float64(),
+            meaning="The estimate, in the measure's unit; never clamped.",
+            null="undefined; see reason",
+        ),
+        Column(
+            name="bias",
+            dtype=pl.Float64(),
+            meaning="Estimated bias already subtracted, in the measure's unit.",
+            null="the estimator corrects no bias",
+        ),
+        Column(name="estimator", dtype=pl.String(), meaning="How it was estimated, in words."),
+        Column(
+            name="reason",
+            dtype=pl.String(),
+            meaning="Why there is no value.",
+            null="there is a value",
+        ),
+    ),
+    ("student_id", "half", "measure"),
+)
+
+SHARD_FRAMES = (MODEL, MODEL_PAIR, PREDICTION, ATTENTION, EPOCH)
+"""What a shard holds, one Parquet file each."""
+
+STORE_FRAMES = (IMAGE, MODEL, MODEL_PAIR, PREDICTION, MASKED_ATTENTION, EPOCH, ESTIMATE)
+"""What the store holds that comes from shards or is estimated from them."""

@@ -1,0 +1,98 @@
+"""The field's words, once: every other module spells them through these.
+
+A *block* is one seed: its teachers and the students distilled from them. A
+*level* is one augmentation setting with a strength in [0, 1]. A *view* is the
+version of the images that a model is shown: ``clean`` or one level's seeded
+augmented version.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+
+class Role(StrEnum):
+    """What a model is in its block."""
+
+    TEACHER = "teacher"
+    STUDENT = "student"
+
+
+class Arm(StrEnum):
+    """How a student's own augmentation strength follows from its teachers'.
+
+    ``fixed``: the same for every student, so that only the teachers differ.
+    ``matched``: its teachers' strength, as in the published study.
+    """
+
+    FIXED = "fixed"
+    MATCHED = "matched"
+
+
+class Split(StrEnum):
+    """Which images: those trained on, or those held out."""
+
+    TRAIN = "train"
+    TEST = "test"
+
+
+class Half(StrEnum):
+    """Part of the test images that a measure was taken on.
+
+    ``a`` and ``b`` partition the test images, so that a predictor measured on one
+    and an outcome measured on the other share no sampling noise.
+    """
+
+    ALL = "all"
+    A = "a"
+    B = "b"
+
+
+class Status(StrEnum):
+    """How a model's training ended."""
+
+    COMPLETE = "complete"
+    FAILED = "failed"
+
+
+class PairKind(StrEnum):
+    """Which two models of a block are compared."""
+
+    TEACHER_TEACHER = "teacher_teacher"
+    TEACHER_STUDENT = "teacher_student"
+
+
+class AttentionMethod(StrEnum):
+    """Class activation maps: which class weights the channels are summed with.
+
+    ``cam_label``: of the image's label. ``cam_predicted``: of the model's own
+    prediction. ``cam_sum``: summed over all classes, as in the published study.
+    """
+
+    CAM_LABEL = "cam_label"
+    CAM_PREDICTED = "cam_predicted"
+    CAM_SUM = "cam_sum"
+
+
+class Form(StrEnum):
+    """Whether a measure is the sound one or the published study's computation."""
+
+    PLAIN = "plain"
+    PUBLISHED = "published"
+
+
+CLEAN_VIEW: Final = "clean"
+"""The view of un-augmented images."""
+
+MODELS_PER_BLOCK_LIMIT: Final = 1000
+"""``model_id`` is ``block * MODELS_PER_BLOCK_LIMIT + ordinal``."""
+
+MASK_WORDS: Final = 4
+"""Signed 64-bit words per attention mask: grids of up to 256 cells."""
+
+
+def level_name(strength: float) -> str:
+    """Name of the graded policy's level at a strength, also its view's name.
+
+    Strength 0 leaves images as they are, so its view is the clean one.
+    """
+    return CLEAN_VIEW if strength == 0 else f"graded-{strength:g}"
