@@ -1,0 +1,79 @@
+"""What one test returns, before it is tied to a claim."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analyze.results import Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """One test's answer. Fields as in ``analyze.results.Evidence``.
+
+    test: a stable identifier; method: in words, with its source. n: seeds; rows: observations.
+    estimate and p_value are None where the test gives none (and ``caveats`` says why).
+    """
+
+    test: str
+    method: str
+    value_name: str
+    estimate: float | None
+    n: int
+    rows: int
+    standard_error: float | None = None
+    statistic_name: str | None = None
+    statistic: float | None = None
+    df: float | None = None
+    p_value: float | None = None
+    smallest_p: float | None = None
+    interval: Interval | None = None
+    caveats: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Complete blocks: one outcome per seed and dose.
+
+    blocks: seed blocks, length n. doses: augmentation strengths, ascending, length k.
+    values: shape (n, k), finite.
+    """
+
+    blocks: tuple[int, ...]
+    doses: tuple[float, ...]
+    values: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that do not fit, unordered doses and values that are not finite."""
+        shape = (len(self.blocks), len(self.doses))
+        if self.values.shape != shape:
+            raise ValueError(
+                f"values have shape {self.values.shape}; blocks and doses give {shape}"
+            )
+        if list(self.doses) != sorted(set(self.doses)):
+            raise ValueError(f"doses {self.doses} are not ascending and distinct")
+        if not np.isfinite(self.values).all():
+            raise ValueError("values must be finite; drop incomplete blocks first")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Replicates in long form, not necessarily balanced: one row per student.
+
+    block: seed block, int, shape (rows,). dose: strength, shape (rows,). x: predictor, y:
+    outcome, shape (rows,), finite.
+    """
+
+    block: NDArray[np.int64]
+    dose: NDArray[np.float64]
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        """Refuse columns of different lengths and values that are not finite."""
+        lengths = {len(self.block), len(self.dose), len(self.x), len(self.y)}
+        if len(lengths) != 1:
+            raise ValueError(f"columns have different lengths: {sorted(lengths)}")
+        if not (np.isfinite(self.x).all() and np.isfinite(self.y).all()):
+            raise ValueError("x and y must be finite; drop incomplete rows first")
