@@ -68,8 +68,15 @@ class ParquetData(_Part):
     label_column: str = "label"
     image_size: int = Field(default=32, ge=8, le=512)
     classes: int = Field(ge=2, le=100_000)
+    class_names: tuple[str, ...] = ()
     test_size: int = Field(ge=20)
     train_subset: TrainSubset
+
+    @model_validator(mode="after")
+    def _every_class_has_a_name(self) -> Self:
+        if self.class_names and len(self.class_names) != self.classes:
+            raise ValueError(f"class_names has {len(self.class_names)}, classes is {self.classes}")
+        return self
 
 
 Dataset = Annotated[DigitsData | ParquetData, Field(discriminator="kind")]
