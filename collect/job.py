@@ -1,0 +1,118 @@
+"""One pack: the only part of collecting that knows paths."""
+
+import json
+import logging
+import shutil
+import time
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from collect.block import Block
+from collect.datasets import Data, image_table, load
+from collect.engine import Runtime, choose_device, make_deterministic, observe_environment
+from collect.progress import Progress
+from store.design import TRAINING_PROTOCOL, Design, load_design
+from store.errors import StaleShardError, UserError
+from store.shard import Manifest, read_manifest, shard_name, write_images, write_shard
+
+_log = logging.getLogger(__name__)
+
+
+def collect_pack(study: Path, pack: int, results: Path) -> None:
+    """Train every block of a pack that has no shard yet; then publish the pack's manifest.
+
+    Raises UserError where the study has no such pack or its images cannot be read.
+    """
+    design = load_design(study)
+    if not 0 <= pack < design.packs:
+        raise UserError(f"pack {pack} does not exist; {study} has packs 0 to {design.packs - 1}")
+    device = choose_device(design.device)
+    make_deterministic(device)
+    shards = results / "shards"
+    shards.mkdir(parents=True, exist_ok=True)
+    progress = Progress(results / "progress", design.seeds * design.plan().size)
+    data = load(design)
+    manifests = [
+        _collect_block(design, data, block, results=results, device=device, progress=progress)
+        for block in design.blocks_of(pack)
+    ]
+    _publish(results / "packs" / f"{pack:05d}.json", pack, manifests)
+
+
+def _collect_block(
+    design: Design,
+    data: Data,
+    block: int,
+    *,
+    results: Path,
+    device: torch.device,
+    progress: Progress,
+) -> Manifest:
+    key = design.shard_key(block)
+    name = shard_name(block, key)
+    shard = results / "shards" / name
+    scratch = results / "scratch" / name
+    if shard.exists():
+        _log.info("block %d: found %s, nothing to train", block, name)
+        for ordinal in range(design.plan().size):
+            progress.finished(key, ordinal)
+        return _own(read_manifest(shard), shard, block, key)
+    started, clock = datetime.now(UTC), time.perf_counter()
+    runtime = Runtime(
+        device=device,
+        precision=design.engine.precision,
+        mean=torch.from_numpy(data.mean).to(device)[None, :, None, None],
+        std=torch.from_numpy(data.std).to(device)[None, :, None, None],
+    )
+
+    def finished(ordinal: int) -> None:
+        _log.info("block %d: model %d of %d finished", block, ordinal + 1, design.plan().size)
+        progress.finished(key, ordinal)
+
+    tables = Block(
+        design, data, block, runtime=runtime, scratch=scratch, finished=finished
+    ).collect()
+    manifest = write_shard(
+        results / "shards",
+        study=design.study,
+        block=block,
+        key=key,
+        protocol=TRAINING_PROTOCOL,
+        images=write_images(results / "shards", image_table(data, design.study_seed)),
+        tables=tables,
+        environment=observe_environment(
+            design, device, started=started, seconds=time.perf_counter() - clock
+        ),
+    )
+    shutil.rmtree(scratch, ignore_errors=True)
+    _log.info("block %d: published %s, content %s", block, name, manifest.content)
+    return manifest
+
+
+def _own(manifest: Manifest, shard: Path, block: int, key: str) -> Manifest:
+    if (manifest.block, manifest.key) != (block, key):
+        raise StaleShardError(
+            f"{shard} says that it is block {manifest.block} with key {manifest.key}; expected "
+            f"block {block} with key {key}. Delete it and run snakemake again."
+        )
+    return manifest
+
+
+def _publish(target: Path, pack: int, manifests: list[Manifest]) -> None:
+    """Write the pack's manifest: which shards it stands for."""
+    blocks = [
+        {
+            "block": manifest.block,
+            "key": manifest.key,
+            "shard": shard_name(manifest.block, manifest.key),
+            "content": manifest.content,
+        }
+        for manifest in manifests
+    ]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    temporary.write_text(json.dumps({"pack": pack, "blocks": blocks}, indent=2) + "\n", "utf-8")
+    temporary.replace(target)
