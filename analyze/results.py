@@ -96,6 +96,20 @@ class OutcomeFinding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SingleSeed:
+    """What a study of one run per condition would have shown, over all ways to pick runs.
+
+    Fractions of picks in the claimed and in the opposite direction. picks: how many were
+    counted; exact: all there are, else a seeded sample.
+    """
+
+    claimed: float
+    opposite: float
+    picks: int
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One claim in one arm and one form (plain or published): verdict and all evidence.
 
@@ -117,22 +131,8 @@ class Finding:
     p_holm: float | None
     outcomes: tuple[OutcomeFinding, ...]
     evidence: tuple[Evidence, ...]
-    single_seed: "SingleSeed | None" = None
+    single_seed: SingleSeed | None = None
     caveats: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SingleSeed:
-    """What a study of one run per condition would have shown, over all ways to pick runs.
-
-    Fractions of picks in the claimed and in the opposite direction. picks: how many were
-    counted; exact: all there are, else a seeded sample.
-    """
-
-    claimed: float
-    opposite: float
-    picks: int
-    exact: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,12 +153,26 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FitPoint:
+    """One replicate on a claim's figure, in the axes of its ``FitLine``.
+
+    Of a within association measured on halves of the test images, each replicate gives two:
+    predictor on half a with outcome on half b, and swapped.
+    """
+
+    block: int
+    strength: float
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FitLine:
     """The fitted line that a claim's figure draws, with its 95 % band.
 
     Points of equal length: predictor values x, fitted y, and the band's bounds; no
     band below 3 seeds. For a within association, x and y are deviations from seed and
-    strength means.
+    strength means. points: the replicates that the line is fitted to, in the same axes.
     """
 
     hypothesis: str
@@ -170,6 +184,27 @@ class FitLine:
     y: tuple[float, ...]
     low: tuple[float, ...] | None
     high: tuple[float, ...] | None
+    points: tuple[FitPoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mediation:
+    """Whether augmentation acts on overfitting through attention diversity (M), in one arm.
+
+    No verdict of its own: ``holds`` where H1 and H2b are both supported; None where the study
+    does not test both or is descriptive. evidence: joint significance of both paths, the
+    indirect, direct and total effects, the proportion and the sensitivity to confounding.
+    """
+
+    statement: str
+    arm: str
+    form: str
+    deciding: bool
+    holds: bool | None
+    sentence: str
+    n: int
+    evidence: tuple[Evidence, ...]
+    caveats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,3 +272,4 @@ class Results:
     mutual_information: tuple[MutualInformation, ...]
     missing: tuple[MissingCount, ...]
     caveats: tuple[str, ...]
+    mediation: tuple[Mediation, ...] = ()
