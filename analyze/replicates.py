@@ -1,0 +1,278 @@
+"""From one row per student to what a test takes: complete blocks, or rows in long form.
+
+A student is one row of the view ``measures``: ``student_id``, ``block``, ``arm``,
+``teacher_strength`` and one column per measure. ``measures_by_half`` has the same
+columns and ``half``. What a test leaves out is named in its caveats, never dropped silently.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from analyze.inference.estimate import Panel, Table
+from analyze.results import MissingCount, ReplicateCounts
+from store.measures import BY_NAME
+from store.vocabulary import Half, Role, Status
+
+_NAMED_AT_MOST = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What the store holds of a study, one frame per view or table.
+
+    students: ``measures``. halves: ``measures_by_half``. models: ``model``. estimates:
+    ``estimate``.
+    """
+
+    students: pl.DataFrame
+    halves: pl.DataFrame
+    models: pl.DataFrame
+    estimates: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replicates:
+    """The students that the analysis may use, after the study's rule for failed runs."""
+
+    students: pl.DataFrame
+    halves: pl.DataFrame
+    counts: ReplicateCounts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanelChoice:
+    """Complete blocks of one outcome (None where there are none) and what was left out."""
+
+    panel: Panel | None
+    caveats: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableChoice:
+    """Rows of predictor and outcome (None where there are none) and what was left out."""
+
+    table: Table | None
+    caveats: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HalvesChoice:
+    """Predictor on half a with outcome on half b, and swapped, of the same students."""
+
+    a_on_b: Table | None
+    b_on_a: Table | None
+    caveats: tuple[str, ...]
+
+
+def select_replicates(stored: Stored, *, failed_runs: str, seeds_declared: int) -> Replicates:
+    """Apply the study's rule for failed runs and count what it leaves.
+
+    ``exclude_block`` leaves out every block in which a model failed; ``exclude_student`` only
+    the students that failed or have a failed teacher.
+    Raises ValueError for another rule.
+    """
+    if failed_runs not in ("exclude_block", "exclude_student"):
+        raise ValueError(f"rule for failed runs {failed_runs!r} is unknown")
+    failed = stored.models.filter(pl.col("status") == Status.FAILED).sort("model_id")
+    if failed_runs == "exclude_block":
+        lost = pl.col("block").is_in(failed["block"].unique().implode())
+        excluded = tuple(
+            f"seed block {block}: a model of it failed"
+            for block in failed["block"].unique().sort().to_list()
+        )
+    else:
+        ids = _students_touched(stored.models, failed["model_id"].to_list())
+        lost = pl.col("student_id").is_in(pl.Series(ids, dtype=pl.Int32).implode())
+        excluded = tuple(_describe_student(stored.models, student) for student in ids)
+    students = stored.students.filter(~lost)
+    counts = ReplicateCounts(
+        seeds_declared=seeds_declared,
+        seeds_stored=stored.models["block"].n_unique(),
+        seeds_analyzed=students["block"].n_unique(),
+        models_stored=stored.models.height,
+        models_failed=failed.height,
+        failed_rule=failed_runs,
+        failures=tuple(_describe_failure(row) for row in failed.iter_rows(named=True)),
+        excluded=excluded,
+    )
+    return Replicates(students=students, halves=stored.halves.filter(~lost), counts=counts)
+
+
+def panel_of(students: pl.DataFrame, *, arm: str, outcome: str) -> PanelChoice:
+    """Complete blocks of an outcome over the strengths of one arm.
+
+    A strength at which no block has a value is left out, then every block that lacks
+    one at a strength that remains. No panel below two strengths or without a complete block.
+    """
+    rows = _finite(students.filter(pl.col("arm") == arm), [outcome])
+    declared = students.filter(pl.col("arm") == arm)
+    doses = tuple(sorted(rows["teacher_strength"].unique().to_list()))
+    caveats = _strengths_lost(declared, doses, outcome)
+    complete = _complete_blocks(rows, doses)
+    lost = sorted(set(declared["block"].to_list()) - set(complete))
+    if lost and complete:
+        caveats += (
+            f"Seed {_blocks(lost)} left out: no value of {_title(outcome)} at every strength.",
+        )
+    if not complete or len(doses) < 2:
+        return PanelChoice(panel=None, caveats=(*caveats, _why_no_panel(doses, outcome)))
+    ordered = rows.filter(pl.col("block").is_in(complete)).sort("block", "teacher_strength")
+    values = ordered[outcome].to_numpy().astype(np.float64).reshape(len(complete), len(doses))
+    return PanelChoice(panel=Panel(tuple(complete), doses, values), caveats=caveats)
+
+
+def table_of(students: pl.DataFrame, *, arm: str, predictor: str, outcome: str) -> TableChoice:
+    """Rows of one arm that have both predictor and outcome."""
+    declared = students.filter(pl.col("arm") == arm)
+    rows = _finite(declared, [predictor, outcome]).sort("block", "teacher_strength")
+    caveats = _rows_lost(declared, rows, predictor, outcome)
+    if reason := _why_no_table(rows, predictor, outcome):
+        return TableChoice(table=None, caveats=(*caveats, reason))
+    return TableChoice(table=_table(rows, predictor, outcome), caveats=caveats)
+
+
+def half_tables_of(halves: pl.DataFrame, *, arm: str, predictor: str, outcome: str) -> HalvesChoice:
+    """Predictor and outcome on opposite halves, of the students that have both on both."""
+    declared = halves.filter(pl.col("arm") == arm)
+    keys = ["block", "teacher_strength"]
+    finite = _finite(declared, [predictor, outcome])
+    first = finite.filter(pl.col("half") == Half.A)
+    second = finite.filter(pl.col("half") == Half.B)
+    both = first.join(second, on=keys, how="inner", suffix="_b").sort(keys)
+    caveats = _rows_lost(declared.filter(pl.col("half") == Half.A), both, predictor, outcome)
+    if reason := _why_no_table(both, predictor, outcome):
+        return HalvesChoice(a_on_b=None, b_on_a=None, caveats=(*caveats, reason))
+    return HalvesChoice(
+        a_on_b=_table(both, predictor, f"{outcome}_b"),
+        b_on_a=_table(both, f"{predictor}_b", outcome),
+        caveats=caveats,
+    )
+
+
+def missing_counts(stored: Stored, measures: Sequence[str]) -> tuple[MissingCount, ...]:
+    """Count, for every measure, the stored students without a value, by reason."""
+    failed = stored.models.filter(pl.col("status") == Status.FAILED)["model_id"].to_list()
+    touched = set(_students_touched(stored.models, failed))
+    reasons = {
+        (row["student_id"], row["measure"]): row["reason"]
+        for row in stored.estimates.filter(pl.col("half") == Half.ALL).iter_rows(named=True)
+    }
+    counted: list[MissingCount] = []
+    for measure in measures:
+        lacking = stored.students.filter(~_has_value(measure))["student_id"].to_list()
+        found = Counter(
+            "a model failed"
+            if student in touched
+            else reasons.get((student, measure)) or BY_NAME[measure].null
+            for student in lacking
+        )
+        counted.extend(
+            MissingCount(measure=measure, reason=reason, rows=rows)
+            for reason, rows in sorted(found.items())
+        )
+    return tuple(counted)
+
+
+def _has_value(measure: str) -> pl.Expr:
+    return pl.col(measure).is_not_null() & pl.col(measure).cast(pl.Float64).is_finite()
+
+
+def _finite(rows: pl.DataFrame, measures: Sequence[str]) -> pl.DataFrame:
+    return rows.filter(pl.all_horizontal([_has_value(measure) for measure in measures]))
+
+
+def _complete_blocks(rows: pl.DataFrame, doses: Sequence[float]) -> list[int]:
+    counts = rows.group_by("block").agg(pl.col("teacher_strength").n_unique().alias("doses"))
+    return counts.filter(pl.col("doses") == len(doses))["block"].sort().to_list()
+
+
+def _table(rows: pl.DataFrame, predictor: str, outcome: str) -> Table:
+    return Table(
+        rows["block"].to_numpy().astype(np.int64),
+        rows["teacher_strength"].to_numpy().astype(np.float64),
+        rows[predictor].to_numpy().astype(np.float64),
+        rows[outcome].to_numpy().astype(np.float64),
+    )
+
+
+def _strengths_lost(
+    declared: pl.DataFrame, doses: Sequence[float], outcome: str
+) -> tuple[str, ...]:
+    lost = sorted(set(declared["teacher_strength"].to_list()) - set(doses))
+    if not lost or not doses:
+        return ()
+    named = ", ".join(f"{strength:g}" for strength in lost)
+    return (f"Strength {named} left out: no student has a value of {_title(outcome)} there.",)
+
+
+def _rows_lost(
+    declared: pl.DataFrame, kept: pl.DataFrame, predictor: str, outcome: str
+) -> tuple[str, ...]:
+    lost = declared.height - kept.height
+    if not lost or not kept.height:
+        return ()
+    blocks = declared.join(kept, on=["block", "teacher_strength"], how="anti")["block"]
+    named = _blocks(sorted(set(blocks.to_list())))
+    return (
+        f"{lost} of {declared.height} students (seed {named}) left out: no value of "
+        f"{_title(predictor)} or of {_title(outcome)}.",
+    )
+
+
+def _why_no_panel(doses: Sequence[float], outcome: str) -> str:
+    if not doses:
+        return f"No student has a value of {_title(outcome)}: {BY_NAME[outcome].null}."
+    if len(doses) < 2:
+        return f"Only strength {doses[0]:g}: a trend needs two strengths or more."
+    return f"No seed block has a value of {_title(outcome)} at every strength."
+
+
+def _why_no_table(rows: pl.DataFrame, predictor: str, outcome: str) -> str | None:
+    if not rows.height:
+        return (
+            f"No student has a value both of {_title(predictor)} ({BY_NAME[predictor].null}) "
+            f"and of {_title(outcome)} ({BY_NAME[outcome].null})."
+        )
+    if rows["teacher_strength"].n_unique() < 2:
+        return "Only one strength: an association within seeds needs two strengths or more."
+    return None
+
+
+def _title(measure: str) -> str:
+    return BY_NAME[measure].title
+
+
+def _blocks(blocks: Sequence[int]) -> str:
+    shown = ", ".join(str(block) for block in blocks[:_NAMED_AT_MOST])
+    rest = len(blocks) - _NAMED_AT_MOST
+    more = f" and {rest} more" if rest > 0 else ""
+    return f"{'block' if len(blocks) == 1 else 'blocks'} {shown}{more}"
+
+
+def _students_touched(models: pl.DataFrame, failed: Sequence[int]) -> list[int]:
+    """model_id of the students that failed or have a failed teacher, ascending."""
+    lost = set(failed)
+    students = models.filter(pl.col("role") == Role.STUDENT).sort("model_id")
+    return [
+        row["model_id"]
+        for row in students.iter_rows(named=True)
+        if row["model_id"] in lost or lost.intersection(row["teacher_ids"])
+    ]
+
+
+def _describe_failure(row: dict[str, object]) -> str:
+    what = f"{row['role']} {row['model_id']} of seed block {row['block']}"
+    return f"{what}, strength {row['strength']:g}: {row['reason']}"
+
+
+def _describe_student(models: pl.DataFrame, student: int) -> str:
+    row = models.row(by_predicate=pl.col("model_id") == student, named=True)
+    cause = "it failed" if row["status"] == Status.FAILED else "a teacher of it failed"
+    return (
+        f"student {student} of seed block {row['block']}, {row['arm']} arm, teachers at "
+        f"{row['teacher_strength']:g}: {cause}"
+    )
