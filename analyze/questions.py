@@ -1,0 +1,147 @@
+"""What a study asks: every claim it names, in every arm and in both forms of the measures."""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from analyze.hypotheses import HYPOTHESES, STRENGTH, Estimand, Hypothesis
+from store.design import Design
+from store.errors import StudyError
+from store.measures import BY_NAME, Subject
+from store.vocabulary import Arm, Form
+
+_TEACHERS_ALONE: Final = (Subject.TEACHER_TEACHER, Subject.TEACHERS, Subject.LEVEL)
+_NATS_PER_BIT: Final = math.log(2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One outcome of a question, by the columns of ``measures`` that it is asked of.
+
+    sesoi: smallest effect size of interest, in outcome units per predictor unit.
+    coupled: columns that share accuracy with the outcome, to be printed beside it.
+    """
+
+    outcome: str
+    predictor: str
+    sesoi: float
+    coupled: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One claim in one arm and one form. deciding: it enters the Holm family."""
+
+    hypothesis: Hypothesis
+    arm: Arm
+    form: Form
+    deciding: bool
+    parts: tuple[Part, ...]
+
+    @property
+    def is_trend(self) -> bool:
+        """Whether the predictor is strength itself."""
+        return self.hypothesis.estimand is Estimand.SLOPE_ON_STRENGTH
+
+    @property
+    def on_halves(self) -> bool:
+        """Whether predictor and outcome can be taken on opposite halves of the images."""
+        return not self.is_trend and all(
+            BY_NAME[name].by_half for part in self.parts for name in (part.outcome, part.predictor)
+        )
+
+
+def questions_of(design: Design) -> tuple[Question, ...]:
+    """Every question of a study, by claim, then arm, then form.
+
+    The fixed arm decides where the study has it, else the first; a claim about teachers
+    alone is asked of the first arm only.
+    Raises StudyError where a claim's SESOI does not name exactly the claim's outcomes.
+    """
+    asked: list[Question] = []
+    for claim, settings in design.claims.items():
+        hypothesis = HYPOTHESES[claim]
+        _check_sesoi(hypothesis, settings.sesoi)
+        for arm in _arms(hypothesis, design.design.arms):
+            for form in Form:
+                asked.append(
+                    Question(
+                        hypothesis=hypothesis,
+                        arm=arm,
+                        form=form,
+                        deciding=form is Form.PLAIN and arm is deciding_arm(hypothesis, design),
+                        parts=_parts(hypothesis, settings.sesoi, form),
+                    )
+                )
+    order = list(HYPOTHESES)
+    return tuple(sorted(asked, key=lambda question: order.index(question.hypothesis.id)))
+
+
+def deciding_arm(hypothesis: Hypothesis, design: Design) -> Arm:
+    """Return the arm whose plain finding decides a claim."""
+    arms = _arms(hypothesis, design.design.arms)
+    return Arm.FIXED if Arm.FIXED in arms else arms[0]
+
+
+def _arms(hypothesis: Hypothesis, arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
+    subjects = {BY_NAME[outcome].subject for outcome in hypothesis.outcomes}
+    return arms[:1] if subjects <= set(_TEACHERS_ALONE) else arms
+
+
+def _parts(hypothesis: Hypothesis, sesoi: dict[str, float], form: Form) -> tuple[Part, ...]:
+    if form is Form.PLAIN:
+        return tuple(
+            Part(
+                outcome=outcome,
+                predictor=hypothesis.predictor,
+                sesoi=sesoi[outcome],
+                coupled=hypothesis.coupled,
+            )
+            for outcome in hypothesis.outcomes
+        )
+    return tuple(
+        _published_part(hypothesis, outcome, sesoi[outcome]) for outcome in hypothesis.outcomes
+    )
+
+
+def _published_part(hypothesis: Hypothesis, outcome: str, sesoi: float) -> Part:
+    """Replace outcome and predictor by the published computations, and the SESOI's unit."""
+    published, predictor = _published(outcome), _published(hypothesis.predictor)
+    factor = _scale(published) / _scale(outcome)
+    factor *= _scale(hypothesis.predictor) / _scale(predictor)
+    caveats = ["The SESOI was declared for the plain form of the measures."]
+    hidden = {_published(name) for name in hypothesis.coupled}
+    if predictor in hidden:
+        caveats.append(
+            f"The {BY_NAME[predictor].title} shares test accuracy with the "
+            f"{BY_NAME[outcome].title} by construction: it goes with it in most studies where "
+            "there is nothing to find. Read this as what the published computation shows, not "
+            "as evidence for the claim."
+        )
+    return Part(
+        outcome=published,
+        predictor=predictor,
+        sesoi=sesoi * factor,
+        coupled=tuple(sorted(hidden - {predictor})),
+        caveats=tuple(caveats),
+    )
+
+
+def _published(measure: str) -> str:
+    """Column of the published computation; the measure itself where there is none."""
+    return measure if measure == STRENGTH else BY_NAME[measure].published or measure
+
+
+def _scale(measure: str) -> float:
+    """How many of a measure's units make one of the plain form's: only bits and nats differ."""
+    in_nats = measure != STRENGTH and BY_NAME[measure].unit.startswith("nats")
+    return _NATS_PER_BIT if in_nats else 1.0
+
+
+def _check_sesoi(hypothesis: Hypothesis, sesoi: dict[str, float]) -> None:
+    if set(sesoi) != set(hypothesis.outcomes):
+        raise StudyError(
+            f"claims.{hypothesis.id}.sesoi: names {', '.join(sorted(sesoi)) or 'nothing'}; it must "
+            f"name the claim's outcomes: {', '.join(hypothesis.outcomes)}"
+        )
