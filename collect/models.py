@@ -1,7 +1,10 @@
 """Networks whose last layer is a feature map, global average pooling and a linear head."""
 
+import copy
+
 import torch.nn.functional as functional
 from torch import Generator, Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from store.design import Network
 
@@ -79,6 +82,31 @@ def build(network: Network, *, channels: int, classes: int, generator: Generator
             nn.init.uniform_(module.weight, -bound, bound, generator=generator)
             nn.init.uniform_(module.bias, -bound, bound, generator=generator)
     return model
+
+
+def frozen(model: CifarResNet) -> CifarResNet:
+    """Copy a trained network for answering only: eval mode, batch normalization folded.
+
+    Its logits equal the network's in eval mode to rounding (fp32: about 1e-6 relative).
+    """
+    copied = copy.deepcopy(model).eval()
+    _fold(copied.body, "0", "1")
+    for block in copied.body:
+        if isinstance(block, ResidualBlock):
+            _fold(block, "conv1", "norm1")
+            _fold(block, "conv2", "norm2")
+            if isinstance(block.shortcut, nn.Sequential):
+                _fold(block.shortcut, "0", "1")
+    return copied
+
+
+def _fold(parent: nn.Module, convolution: str, norm: str) -> None:
+    """Put a convolution's batch normalization into its weights."""
+    first, second = parent.get_submodule(convolution), parent.get_submodule(norm)
+    if not (isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d)):
+        raise TypeError(f"{convolution} and {norm} are not a convolution and its normalization")
+    setattr(parent, convolution, fuse_conv_bn_eval(first, second))
+    setattr(parent, norm, nn.Identity())
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -14,7 +14,7 @@ from torch.optim import SGD
 from collect import augment
 from collect.engine import Runtime
 from collect.losses import distillation_loss
-from collect.models import CifarResNet
+from collect.models import CifarResNet, frozen
 from collect.seeding import Purpose, Streams
 from store.design import Augmentation, Distillation, Recipe
 
@@ -179,12 +179,11 @@ def distilled_from(
     teachers: Sequence[CifarResNet], distillation: Distillation, runtime: Runtime
 ) -> BatchLoss:
     """Loss of a student whose teachers, in eval mode, see the very images that it sees."""
-    for teacher in teachers:
-        teacher.eval()
+    answering = [frozen(teacher) for teacher in teachers]
 
     def loss(logits: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         with torch.no_grad():
-            answers = [runtime.logits(teacher, images) for teacher in teachers]
+            answers = [runtime.logits(teacher, images) for teacher in answering]
         return distillation_loss(logits, answers, labels, distillation)
 
     return loss
