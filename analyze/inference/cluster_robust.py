@@ -1,0 +1,147 @@
+"""Cluster-robust inference for least squares with few clusters: CR2 with Satterthwaite df.
+
+Agrees with R's ``clubSandwich`` (``vcovCR(type = "CR2")``, ``coef_test(test =
+"Satterthwaite")``, identity working model), whose treatment of dummy variables that are
+constant within a cluster it shares: the adjustment is the pseudo-inverse square root.
+
+Source: Bell & McCaffrey (2002), Survey Methodology 28(2); Pustejovsky & Tipton (2018),
+Journal of Business & Economic Statistics 36(4).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from analyze.results import Interval
+
+Floats = NDArray[np.float64]
+
+SMALL_DF: Final = 4.0
+"""Below this Satterthwaite df the t approximation is known to be off (Tipton 2015)."""
+
+_SINGULAR: Final = 1e-12
+"""Eigenvalues of I - H within a cluster at or below this are zero, as in clubSandwich."""
+
+_RANK: Final = 1e-10
+"""Singular values of the design, its columns scaled to length 1, below this share of the largest
+are zero."""
+
+_EXACT: Final = 1e-10
+"""Residuals below this share of the outcome's size are rounding: the fit is exact."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RobustCoefficient:
+    """One linear combination of regression coefficients, with its CR2 standard error.
+
+    df: Satterthwaite's; far below clusters - 1 where few clusters carry the coefficient.
+    testable: False where the fit is exact or the clusters leave no freedom, so that there is no
+    error to test against; standard_error and df mean nothing then.
+    """
+
+    estimate: float
+    standard_error: float
+    df: float
+    testable: bool
+
+
+def cr2(
+    design: Floats, outcome: Floats, clusters: NDArray[np.int64], contrast: Floats
+) -> RobustCoefficient | None:
+    """Ordinary least squares with the CR2 variance of ``contrast @ coefficients``.
+
+    design: shape (rows, columns), its constant written out; columns may depend on one
+    another. outcome, clusters: shape (rows,), one label per row. contrast: shape (columns,).
+    None where the rows do not identify the contrast.
+    Raises ValueError for fewer than two clusters or shapes that do not fit.
+    Source: Pustejovsky & Tipton (2018), equations 8 (adjustment) and 12 (df).
+    """
+    _check_shapes(design, outcome, clusters, contrast)
+    basis, weights = _project(design, contrast)
+    if weights is None:
+        return None
+    residuals = outcome - basis @ (basis.T @ outcome)
+    residuals -= basis @ (basis.T @ residuals)
+    annihilator = np.eye(len(outcome)) - basis @ basis.T
+    scores: list[float] = []
+    loadings: list[Floats] = []
+    for label in np.unique(clusters):
+        rows = clusters == label
+        adjusted = _inverse_root(annihilator[np.ix_(rows, rows)]) @ weights[rows]
+        scores.append(float(adjusted @ residuals[rows]))
+        loadings.append(annihilator[:, rows] @ adjusted)
+    gram = np.stack(loadings) @ np.stack(loadings).T
+    free = float(np.trace(gram)) > _RANK * float(weights @ weights)
+    return RobustCoefficient(
+        estimate=float(weights @ outcome),
+        standard_error=math.sqrt(math.fsum(score**2 for score in scores)),
+        df=float(np.trace(gram) ** 2 / np.sum(gram**2)) if free else 0.0,
+        testable=free and not is_exact(residuals, outcome),
+    )
+
+
+def is_exact(residuals: Floats, outcome: Floats) -> bool:
+    """Whether residuals are rounding alone. Both of shape (rows,), in outcome units."""
+    return float(np.linalg.norm(residuals)) <= _EXACT * float(np.linalg.norm(outcome))
+
+
+def t_p_value(statistic: float, df: float) -> float:
+    """Two-sided p of a t statistic."""
+    return float(2 * stats.t.sf(abs(statistic), df))
+
+
+def t_interval(estimate: float, standard_error: float, df: float, level: float) -> Interval:
+    """Confidence interval of an estimate whose standardized error is t with ``df``.
+
+    level: in (0, 1), for example .95. Raises ValueError for another level.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level {level} must lie between 0 and 1, for example 0.95")
+    reach = float(stats.t.ppf((1 + level) / 2, df)) * standard_error
+    return Interval(low=estimate - reach, high=estimate + reach, level=level)
+
+
+def _check_shapes(
+    design: Floats, outcome: Floats, clusters: NDArray[np.int64], contrast: Floats
+) -> None:
+    """Refuse shapes that do not fit and a single cluster."""
+    if design.ndim != 2 or design.shape != (len(outcome), len(contrast)):
+        raise ValueError(
+            f"design has shape {design.shape}; outcome and contrast give "
+            f"{(len(outcome), len(contrast))}"
+        )
+    if len(clusters) != len(outcome):
+        raise ValueError(f"{len(clusters)} cluster labels for {len(outcome)} rows")
+    if len(np.unique(clusters)) < 2:
+        raise ValueError("a cluster-robust variance needs at least two clusters")
+
+
+def _project(design: Floats, contrast: Floats) -> tuple[Floats, Floats | None]:
+    """Return an orthonormal basis of the design, and the weights that give the contrast.
+
+    basis: shape (rows, rank). weights: shape (rows,), so that weights @ outcome is the
+    estimate; None where the contrast is not in the row space.
+    """
+    lengths = np.linalg.norm(design, axis=0)
+    scale = np.where(lengths > 0, lengths, 1.0)
+    left, singular, right = np.linalg.svd(design / scale, full_matrices=False)
+    kept = singular > _RANK * singular[0]
+    basis = left[:, kept]
+    scaled = contrast / scale
+    inside = right[kept].T @ (right[kept] @ scaled)
+    if np.linalg.norm(scaled - inside) > math.sqrt(_RANK) * np.linalg.norm(scaled):
+        return basis, None
+    return basis, basis @ ((right[kept] @ scaled) / singular[kept])
+
+
+def _inverse_root(matrix: Floats) -> Floats:
+    """Symmetric pseudo-inverse square root of a positive semi-definite matrix."""
+    values, vectors = np.linalg.eigh(matrix)
+    roots = np.zeros_like(values)
+    positive = values > _SINGULAR
+    roots[positive] = values[positive] ** -0.5
+    return (vectors * roots) @ vectors.T
