@@ -59,29 +59,35 @@ def questions_of(design: Design) -> tuple[Question, ...]:
     alone is asked of the first arm only.
     Raises StudyError where a claim's SESOI does not name exactly the claim's outcomes.
     """
-    asked: list[Question] = []
-    for claim, settings in design.claims.items():
-        hypothesis = HYPOTHESES[claim]
-        _check_sesoi(hypothesis, settings.sesoi)
-        for arm in _arms(hypothesis, design.design.arms):
-            for form in Form:
-                asked.append(
-                    Question(
-                        hypothesis=hypothesis,
-                        arm=arm,
-                        form=form,
-                        deciding=form is Form.PLAIN and arm is deciding_arm(hypothesis, design),
-                        parts=_parts(hypothesis, settings.sesoi, form),
-                    )
-                )
-    order = list(HYPOTHESES)
-    return tuple(sorted(asked, key=lambda question: order.index(question.hypothesis.id)))
+    return tuple(
+        question
+        for hypothesis in HYPOTHESES.values()
+        if hypothesis.id in design.claims
+        for question in _asked_of(hypothesis, design)
+    )
 
 
 def deciding_arm(hypothesis: Hypothesis, design: Design) -> Arm:
     """Return the arm whose plain finding decides a claim."""
     arms = _arms(hypothesis, design.design.arms)
     return Arm.FIXED if Arm.FIXED in arms else arms[0]
+
+
+def _asked_of(hypothesis: Hypothesis, design: Design) -> tuple[Question, ...]:
+    sesoi = {str(claim): settings.sesoi for claim, settings in design.claims.items()}[hypothesis.id]
+    _check_sesoi(hypothesis, sesoi)
+    decides = deciding_arm(hypothesis, design)
+    return tuple(
+        Question(
+            hypothesis=hypothesis,
+            arm=arm,
+            form=form,
+            deciding=form is Form.PLAIN and arm is decides,
+            parts=_parts(hypothesis, sesoi, form),
+        )
+        for arm in _arms(hypothesis, design.design.arms)
+        for form in Form
+    )
 
 
 def _arms(hypothesis: Hypothesis, arms: tuple[Arm, ...]) -> tuple[Arm, ...]:

@@ -5,12 +5,13 @@ blocks resampled with replacement.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analyze.resample import Resample, decided
 from analyze.results import SingleSeed
 
 EXACT_PICKS: Final = 1_000_000
@@ -20,11 +21,8 @@ SAMPLED_PICKS: Final = 100_000
 SEEDS_CAP: Final = 200
 """The largest number of seeds that is looked at."""
 
-DRAWS: Final = 200
+DRAWS: Final = 500
 DECIDED_SHARE: Final = 0.8
-
-Decides = Callable[[NDArray[np.intp]], bool]
-"""Whether a study of these blocks (indices into the study's own, repeats allowed) decides."""
 
 
 def single_seed_slope(
@@ -80,47 +78,38 @@ def single_seed_association(
 
 def seeds_to_decide(
     blocks: int,
-    decides: Decides,
+    resample: Resample,
     *,
+    alpha: float,
+    sesoi: float,
     seed: int,
     cap: int = SEEDS_CAP,
-    draws: int = DRAWS,
 ) -> int | None:
     """Return the smallest number of seeds whose verdict is decided in 80 % of simulated studies.
 
-    blocks: how many the study has. decides: runs the claim's own test and rule on resampled
-    blocks. Searched between ``blocks + 1`` and ``cap`` by doubling, then bisection, which
-    takes the share decided to grow with the number of seeds; None where ``cap`` seeds are not
-    enough. Each number of seeds has its own stream, so the answer depends on ``seed`` alone.
-    It holds if new seeds vary as these did.
+    blocks: how many the study has. resample: the claim's own test on resampled blocks. alpha,
+    sesoi: of the claim. Searched between ``blocks + 1`` and ``cap`` by doubling, then
+    bisection, which takes the share decided to grow with the number of seeds; None where
+    ``cap`` seeds are not enough. Each number of seeds has its own stream, so the answer
+    depends on ``seed`` alone. It holds if new seeds vary as these did.
     """
 
     def enough(count: int) -> bool:
-        return _mostly_decided(blocks, count, decides, draws, np.random.default_rng((seed, count)))
+        rng = np.random.default_rng((seed, count))
+        found = resample(rng.integers(blocks, size=(DRAWS, count)))
+        return float(decided(found, alpha=alpha, sesoi=sesoi).mean()) >= DECIDED_SHARE
 
-    low, high = blocks, min(blocks + 1, cap)
-    while not enough(high):
-        if high >= cap:
+    low, high = blocks, blocks + 1
+    while high <= cap and not enough(high):
+        if high == cap:
             return None
         low, high = high, min(2 * high, cap)
+    if high > cap:
+        return None
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
-
-
-def _mostly_decided(
-    blocks: int, count: int, decides: Decides, draws: int, rng: np.random.Generator
-) -> bool:
-    """Whether enough draws are decided; stops as soon as the answer cannot change."""
-    needed = math.ceil(DECIDED_SHARE * draws)
-    decided = undecided = 0
-    while decided < needed and undecided <= draws - needed:
-        if decides(rng.integers(blocks, size=count)):
-            decided += 1
-        else:
-            undecided += 1
-    return decided >= needed
 
 
 def _check_picks(runs: Sequence[int]) -> None:

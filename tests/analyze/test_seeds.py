@@ -7,7 +7,10 @@ import pytest
 from scipy import stats
 
 from analyze.decide import DECIDED, rule_estimate
-from analyze.inference.estimate import Estimate
+from analyze.inference.associations import split_half_within, two_way_within
+from analyze.inference.estimate import Estimate, Panel, Table
+from analyze.inference.trends import slope_t
+from analyze.resample import Resample, Resampled, decided, resample_slopes, resample_within
 from analyze.seeds import (
     SAMPLED_PICKS,
     seeds_to_decide,
@@ -93,22 +96,13 @@ def test_a_condition_without_a_run_is_refused():
         single_seed_association([np.ones(2)], [np.ones(2)], sign=1, rng=rng())
 
 
-def decides_by_t(values: np.ndarray, sesoi: float):
-    def decides(picks: np.ndarray) -> bool:
-        sample = values[picks]
-        estimate = Estimate(
-            test="t",
-            method="t",
-            value_name="slope",
-            estimate=float(sample.mean()),
-            standard_error=float(stats.sem(sample)),
-            df=len(sample) - 1,
-            n=len(sample),
-            rows=len(sample),
-        )
-        return rule_estimate(estimate, alpha=0.05, sesoi=sesoi, sign=1).verdict in DECIDED
+def panel_with_slopes(slopes: np.ndarray) -> Panel:
+    return Panel(tuple(range(len(slopes))), (0.0, 1.0), np.outer(slopes, [0.0, 1.0]))
 
-    return decides
+
+def needed(slopes: np.ndarray, sesoi: float, **settings) -> int | None:
+    resample = resample_slopes(panel_with_slopes(slopes))
+    return seeds_to_decide(len(slopes), resample, alpha=0.05, sesoi=sesoi, seed=1, **settings)
 
 
 def noncentral_power(effect: float, n: int) -> float:
@@ -118,27 +112,102 @@ def noncentral_power(effect: float, n: int) -> float:
 
 def test_the_number_of_seeds_is_that_of_a_power_computation():
     # quantiles of the normal, so that resampling draws from nearly the normal itself
-    values = stats.norm.ppf((np.arange(40) + 0.5) / 40) + 0.35
-    effect = values.mean() / values.std()
-    needed = next(n for n in range(3, 200) if noncentral_power(effect, n) >= 0.8)
-    found = seeds_to_decide(40, decides_by_t(values, sesoi=0.01), seed=1, draws=800)
-    assert needed > 41
-    assert found == pytest.approx(needed, abs=8)
+    slopes = stats.norm.ppf((np.arange(40) + 0.5) / 40) + 0.35
+    effect = slopes.mean() / slopes.std(ddof=1)
+    expected = next(n for n in range(3, 200) if noncentral_power(effect, n) >= 0.8)
+    assert expected > 41
+    assert needed(slopes, sesoi=0.01) == pytest.approx(expected, abs=8)
 
 
 def test_more_seeds_than_the_cap_is_no_number():
-    values = np.array([-1.0, 1.0, -1.0, 1.0, 0.05])
-    assert seeds_to_decide(5, decides_by_t(values, sesoi=1e-6), seed=1, cap=50) is None
+    slopes = np.array([-1.0, 1.0, -1.0, 1.0, 0.05])
+    assert needed(slopes, sesoi=1e-6, cap=50) is None
+    assert needed(slopes, sesoi=1e-6, cap=5) is None
 
 
 def test_a_null_effect_is_decided_by_enough_seeds_as_negligible():
-    values = stats.norm.ppf((np.arange(8) + 0.5) / 8)
-    found = seeds_to_decide(8, decides_by_t(values, sesoi=0.6), seed=1)
+    slopes = stats.norm.ppf((np.arange(8) + 0.5) / 8)
+    found = needed(slopes, sesoi=0.6)
     assert found is not None
     assert 9 <= found <= 50
 
 
 def test_the_same_seed_gives_the_same_number():
-    values = np.array([-0.2, 0.4, 0.9, 0.1, 0.6])
-    answers = {seeds_to_decide(5, decides_by_t(values, sesoi=0.1), seed=3) for _ in range(2)}
-    assert len(answers) == 1
+    slopes = np.array([-0.2, 0.4, 0.9, 0.1, 0.6])
+    assert needed(slopes, sesoi=0.1) == needed(slopes, sesoi=0.1)
+
+
+def within_tables(seeds: int) -> tuple[Table, Table]:
+    generator = np.random.default_rng(seeds)
+    block = np.repeat(np.arange(seeds), 4)
+    dose = np.tile([0.0, 0.25, 0.5, 1.0], seeds)
+    x, y = generator.normal(size=(2, 4 * seeds)) + 2 * dose
+    y = y + 0.4 * x
+    noisy = generator.normal(size=(2, 4 * seeds)) / 4
+    return Table(block, dose, x, y), Table(block, dose, x + noisy[0], y + noisy[1])
+
+
+def drawn(table: Table, pick: np.ndarray) -> Table:
+    rows = np.concatenate([np.flatnonzero(table.block == block) for block in pick])
+    return Table(np.repeat(np.arange(len(pick)), 4), table.dose[rows], table.x[rows], table.y[rows])
+
+
+def unwidened(tables: tuple[Table, ...], monkeypatch) -> Resample:
+    monkeypatch.setattr("analyze.resample._widening", lambda _: 1.0)
+    resample = resample_within(tables)
+    assert resample is not None
+    return resample
+
+
+@pytest.mark.parametrize("halves", [1, 2])
+def test_resampled_associations_are_those_of_the_test_itself(halves, monkeypatch):
+    tables = within_tables(6)[:halves]
+    picks = rng().integers(6, size=(20, 9))
+    found = unwidened(tables, monkeypatch)(picks)
+    for draw, pick in enumerate(picks):
+        again = [drawn(table, pick) for table in tables]
+        test = two_way_within(*again) if halves == 1 else split_half_within(*again)
+        assert found.estimate[draw] == pytest.approx(test.estimate, rel=1e-9)
+        assert found.standard_error[draw] == pytest.approx(test.standard_error, rel=1e-9)
+        assert found.df[draw] == pytest.approx(test.df, rel=1e-9)
+
+
+def test_resampled_slopes_are_those_of_the_test_itself_on_widened_deviations():
+    panel = panel_with_slopes(np.array([0.3, -0.2, 0.9, 0.5]))
+    widened = np.mean(panel.values, axis=0) + np.sqrt(4 / 3) * (
+        panel.values - np.mean(panel.values, axis=0)
+    )
+    picks = rng().integers(4, size=(10, 7))
+    found = resample_slopes(panel)(picks)
+    for draw, pick in enumerate(picks):
+        test = slope_t(Panel(tuple(range(7)), panel.doses, widened[pick]))
+        assert found.estimate[draw] == pytest.approx(test.estimate)
+        assert found.standard_error[draw] == pytest.approx(test.standard_error)
+        assert found.df[draw] == test.df
+
+
+def test_the_share_decided_follows_the_rule_of_verdicts():
+    generator = np.random.default_rng(2)
+    estimate, error = generator.normal(0, 1, 300), generator.uniform(0.05, 1, 300)
+    found = decided(Resampled(estimate, error, np.full(300, 6.5)), alpha=0.02, sesoi=0.8)
+    for value, se, answer in zip(estimate, error, found, strict=True):
+        one = Estimate(
+            test="t",
+            method="t",
+            value_name="slope",
+            estimate=float(value),
+            standard_error=float(se),
+            df=6.5,
+            n=8,
+            rows=8,
+        )
+        verdict = rule_estimate(one, alpha=0.02, sesoi=0.8, sign=1).verdict
+        assert answer == (verdict in DECIDED)
+
+
+def test_a_study_without_spread_or_complete_blocks_is_not_resampled_into_a_verdict():
+    flat = resample_slopes(panel_with_slopes(np.full(4, 0.5)))(rng().integers(4, size=(3, 6)))
+    assert not decided(flat, alpha=0.05, sesoi=0.1).any()
+    first, _ = within_tables(3)
+    short = Table(first.block[:-1], first.dose[:-1], first.x[:-1], first.y[:-1])
+    assert resample_within((short,)) is None
