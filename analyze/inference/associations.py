@@ -34,7 +34,6 @@ ONE_STRENGTH: Final = "only one strength: nothing varies within a seed"
 CONSTANT_X: Final = "the predictor does not vary once seed and strength are held fixed"
 NO_ERROR: Final = "no residual variation is left to test against"
 FEW_DF: Final = "Satterthwaite df below 4: the p-value is approximate"
-DISCONNECTED: Final = "seeds share too few strengths to tell seed from strength"
 
 _CONSTANT: Final = 1e-10
 """A residual predictor below this share of the predictor's size is rounding."""
@@ -76,20 +75,6 @@ class WithinFit:
     y: tuple[float, ...]
     low: tuple[float, ...] | None
     high: tuple[float, ...] | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mundlak:
-    """One predictor's three slopes. Units: outcome per unit of predictor.
-
-    within: at fixed seed and strength. between_seed: along the seeds' adjusted means.
-    between_strength: along the strengths' adjusted means. context: between_seed - within.
-    """
-
-    within: Estimate
-    between_seed: Estimate
-    between_strength: Estimate
-    context: Estimate
 
 
 def two_way(table: Table) -> WithinRegression:
@@ -154,7 +139,7 @@ def within_cr2(
     regression: WithinRegression, *, test: str, method: str, level: float = 0.95
 ) -> Estimate:
     """Slope of a within regression with CR2 standard error by seed and Satterthwaite t."""
-    described = _describe(regression, test=test, method=method)
+    described = describe(regression, test=test, method=method)
     if described.caveats:
         return described
     # x's residual gives the same coefficient as x and a design that is well conditioned
@@ -172,7 +157,7 @@ def two_way_within_ols(table: Table, *, level: float = 0.95) -> Estimate:
     seeds; printed beside the CR2 test, never in its place.
     """
     regression = two_way(table)
-    described = _describe(
+    described = describe(
         regression,
         test="two_way_within_ols",
         method="ordinary least squares with seed and strength as factors; residual t",
@@ -196,7 +181,7 @@ def split_half_reliability(table_ab: Table, table_ba: Table) -> Estimate:
     Raises ValueError where the two tables list different students.
     """
     regression = split_halves(table_ab, table_ba)
-    described = _describe(
+    described = describe(
         regression,
         test="split_half_reliability",
         method="agreement of the predictor's within deviations on the two halves",
@@ -207,33 +192,6 @@ def split_half_reliability(table_ab: Table, table_ba: Table) -> Estimate:
     on_a, on_b = np.split(regression.x_within, 2)
     value = 2 * float(on_a @ on_b) / float(on_a @ on_a + on_b @ on_b)
     return replace(described, estimate=value)
-
-
-def mundlak(table: Table, *, level: float = 0.95) -> Mundlak:
-    """Within, between-seed and between-strength slopes in one regression, CR2 by seed.
-
-    x is split into its residual on seed and strength and the additive fit's seed and strength
-    effects; the within slope equals ``two_way_within``'s. Tests ``mundlak_within``,
-    ``mundlak_between_seed``, ``mundlak_between_strength``, ``mundlak_context``.
-    Source: Mundlak (1978), Econometrica 46(1); Wooldridge (2021), two-way Mundlak regression.
-    """
-    regression = two_way(table)
-    parts = additive_parts(table.block, table.dose, table.x)
-    names = ("within", "between_seed", "between_strength", "context")
-    blank = [_blank(regression, name) for name in names]
-    if parts is None or np.unique(table.dose).size < 2:
-        reason = ONE_STRENGTH if np.unique(table.dose).size < 2 else DISCONNECTED
-        found = [replace(one, caveats=(reason,)) for one in blank]
-    else:
-        design = np.column_stack([np.ones(len(table.y)), *parts])
-        contrasts = np.array([[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, -1, 1, 0]], float)
-        found = [
-            _fit_contrast(one, design, table, contrast, level)
-            for one, contrast in zip(blank, contrasts, strict=True)
-        ]
-    return Mundlak(
-        within=found[0], between_seed=found[1], between_strength=found[2], context=found[3]
-    )
 
 
 def fit_points(
@@ -264,6 +222,31 @@ def fit_points(
     )
 
 
+def describe(
+    regression: WithinRegression, *, test: str, method: str, value_name: str = "slope"
+) -> Estimate:
+    """Return the slope alone, with the caveat that forbids more, if there is one."""
+    x, y = regression.x_within, regression.y_within
+    caveats: tuple[str, ...] = ()
+    slope: float | None = None
+    if len(np.unique(regression.dose)) < 2:
+        caveats = (ONE_STRENGTH,)
+    elif not varies(x, regression.x):
+        caveats = (CONSTANT_X,)
+    else:
+        slope = float(x @ y) / float(x @ x)
+        caveats = (FEW_SEEDS,) if regression.seeds < MINIMUM_SEEDS else ()
+    return Estimate(
+        test=test,
+        method=method,
+        value_name=value_name,
+        estimate=slope,
+        n=regression.seeds,
+        rows=len(y),
+        caveats=caveats,
+    )
+
+
 def two_way_factors(block: Ints, dose: Floats) -> Floats:
     """Return indicator columns of seed and strength, the first strength left out."""
     seeds = block[:, None] == np.unique(block)
@@ -282,33 +265,6 @@ def residual(factors: Floats, values: Floats) -> Floats:
 def varies(remainder: Floats, original: Floats) -> bool:
     """Whether a residual is more than rounding, beside the values that it is a residual of."""
     return float(np.linalg.norm(remainder)) > _CONSTANT * float(np.linalg.norm(original))
-
-
-def additive_parts(
-    block: Ints, dose: Floats, values: Floats
-) -> tuple[Floats, Floats, Floats] | None:
-    """Split values into residual, seed effect and strength effect, each of shape (rows,).
-
-    Effects are those of the additive least squares fit, centred over the rows: means where
-    every cell is filled, means adjusted for the missing cells elsewhere. A part that is rounding
-    is 0. None where the seeds do not share enough strengths to tell the two apart.
-    """
-    factors = two_way_factors(block, dose)
-    if values.size == 0 or np.linalg.matrix_rank(factors) < factors.shape[1]:
-        return None
-    coefficients = np.linalg.lstsq(factors, values, rcond=None)[0]
-    seeds = len(np.unique(block))
-    seed_part = factors[:, :seeds] @ coefficients[:seeds]
-    strength_part = factors[:, seeds:] @ coefficients[seeds:]
-    parts = (
-        residual(factors, values),
-        seed_part - seed_part.mean(),
-        strength_part - strength_part.mean(),
-    )
-    within, seed, strength = (
-        part if varies(part, values) else np.zeros_like(part) for part in parts
-    )
-    return within, seed, strength
 
 
 def with_robust_t(described: Estimate, robust: RobustCoefficient, level: float) -> Estimate:
@@ -336,31 +292,6 @@ def _regression(
     )
 
 
-def _describe(
-    regression: WithinRegression, *, test: str, method: str, value_name: str = "slope"
-) -> Estimate:
-    """Return the slope alone, with the caveat that forbids more, if there is one."""
-    x, y = regression.x_within, regression.y_within
-    caveats: tuple[str, ...] = ()
-    slope: float | None = None
-    if len(np.unique(regression.dose)) < 2:
-        caveats = (ONE_STRENGTH,)
-    elif not varies(x, regression.x):
-        caveats = (CONSTANT_X,)
-    else:
-        slope = float(x @ y) / float(x @ x)
-        caveats = (FEW_SEEDS,) if regression.seeds < MINIMUM_SEEDS else ()
-    return Estimate(
-        test=test,
-        method=method,
-        value_name=value_name,
-        estimate=slope,
-        n=regression.seeds,
-        rows=len(y),
-        caveats=caveats,
-    )
-
-
 def _with_t(described: Estimate, error: float, df: float, level: float) -> Estimate:
     """Add the two-sided t test and interval of an estimate."""
     if described.estimate is None:
@@ -375,26 +306,3 @@ def _with_t(described: Estimate, error: float, df: float, level: float) -> Estim
         p_value=t_p_value(statistic, df),
         interval=t_interval(described.estimate, error, df, level),
     )
-
-
-def _blank(regression: WithinRegression, part: str) -> Estimate:
-    return Estimate(
-        test=f"mundlak_{part}",
-        method="within/between regression (Mundlak 1978), CR2 variance clustered by seed",
-        value_name="slope_difference" if part == "context" else "slope",
-        estimate=None,
-        n=regression.seeds,
-        rows=len(regression.y),
-    )
-
-
-def _fit_contrast(
-    blank: Estimate, design: Floats, table: Table, contrast: Floats, level: float
-) -> Estimate:
-    """One slope of the Mundlak regression."""
-    if blank.n < 2:
-        return replace(blank, caveats=(FEW_SEEDS,))
-    robust = cr2(design, table.y, table.block, contrast)
-    if robust is None:
-        return replace(blank, caveats=("the predictor does not vary along this part",))
-    return with_robust_t(blank, robust, level)

@@ -6,13 +6,11 @@ import pytest
 
 from analyze.inference.associations import (
     CONSTANT_X,
-    DISCONNECTED,
     FEW_DF,
     FEW_SEEDS,
     NO_ERROR,
     ONE_STRENGTH,
     fit_points,
-    mundlak,
     split_half_reliability,
     split_half_within,
     split_halves,
@@ -22,6 +20,7 @@ from analyze.inference.associations import (
 )
 from analyze.inference.cluster_robust import t_interval
 from analyze.inference.estimate import Table
+from analyze.inference.mundlak import DISCONNECTED, mundlak
 
 REFERENCE = json.loads((Path(__file__).parents[2] / "reference" / "associations.json").read_text())[
     "data"
