@@ -202,12 +202,21 @@ def _decoded(
 
 def _decode(content: bytes | None, row: int, side: int) -> NDArray[np.uint8]:
     try:
-        image = Image.open(io.BytesIO(content or b"")).convert("RGB")
+        image = _colour(Image.open(io.BytesIO(content or b"")))
     except (UnidentifiedImageError, OSError) as error:
         raise DataError(f"dataset: image in row {row} cannot be decoded: {error}") from None
     if image.size != (side, side):
         image = image.resize((side, side), Image.Resampling.BILINEAR)
     return np.asarray(image, dtype=np.uint8).transpose(2, 0, 1)
+
+
+def _colour(image: Image.Image) -> Image.Image:
+    """Turn any image into 8-bit colour; 16-bit grey is scaled, which Pillow would clip."""
+    if image.mode.startswith("I"):
+        image = Image.fromarray(
+            (np.asarray(image).astype(np.float64) / 257).round().astype(np.uint8)
+        )
+    return image.convert("RGB")
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:
