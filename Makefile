@@ -1,0 +1,40 @@
+# Each target sets up what it needs, from nothing but Python 3.11 or 3.12, git and make.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+STUDY ?= digits
+VENV := .venv
+READY := $(VENV)/ready
+RUN := source $(VENV)/bin/activate &&
+PYTHON := $(shell command -v python3.11 || command -v python3.12 || true)
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+.PHONY: help report test check clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@echo "STUDY=cifar10-small make report runs another study of config/"
+
+report: $(READY) ## train, store, analyze, and render results/$(STUDY)/report.html
+	@$(RUN) snakemake --cores all --config study=$(STUDY) $(if $(DATA),data=$(DATA))
+
+test: $(READY) ## run the tests
+	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST)
+
+check: $(READY) ## check style, types, import arrows, workflow and SQL
+	@$(RUN) ruff check . && ruff format --check .
+	@$(RUN) pyright
+	@$(RUN) lint-imports
+	@$(RUN) snakefmt --check Snakefile collect/rules.smk store/rules.smk analyze/rules.smk reports/rules.smk
+	@$(RUN) sqlfluff lint store/sql
+
+clean: ## remove the environment and caches; results stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or 3.12 is needed and was not found"; exit 1; }
+	@echo "setting up $(VENV) with $(PYTHON) (a few minutes, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN) python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(READY)

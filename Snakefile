@@ -1,0 +1,54 @@
+"""The whole study: train packs of seed blocks, store, analyze, report.
+
+    snakemake --cores all --config study=digits
+
+``study`` names a file in config/ or is a path; ``data`` is the folder of a study whose images
+do not come with a package; ``results`` is where results go (default: results/<study>).
+"""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(workflow.basedir)
+sys.path.insert(0, str(ROOT))
+
+from store.design import load_design
+from store.errors import UserError
+
+if "data" in config:
+    os.environ["KD_DATA"] = str(config["data"])
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+
+NAME = str(config.get("study", "digits"))
+STUDY = NAME if NAME.endswith((".yaml", ".yml")) else str(ROOT / "config" / f"{NAME}.yaml")
+try:
+    DESIGN = load_design(Path(STUDY))
+except UserError as error:
+    # one line, where an exception raised here would print Snakemake's own account of it too
+    sys.exit(f"error: {error}")
+RESULTS = str(config.get("results", f"results/{DESIGN.study}"))
+
+
+rule all:
+    input:
+        f"{RESULTS}/report.html",
+    default_target: True
+
+
+include: "collect/rules.smk"
+include: "store/rules.smk"
+include: "analyze/rules.smk"
+include: "reports/rules.smk"
+
+
+onsuccess:
+    shell(f"{sys.executable} -m analyze verdicts {RESULTS}/results.json")
+    print(f"\nreport: {RESULTS}/report.html")
+
+
+onerror:
+    print(f"\nstopped: the reason is at the end of the newest file in {RESULTS}/logs")
+    print("finished models are kept; the same command goes on from there")

@@ -1,0 +1,24 @@
+def blocks_of_pack(wildcards):
+    """What a pack's numbers depend on: a pack is trained again only when this changes."""
+    blocks = DESIGN.blocks_of(int(wildcards.pack))
+    return " ".join(DESIGN.shard_key(block) for block in blocks)
+
+
+rule collect:
+    """Train one pack of seed blocks; record what the models said and looked at."""
+    input:
+        study=ancient(STUDY),
+    output:
+        f"{RESULTS}/packs/{{pack}}.json",
+    log:
+        f"{RESULTS}/logs/collect-{{pack}}.log",
+    params:
+        keys=blocks_of_pack,
+        results=RESULTS,
+        python=sys.executable,
+    threads: 1
+    # memory kept by the allocator is memory not asked for again: about 1.15 times as fast
+    shell:
+        "OMP_NUM_THREADS=1 MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824 "
+        "{params.python:q} -m collect {input.study:q} --pack {wildcards.pack} "
+        "--results {params.results:q} --log {log:q}"
