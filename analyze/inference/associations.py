@@ -90,11 +90,7 @@ def split_halves(table_ab: Table, table_ba: Table) -> WithinRegression:
     students in the same order. Factors are seed x half and strength x half; clusters seeds.
     Raises ValueError where the two tables list different students.
     """
-    same = np.array_equal(table_ab.block, table_ba.block)
-    if not (same and np.array_equal(table_ab.dose, table_ba.dose)):
-        raise ValueError(
-            "the halves list different students; drop a student that one half lacks from both"
-        )
+    same_students(table_ab, table_ba)
     factors = two_way_factors(table_ab.block, table_ab.dose)
     return _regression(
         np.concatenate([table_ab.block, table_ba.block]),
@@ -103,6 +99,16 @@ def split_halves(table_ab: Table, table_ba: Table) -> WithinRegression:
         np.concatenate([table_ab.y, table_ba.y]),
         np.asarray(linalg.block_diag(factors, factors), dtype=np.float64),
     )
+
+
+def same_students(one: Table, other: Table) -> tuple[Table, Table]:
+    """Return both tables. Raises ValueError where they list different students."""
+    blocks = np.array_equal(one.block, other.block)
+    if not (blocks and np.array_equal(one.dose, other.dose)):
+        raise ValueError(
+            "the halves list different students; drop a student that one half lacks from both"
+        )
+    return one, other
 
 
 def two_way_within(table: Table, *, level: float = 0.95) -> Estimate:
@@ -170,7 +176,7 @@ def two_way_within_ols(table: Table, *, level: float = 0.95) -> Estimate:
         return replace(described, caveats=(NO_ERROR,))
     spread = float(regression.x_within @ regression.x_within)
     error = math.sqrt(float(residuals @ residuals) / df / spread)
-    return _with_t(described, error, float(df), level)
+    return with_t(described, error, float(df), level)
 
 
 def split_half_reliability(table_ab: Table, table_ba: Table) -> Estimate:
@@ -274,7 +280,7 @@ def with_robust_t(described: Estimate, robust: RobustCoefficient, level: float) 
     if not robust.testable:
         return replace(described, estimate=robust.estimate, caveats=(NO_ERROR,))
     fitted = replace(described, estimate=robust.estimate)
-    tested = _with_t(fitted, robust.standard_error, robust.df, level)
+    tested = with_t(fitted, robust.standard_error, robust.df, level)
     return replace(tested, caveats=(FEW_DF,)) if robust.df < SMALL_DF else tested
 
 
@@ -292,7 +298,7 @@ def _regression(
     )
 
 
-def _with_t(described: Estimate, error: float, df: float, level: float) -> Estimate:
+def with_t(described: Estimate, error: float, df: float, level: float) -> Estimate:
     """Add the two-sided t test and interval of an estimate."""
     if described.estimate is None:
         return described

@@ -208,6 +208,12 @@ mediation <- function(rows) {
   )
 }
 
+mediation_split_b <- function(rows) {
+  stacked <- stack_halves(rows)
+  fit <- lm(y ~ x + dose + interaction(block, half, drop = TRUE), data = stacked)
+  list(b = coefficient_row(fit, "x", stacked$block), ade = coef(fit)[["dose"]])
+}
+
 # A confounder that is fixed within a seed: it lifts mediator and outcome; nothing is mediated.
 datasets$seed_confounder <- simulate_rows(109, 10, five, -1, -1, 0, seed_link = 2)
 
@@ -222,7 +228,8 @@ answers <- lapply(names(datasets), function(name) {
     split_half_within_cr2 = split_half(rows),
     mundlak = if (length(unique(rows$dose)) > 2) mundlak(rows),
     correlations = correlations(rows),
-    mediation = if (length(unique(rows$dose)) > 2) mediation(rows)
+    mediation = if (length(unique(rows$dose)) > 2) mediation(rows),
+    mediation_split = mediation_split_b(rows)
   )
 })
 names(answers) <- names(datasets)
