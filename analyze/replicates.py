@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from analyze.inference.estimate import Panel, Table
 from analyze.results import MissingCount, ReplicateCounts
@@ -25,13 +26,15 @@ class Stored:
     """What the store holds of a study, one frame per view or table.
 
     students: ``measures``. halves: ``measures_by_half``. models: ``model``. estimates:
-    ``estimate``.
+    ``estimate``. images: of the test split. classes: that a label can take.
     """
 
     students: pl.DataFrame
     halves: pl.DataFrame
     models: pl.DataFrame
     estimates: pl.DataFrame
+    images: int
+    classes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,14 @@ class HalvesChoice:
     a_on_b: Table | None
     b_on_a: Table | None
     caveats: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runs:
+    """Single runs by strength. values: for each measure and strength, one number per run."""
+
+    doses: tuple[float, ...]
+    values: tuple[tuple[NDArray[np.float64], ...], ...]
 
 
 def select_replicates(stored: Stored, *, failed_runs: str, seeds_declared: int) -> Replicates:
@@ -150,6 +161,19 @@ def half_tables_of(halves: pl.DataFrame, *, arm: str, predictor: str, outcome: s
         a_on_b=_table(both, predictor, f"{outcome}_b"),
         b_on_a=_table(both, f"{predictor}_b", outcome),
         caveats=caveats,
+    )
+
+
+def runs_of(students: pl.DataFrame, *, arm: str, measures: Sequence[str]) -> Runs:
+    """Every run of one arm that has all of the measures, by strength."""
+    rows = _finite(students.filter(pl.col("arm") == arm), measures)
+    cells = rows.sort("teacher_strength", "block").partition_by("teacher_strength")
+    return Runs(
+        doses=tuple(cell["teacher_strength"][0] for cell in cells),
+        values=tuple(
+            tuple(cell[measure].to_numpy().astype(np.float64) for cell in cells)
+            for measure in measures
+        ),
     )
 
 

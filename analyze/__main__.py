@@ -1,0 +1,44 @@
+"""Commands on results: print the verdicts, print the schema of results.json."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from analyze.serialize import load_results, results_schema
+from analyze.verdicts import verdict_lines
+from store.errors import UserError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command == "schema":
+            sys.stdout.write(results_schema())
+        else:
+            print("\n".join(verdict_lines(load_results(options.results))))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m analyze", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    verdicts = commands.add_parser(
+        "verdicts",
+        help="print what an analysis says of every claim",
+        epilog="example: python -m analyze verdicts results/digits/results.json",
+    )
+    verdicts.add_argument("results", type=Path, help="results.json of a study")
+    commands.add_parser(
+        "schema",
+        help="print the JSON Schema of results.json",
+        epilog="example: python -m analyze schema > docs/results.schema.json",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

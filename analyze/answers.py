@@ -1,0 +1,106 @@
+"""What the tests of one part of a question say together, and how an estimate becomes evidence."""
+
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from analyze.hypotheses import STRENGTH
+from analyze.inference.estimate import Estimate
+from analyze.questions import Part, Question
+from analyze.resample import Resample
+from analyze.results import Evidence, FitLine, Rank
+from store.measures import BY_NAME
+
+_OF_OUTCOME: Final = ("difference", "contrast", "effect")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the tests say of one part of a question.
+
+    primary: None where nothing can be computed; ``caveats`` then say why. resample: the primary
+    test on resampled blocks, of which there are ``blocks``; None where there are too few.
+    """
+
+    part: Part
+    primary: Estimate | None
+    evidence: tuple[Evidence, ...] = ()
+    fit: FitLine | None = None
+    resample: Resample | None = None
+    blocks: int = 0
+    caveats: tuple[str, ...] = ()
+
+    @property
+    def seeds(self) -> int:
+        """Seed blocks in the primary test."""
+        return self.primary.n if self.primary else 0
+
+
+def stream(study_seed: int, *names: str) -> np.random.Generator:
+    """Return a generator for one purpose: the same names and study seed give the same numbers."""
+    return np.random.default_rng((study_seed, zlib.crc32("/".join(names).encode())))
+
+
+def evidence_of(
+    question: Question,
+    part: Part,
+    estimates: Sequence[Estimate],
+    rank: Rank,
+    *,
+    predictor: str | None = None,
+) -> tuple[Evidence, ...]:
+    """Tie estimates to the claim that they speak of.
+
+    predictor: where it is not the part's own.
+    """
+    against = predictor or part.predictor
+    return tuple(
+        Evidence(
+            hypothesis=question.hypothesis.id,
+            arm=question.arm,
+            form=question.form,
+            outcome=part.outcome,
+            predictor=against,
+            test=estimate.test,
+            rank=rank,
+            method=estimate.method,
+            value_name=estimate.value_name,
+            estimate=number(estimate.estimate),
+            unit=unit_of(estimate.value_name, part.outcome, against),
+            standard_error=number(estimate.standard_error),
+            statistic_name=estimate.statistic_name,
+            statistic=number(estimate.statistic),
+            df=number(estimate.df),
+            p_value=number(estimate.p_value),
+            smallest_p=number(estimate.smallest_p),
+            interval=estimate.interval,
+            n=estimate.n,
+            rows=estimate.rows,
+            caveats=estimate.caveats,
+        )
+        for estimate in estimates
+    )
+
+
+def unit_of(value_name: str, outcome: str, predictor: str) -> str:
+    """Return the unit of what a test estimates; empty where it is a pure number."""
+    unit = BY_NAME[outcome].unit
+    if value_name.startswith("slope"):
+        return f"{unit} per {'unit of strength' if predictor == STRENGTH else _per(predictor)}"
+    return unit if value_name.endswith(_OF_OUTCOME) else ""
+
+
+def number(value: float | None) -> float | None:
+    """Return a plain float; None for what is not a number."""
+    return None if value is None or math.isnan(value) else float(value)
+
+
+def _per(predictor: str) -> str:
+    """One unit of a predictor: bits and nats by name, indices and fractions by their title."""
+    measure = BY_NAME[predictor]
+    named = {"bits": "bit", "nats": "nat"}
+    return named.get(measure.unit, f"unit of {measure.title}")

@@ -1,0 +1,164 @@
+"""Every test of a claim that two measures move together within seeds, and what stands beside."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from analyze.answers import Answer, evidence_of, stream
+from analyze.decide import MINIMUM_SEEDS
+from analyze.inference.associations import (
+    WithinRegression,
+    fit_points,
+    split_half_reliability,
+    split_half_within,
+    split_halves,
+    two_way,
+    two_way_within,
+    two_way_within_ols,
+)
+from analyze.inference.bootstrap import wild_cluster
+from analyze.inference.correlations import Correlations, correlate
+from analyze.inference.estimate import Estimate, Table
+from analyze.inference.mundlak import mundlak
+from analyze.questions import Part, Question
+from analyze.replicates import Replicates, half_tables_of, table_of
+from analyze.resample import resample_within
+from analyze.results import Evidence, FitLine, Rank
+from store.measures import BY_NAME
+
+_UNSPLIT: Final = (
+    "Predictor and outcome are taken on the same test images: the published computation has no "
+    "halves, so the sampling noise that both share stays in the association."
+)
+_COUPLED: Final = (
+    "Shares accuracy with the outcome by construction: it goes with it in most studies where "
+    "there is nothing to find, so it bears no verdict."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rows:
+    """Rows on all test images and, where both measures have them, on opposite halves."""
+
+    whole: Table
+    halves: tuple[Table, Table] | None
+    caveats: tuple[str, ...]
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        return self.halves or (self.whole,)
+
+    def regression(self) -> WithinRegression:
+        return split_halves(*self.halves) if self.halves else two_way(self.whole)
+
+    def primary(self) -> Estimate:
+        return split_half_within(*self.halves) if self.halves else two_way_within(self.whole)
+
+
+def answer_association(
+    question: Question, part: Part, replicates: Replicates, *, study_seed: int
+) -> Answer:
+    """Run the within association with CR2 by seed and, from 3 seeds on, what stands beside it.
+
+    On opposite halves of the test images where both measures have them.
+    """
+    rows = _rows(question, part.predictor, part.outcome, replicates)
+    if isinstance(rows, str):
+        return Answer(part=part, primary=None, caveats=(rows,))
+    primary = rows.primary()
+    evidence = evidence_of(question, part, [primary], Rank.PRIMARY)
+    caveats = rows.caveats if rows.halves else (*rows.caveats, _UNSPLIT)
+    tested = primary.n >= MINIMUM_SEEDS
+    if tested:
+        rng = stream(study_seed, question.hypothesis.id, question.arm, question.form, part.outcome)
+        correlations = correlate(rows.whole)
+        beside = _beside(rows, correlations, rng)
+        evidence += evidence_of(question, part, beside, Rank.BESIDE)
+        evidence += _coupled(question, part, replicates)
+        if correlations.conflict:
+            caveats += (correlations.conflict.words,)
+    return Answer(
+        part=part,
+        primary=primary,
+        evidence=evidence,
+        fit=_fit_line(question, part, rows.regression(), primary),
+        resample=resample_within(rows.tables) if tested else None,
+        blocks=_complete(rows.whole),
+        caveats=caveats,
+    )
+
+
+def _rows(question: Question, predictor: str, outcome: str, replicates: Replicates) -> _Rows | str:
+    """Return the rows of predictor and outcome, or why there are none."""
+    whole = table_of(replicates.students, arm=question.arm, predictor=predictor, outcome=outcome)
+    if whole.table is None:
+        return " ".join(whole.caveats)
+    if not (BY_NAME[predictor].by_half and BY_NAME[outcome].by_half):
+        return _Rows(whole=whole.table, halves=None, caveats=whole.caveats)
+    halves = half_tables_of(
+        replicates.halves, arm=question.arm, predictor=predictor, outcome=outcome
+    )
+    if halves.a_on_b is None or halves.b_on_a is None:
+        return " ".join(halves.caveats)
+    split = (halves.a_on_b, halves.b_on_a)
+    return _Rows(whole=whole.table, halves=split, caveats=halves.caveats)
+
+
+def _beside(
+    rows: _Rows, correlations: Correlations, rng: np.random.Generator
+) -> tuple[Estimate, ...]:
+    parts = mundlak(rows.whole)
+    split = (
+        (two_way_within(rows.whole), split_half_reliability(*rows.halves)) if rows.halves else ()
+    )
+    return (
+        *split,
+        two_way_within_ols(rows.whole),
+        wild_cluster(rows.regression(), rng),
+        correlations.pooled,
+        correlations.between_condition,
+        correlations.between_seed,
+        correlations.within_seed,
+        correlations.two_way_within,
+        parts.within,
+        parts.between_seed,
+        parts.between_strength,
+        parts.context,
+    )
+
+
+def _coupled(question: Question, part: Part, replicates: Replicates) -> tuple[Evidence, ...]:
+    """Return associations with measures that share accuracy with the outcome: no verdict."""
+    found: tuple[Evidence, ...] = ()
+    for predictor in part.coupled:
+        rows = _rows(question, predictor, part.outcome, replicates)
+        if not isinstance(rows, str):
+            primary = rows.primary()
+            estimate = replace(primary, caveats=(*primary.caveats, _COUPLED))
+            found += evidence_of(question, part, [estimate], Rank.COUPLED, predictor=predictor)
+    return found
+
+
+def _fit_line(
+    question: Question, part: Part, regression: WithinRegression, primary: Estimate
+) -> FitLine:
+    drawn = fit_points(regression, primary)
+    return FitLine(
+        hypothesis=question.hypothesis.id,
+        arm=question.arm,
+        form=question.form,
+        outcome=part.outcome,
+        predictor=part.predictor,
+        x=drawn.x,
+        y=drawn.y,
+        low=drawn.low,
+        high=drawn.high,
+        points=drawn.points,
+    )
+
+
+def _complete(table: Table) -> int:
+    """Count the seed blocks with a row at every strength."""
+    rows = np.unique(table.block, return_counts=True)[1]
+    return int((rows == len(np.unique(table.dose))).sum())

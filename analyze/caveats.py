@@ -1,0 +1,152 @@
+"""What a reader must know beside a finding: where arms or forms disagree, what intervals mean."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from analyze.decide import ALPHA, MINIMUM_SEEDS
+from analyze.hypotheses import HYPOTHESES, STRENGTH
+from analyze.questions import Question
+from analyze.results import Finding, ReplicateCounts, Verdict
+from store.design import Design
+from store.measures import BY_NAME
+from store.vocabulary import Arm
+
+_WITHOUT_READING: Final = frozenset({Verdict.DESCRIPTIVE, Verdict.NO_DATA})
+_WHY_ARMS: Final = (
+    "In the matched arm the student's own augmentation moves with its teachers', so it explains "
+    "what is seen there as well as the teachers do; only the fixed arm speaks of teachers alone."
+)
+
+
+def with_disagreements(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Add to every deciding finding where another arm or the published form reads otherwise."""
+    return tuple(
+        replace(finding, caveats=(*finding.caveats, *disagreements(finding, findings)))
+        if finding.deciding
+        else finding
+        for finding in findings
+    )
+
+
+def disagreements(deciding: Finding, findings: Sequence[Finding]) -> tuple[str, ...]:
+    """Say where the same claim's other findings have another verdict, and why that can be."""
+    if deciding.verdict in _WITHOUT_READING:
+        return ()
+    others = [
+        other
+        for other in findings
+        if other.hypothesis == deciding.hypothesis
+        and other.verdict is not deciding.verdict
+        and other.verdict not in _WITHOUT_READING
+    ]
+    texts: list[str] = []
+    for other in others:
+        head = (
+            f"{deciding.hypothesis} is {deciding.verdict} in the {deciding.arm} arm, "
+            f"{other.verdict} "
+        )
+        if other.form == deciding.form:
+            texts.append(f"{head}in the {other.arm} arm. {_WHY_ARMS}")
+        elif other.arm == deciding.arm:
+            texts.append(f"{head}by the published measures. {_why_forms(deciding)}")
+    return tuple(texts)
+
+
+def study_caveats(
+    design: Design,
+    counts: ReplicateCounts,
+    questions: Sequence[Question],
+    findings: Sequence[Finding],
+) -> tuple[str, ...]:
+    """Say what holds for the whole study."""
+    return (
+        _scope(design),
+        *_few(counts),
+        *_partial(counts),
+        *_failed(counts),
+        *_family(questions),
+        *_one_arm(design),
+        *(text for each in findings if each.deciding for text in disagreements(each, findings)),
+    )
+
+
+def _why_forms(finding: Finding) -> str:
+    """How the published computations of a finding's measures differ."""
+    names = dict.fromkeys(
+        name
+        for outcome in finding.outcomes
+        for name in (outcome.outcome, outcome.predictor)
+        if name != STRENGTH
+    )
+    return " ".join(BY_NAME[name].differs for name in names if BY_NAME[name].differs)
+
+
+def _scope(design: Design) -> str:
+    drawn = (
+        "new seeds and new subsets of this pool of training images"
+        if design.dataset.train_subset.resample == "per_block"
+        else "new seeds trained on these same images"
+    )
+    return (
+        f"Intervals speak of {drawn}, measured on these {design.dataset.test_size} test images; "
+        "not of other images, networks or data sets."
+    )
+
+
+def _few(counts: ReplicateCounts) -> tuple[str, ...]:
+    if counts.seeds_analyzed >= MINIMUM_SEEDS:
+        return ()
+    return (
+        f"{counts.seeds_analyzed} seed{'' if counts.seeds_analyzed == 1 else 's'} to analyze: "
+        f"below {MINIMUM_SEEDS} an analysis describes and does not test, so there is no p-value.",
+    )
+
+
+def _partial(counts: ReplicateCounts) -> tuple[str, ...]:
+    if counts.seeds_stored >= counts.seeds_declared:
+        return ()
+    return (
+        f"{counts.seeds_stored} of the {counts.seeds_declared} seed blocks declared are stored. "
+        "To look before all are in, and go on depending on what is seen, raises the error rate.",
+    )
+
+
+def _failed(counts: ReplicateCounts) -> tuple[str, ...]:
+    if not counts.models_failed:
+        return ()
+    left_out = (
+        "every seed block with a failed model"
+        if counts.failed_rule == "exclude_block"
+        else "every student that failed or has a failed teacher"
+    )
+    return (
+        f"{counts.models_failed} of {counts.models_stored} models failed. By the study's rule the "
+        f"analysis leaves out {left_out}. If failure depends on strength, what remains is not "
+        "what was declared.",
+    )
+
+
+def _family(questions: Sequence[Question]) -> tuple[str, ...]:
+    deciding = [question.hypothesis for question in questions if question.deciding]
+    primary = [claim.id for claim in deciding if claim.primary]
+    secondary = [claim.id for claim in deciding if not claim.primary]
+    texts: list[str] = []
+    if primary:
+        texts.append(
+            f"Verdicts hold together at error rate {ALPHA:g} by Holm's method over the primary "
+            f"claims {', '.join(primary)}; once a claim fails, the later ones keep its level. A "
+            "claim with two outcomes enters with the larger p."
+        )
+    if secondary:
+        texts.append(
+            f"{', '.join(secondary)} is secondary: read at {ALPHA:g}, outside that family."
+        )
+    return tuple(texts)
+
+
+def _one_arm(design: Design) -> tuple[str, ...]:
+    about_students = any(HYPOTHESES[claim].needs_students for claim in design.claims)
+    if Arm.FIXED in design.design.arms or not about_students:
+        return ()
+    return ("The study has no fixed arm. " + _WHY_ARMS.replace("only the", "only a"),)

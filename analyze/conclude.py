@@ -1,0 +1,166 @@
+"""From the answers to a question to a finding: level, verdict, words, single-seed shares."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from analyze.answers import Answer, number, stream, unit_of
+from analyze.decide import (
+    ALPHA,
+    DECIDED,
+    MINIMUM_SEEDS,
+    HolmLevel,
+    Ruling,
+    claim_p,
+    combine,
+    holm,
+    rule_estimate,
+    t_interval,
+)
+from analyze.questions import Question
+from analyze.replicates import Replicates, runs_of
+from analyze.results import Finding, OutcomeFinding, SingleSeed, Verdict
+from analyze.seeds import (
+    SEEDS_CAP,
+    seeds_to_decide,
+    single_seed_association,
+    single_seed_slope,
+)
+from analyze.sentences import claim_sentence
+
+SECONDARY_ALPHA: Final = ALPHA
+"""Level of the secondary claim: outside the Holm family; with one, Benjamini-Hochberg's too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A question with the answers to its parts."""
+
+    question: Question
+    answers: tuple[Answer, ...]
+
+    @property
+    def p_value(self) -> float | None:
+        """The claim's p: the largest of its parts' primary tests."""
+        return claim_p([number(a.primary.p_value) if a.primary else None for a in self.answers])
+
+    @property
+    def seeds(self) -> int:
+        """Seed blocks that every part's primary test has at least."""
+        return min(answer.seeds for answer in self.answers)
+
+
+def levels_of(answered: Sequence[Answered]) -> dict[str, HolmLevel]:
+    """Level of every claim by its id: Holm's over the primary ones, else the secondary level."""
+    deciding = [each for each in answered if each.question.deciding]
+    family = [each for each in deciding if each.question.hypothesis.primary]
+    holms = holm([each.p_value for each in family])
+    levels = {each.question.hypothesis.id: level for each, level in zip(family, holms, strict=True)}
+    for each in deciding:
+        if not each.question.hypothesis.primary:
+            levels[each.question.hypothesis.id] = HolmLevel(SECONDARY_ALPHA, each.p_value)
+    return levels
+
+
+def finding_of(
+    answered: Answered,
+    levels: Mapping[str, HolmLevel],
+    replicates: Replicates,
+    *,
+    study_seed: int,
+) -> Finding:
+    """Conclude one question. The claim's level is that of its deciding finding in every arm."""
+    question, hypothesis = answered.question, answered.question.hypothesis
+    level = levels[hypothesis.id]
+    outcomes = tuple(
+        _outcome(question, answer, level.alpha, study_seed) for answer in answered.answers
+    )
+    return Finding(
+        hypothesis=hypothesis.id,
+        statement=hypothesis.statement,
+        arm=question.arm,
+        form=question.form,
+        deciding=question.deciding,
+        verdict=combine([outcome.verdict for outcome in outcomes]),
+        sentence=claim_sentence(outcomes, sign=hypothesis.direction.sign, seeds=answered.seeds),
+        n=answered.seeds,
+        alpha=level.alpha,
+        p_holm=level.p_adjusted if question.deciding else None,
+        outcomes=outcomes,
+        evidence=tuple(item for answer in answered.answers for item in answer.evidence),
+        single_seed=_single_seed(question, replicates, study_seed),
+    )
+
+
+def _outcome(question: Question, answer: Answer, alpha: float, study_seed: int) -> OutcomeFinding:
+    """Read one part's primary test at the claim's level."""
+    primary, part = answer.primary, answer.part
+    tested = primary if answer.seeds >= MINIMUM_SEEDS else None
+    ruling = _ruling(answer, alpha, question.hypothesis.direction.sign)
+    more = _seeds_to_decide(question, answer, ruling, alpha, study_seed)
+    return OutcomeFinding(
+        outcome=part.outcome,
+        predictor=part.predictor,
+        verdict=ruling.verdict,
+        estimate=number(primary.estimate) if primary else None,
+        unit=unit_of("slope", part.outcome, part.predictor),
+        p_value=number(tested.p_value) if tested else None,
+        alpha=alpha,
+        sesoi=part.sesoi,
+        interval_95=t_interval(tested, 0.95) if tested else None,
+        verdict_interval=t_interval(tested, 1 - alpha) if tested else None,
+        equivalence_interval=t_interval(tested, 1 - 2 * alpha) if tested else None,
+        size_uncertain=ruling.size_uncertain,
+        seeds_to_decide=more,
+        caveats=(
+            *part.caveats,
+            *answer.caveats,
+            *(primary.caveats if primary else ()),
+            *_out_of_reach(question, ruling, answer, more),
+        ),
+    )
+
+
+def _ruling(answer: Answer, alpha: float, sign: int) -> Ruling:
+    if answer.primary is None:
+        return Ruling(Verdict.NO_DATA)
+    if answer.seeds < MINIMUM_SEEDS:
+        return Ruling(Verdict.DESCRIPTIVE)
+    if number(answer.primary.estimate) is None:
+        return Ruling(Verdict.NO_DATA)
+    return rule_estimate(answer.primary, alpha=alpha, sesoi=answer.part.sesoi, sign=sign)
+
+
+def _seeds_to_decide(
+    question: Question, answer: Answer, ruling: Ruling, alpha: float, study_seed: int
+) -> int | None:
+    """Look for the number of seeds only where the deciding finding is undecided."""
+    if not question.deciding or ruling.verdict in DECIDED or answer.resample is None:
+        return None
+    return seeds_to_decide(
+        answer.blocks, answer.resample, alpha=alpha, sesoi=answer.part.sesoi, seed=study_seed
+    )
+
+
+def _out_of_reach(
+    question: Question, ruling: Ruling, answer: Answer, more: int | None
+) -> tuple[str, ...]:
+    asked = question.deciding and ruling.verdict is Verdict.UNDECIDED
+    if not asked or answer.resample is None or more is not None:
+        return ()
+    return (f"Not even {SEEDS_CAP} seeds would decide it in four of five studies like this one.",)
+
+
+def _single_seed(question: Question, replicates: Replicates, study_seed: int) -> SingleSeed | None:
+    """Shares over all ways to pick one run per strength; None where that cannot be done."""
+    hypothesis = question.hypothesis
+    sign = hypothesis.direction.sign
+    rng = stream(study_seed, "single", hypothesis.id, question.arm, question.form)
+    outcomes = [part.outcome for part in question.parts]
+    predictors = [] if question.is_trend else [question.parts[0].predictor]
+    runs = runs_of(replicates.students, arm=question.arm, measures=[*predictors, *outcomes])
+    if len(runs.doses) < 2:
+        return None
+    if question.is_trend:
+        return single_seed_slope(runs.doses, runs.values, sign=sign, rng=rng)
+    return single_seed_association(runs.values[0], runs.values[1], sign=sign, rng=rng)

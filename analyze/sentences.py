@@ -1,0 +1,114 @@
+"""Findings in plain words, one sentence for each outcome, at digits that the interval supports."""
+
+import math
+from collections.abc import Sequence
+
+from analyze.hypotheses import STRENGTH
+from analyze.results import Interval, OutcomeFinding, Verdict
+from store.measures import BY_NAME
+
+
+def claim_sentence(outcomes: Sequence[OutcomeFinding], *, sign: int, seeds: int) -> str:
+    """Say what was found of a claim: outcome by outcome, then whether the claim needs more."""
+    said = " ".join(_outcome_sentence(outcome, sign=sign, seeds=seeds) for outcome in outcomes)
+    verdicts = {outcome.verdict for outcome in outcomes}
+    if len(outcomes) > 1 and len(verdicts) > 1:
+        return f"{said} The claim needs both, so it is not decided."
+    return said
+
+
+def _outcome_sentence(found: OutcomeFinding, *, sign: int, seeds: int) -> str:
+    if found.verdict is Verdict.NO_DATA or found.estimate is None:
+        return " ".join(found.caveats) or "Nothing to compute it from."
+    numbers = _numbers(found, seeds)
+    title = _capital(BY_NAME[found.outcome].title)
+    claimed, opposite = _verbs(found.predictor, sign), _verbs(found.predictor, -sign)
+    match found.verdict:
+        case Verdict.SUPPORTED:
+            return f"{title} {claimed}, as claimed: {numbers}.{_size_note(found)}"
+        case Verdict.CONTRADICTED:
+            return f"{title} {opposite}, against the claim: {numbers}.{_size_note(found)}"
+        case Verdict.NEGLIGIBLE:
+            return (
+                f"{title} hardly moves with {_predictor(found.predictor)}: {numbers}, inside "
+                f"plus or minus {_digits(found.sesoi, found.sesoi)}, the smallest effect of "
+                "interest."
+            )
+        case Verdict.DESCRIPTIVE:
+            return f"{title}: {numbers}. Fewer than 3 seeds: described, not tested."
+        case _:
+            return (
+                f"{seeds} seeds do not decide whether {_lower(title)} {claimed}: {numbers}."
+                f"{_more_seeds(found)}"
+            )
+
+
+def _numbers(found: OutcomeFinding, seeds: int) -> str:
+    estimate = found.estimate or 0.0
+    interval = found.interval_95
+    value = _digits(estimate, _scale(estimate, interval))
+    unit = found.unit.removeprefix("fraction ").removeprefix("index ")
+    counted = f"{seeds} seed{'' if seeds == 1 else 's'}"
+    if interval is None:
+        return f"{value} {unit} ({counted})"
+    low, high = (_digits(bound, _scale(estimate, interval)) for bound in _bounds(interval))
+    return f"{value} {unit} (95 % interval {low} to {high}; {counted})"
+
+
+def _size_note(found: OutcomeFinding) -> str:
+    if not found.size_uncertain:
+        return ""
+    size = _digits(found.sesoi, found.sesoi)
+    return f" Its size is uncertain: it may be below {size}, the smallest effect of interest."
+
+
+def _more_seeds(found: OutcomeFinding) -> str:
+    if found.seeds_to_decide is None:
+        return ""
+    return (
+        f" About {found.seeds_to_decide} seeds would decide it in four of five studies, "
+        "if new seeds vary as these do."
+    )
+
+
+def _verbs(predictor: str, sign: int) -> str:
+    if predictor == STRENGTH:
+        return f"{'rises' if sign > 0 else 'falls'} with {_predictor(predictor)}"
+    way = "with" if sign > 0 else "against"
+    return f"moves {way} {_predictor(predictor)} at fixed seed and strength"
+
+
+def _predictor(predictor: str) -> str:
+    if predictor == STRENGTH:
+        return "the strength of the teachers' augmentation"
+    return BY_NAME[predictor].title
+
+
+def _scale(estimate: float, interval: Interval | None) -> float:
+    """Return the number whose size sets the digits: half the interval, else the estimate."""
+    if interval is None or not math.isfinite(interval.high - interval.low):
+        return abs(estimate)
+    return (interval.high - interval.low) / 2 or abs(estimate)
+
+
+def _digits(value: float, scale: float) -> str:
+    """Write a value to two significant digits of ``scale``, never in exponents."""
+    if not math.isfinite(value):
+        return "infinity" if value > 0 else "minus infinity"
+    if not scale > 0:
+        return f"{value:.3g}"
+    places = max(0, 1 - math.floor(math.log10(scale)))
+    return f"{value:.{min(places, 12)}f}"
+
+
+def _bounds(interval: Interval) -> tuple[float, float]:
+    return interval.low, interval.high
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _lower(text: str) -> str:
+    """Lower the first letter, save of an abbreviation."""
+    return text if text[1:2].isupper() else text[0].lower() + text[1:]

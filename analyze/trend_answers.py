@@ -1,0 +1,96 @@
+"""Every test of a claim about a trend over strength: per-seed slopes, and what stands beside."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analyze.answers import Answer, evidence_of, stream
+from analyze.decide import MINIMUM_SEEDS
+from analyze.inference.estimate import Estimate, Panel
+from analyze.inference.sample import mean_test
+from analyze.inference.trends import (
+    page_trend,
+    per_seed_slopes,
+    polynomial_contrasts,
+    sign_flip,
+    slope_t,
+    wilcoxon_hodges_lehmann,
+)
+from analyze.questions import Part, Question
+from analyze.replicates import Replicates, panel_of
+from analyze.resample import resample_slopes
+from analyze.results import FitLine, FitPoint, Rank
+
+_BAND_POINTS: Final = 25
+
+
+def answer_trend(
+    question: Question, part: Part, replicates: Replicates, *, study_seed: int
+) -> Answer:
+    """Run the per-seed slope t and, from 3 seeds on, everything that is printed beside it."""
+    chosen = panel_of(replicates.students, arm=question.arm, outcome=part.outcome)
+    panel = chosen.panel
+    if panel is None:
+        return Answer(part=part, primary=None, caveats=chosen.caveats)
+    primary = slope_t(panel)
+    tested = primary.n >= MINIMUM_SEEDS
+    rng = stream(study_seed, question.hypothesis.id, question.arm, part.outcome)
+    beside = _beside(panel, question.hypothesis.direction.sign, rng) if tested else ()
+    return Answer(
+        part=part,
+        primary=primary,
+        evidence=(
+            *evidence_of(question, part, [primary], Rank.PRIMARY),
+            *evidence_of(question, part, beside, Rank.BESIDE),
+        ),
+        fit=_fit_line(question, part, panel),
+        resample=resample_slopes(panel) if tested else None,
+        blocks=primary.n,
+        caveats=chosen.caveats,
+    )
+
+
+def _beside(panel: Panel, sign: int, rng: np.random.Generator) -> tuple[Estimate, ...]:
+    return (
+        page_trend(panel, sign, generator=rng),
+        sign_flip(panel, generator=rng),
+        wilcoxon_hodges_lehmann(panel),
+        *polynomial_contrasts(panel),
+    )
+
+
+def _fit_line(question: Question, part: Part, panel: Panel) -> FitLine:
+    """Mean of the seeds' own lines, with the t band of that mean at every strength."""
+    doses = np.asarray(panel.doses)
+    at = np.linspace(doses[0], doses[-1], _BAND_POINTS)
+    slopes, centres = per_seed_slopes(panel), panel.values.mean(axis=1)
+    lines = centres[:, None] + slopes[:, None] * (at - doses.mean())
+    low, high = _band(lines)
+    return FitLine(
+        hypothesis=question.hypothesis.id,
+        arm=question.arm,
+        form=question.form,
+        outcome=part.outcome,
+        predictor=part.predictor,
+        x=tuple(at.tolist()),
+        y=tuple(lines.mean(axis=0).tolist()),
+        low=low,
+        high=high,
+        points=tuple(
+            FitPoint(block=block, strength=dose, x=dose, y=float(value))
+            for block, row in zip(panel.blocks, panel.values, strict=True)
+            for dose, value in zip(panel.doses, row, strict=True)
+        ),
+    )
+
+
+def _band(
+    lines: NDArray[np.float64],
+) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    """95 % t bounds over seeds of the mean line; None where any point has none."""
+    bands = [mean_test(column, level=0.95).interval for column in lines.T]
+    known = [band for band in bands if band is not None]
+    if len(known) < len(bands):
+        return None, None
+    return tuple(band.low for band in known), tuple(band.high for band in known)

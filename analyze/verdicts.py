@@ -1,0 +1,52 @@
+"""The verdicts of an analysis as a table for the terminal."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import Final
+
+from analyze.hypotheses import HYPOTHESES
+from analyze.results import Finding, Results
+from store.vocabulary import Form
+
+WIDTH: Final = 100
+_HEAD: Final = ("claim", "verdict", "seeds", "p (Holm)", "other arm", "as published", "what")
+
+
+def verdict_lines(results: Results) -> tuple[str, ...]:
+    """Lines of a table: one row per claim, then what was found, in sentences."""
+    deciding = [finding for finding in results.findings if finding.deciding]
+    rows = [_HEAD, *(_row(finding, results.findings) for finding in deciding)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    table = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    counts = results.counts
+    head = (
+        f"{results.title} ({results.study}): {counts.seeds_analyzed} of {counts.seeds_declared} "
+        f"seeds analyzed, {results.kind}"
+    )
+    said = [_wrapped(f"{finding.hypothesis}: {finding.sentence}") for finding in deciding]
+    return (head, "", *table, "", *said)
+
+
+def _row(finding: Finding, findings: Sequence[Finding]) -> tuple[str, ...]:
+    same = [other for other in findings if other.hypothesis == finding.hypothesis]
+    arms = [o.verdict for o in same if o.arm != finding.arm and o.form == Form.PLAIN]
+    published = [o.verdict for o in same if o.arm == finding.arm and o.form == Form.PUBLISHED]
+    return (
+        finding.hypothesis,
+        str(finding.verdict),
+        str(finding.n),
+        _p_text(finding.p_holm),
+        str(arms[0]) if arms else "-",
+        str(published[0]) if published else "-",
+        HYPOTHESES[finding.hypothesis].short,
+    )
+
+
+def _p_text(p_value: float | None) -> str:
+    if p_value is None:
+        return "-"
+    return "< .001" if p_value < 0.001 else f"{p_value:.3f}".removeprefix("0")
+
+
+def _wrapped(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, WIDTH, subsequent_indent="  "))
