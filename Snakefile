@@ -13,7 +13,8 @@ from pathlib import Path
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 
-from store.design import load_design
+from analyze.questions import questions_of
+from store.design import load_design, require_data
 from store.errors import UserError
 
 if "data" in config:
@@ -23,19 +24,27 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 )
 
 NAME = str(config.get("study", "digits"))
-STUDY = NAME if NAME.endswith((".yaml", ".yml")) else str(ROOT / "config" / f"{NAME}.yaml")
+STUDY = (
+    NAME if NAME.endswith((".yaml", ".yml")) else str(ROOT / "config" / f"{NAME}.yaml")
+)
 try:
     DESIGN = load_design(Path(STUDY))
+    questions_of(DESIGN)
+    RESULTS = str(config.get("results", f"results/{DESIGN.study}"))
+    if not all(
+        Path(f"{RESULTS}/packs/{pack:05d}.json").exists()
+        for pack in range(DESIGN.packs)
+    ):
+        require_data(DESIGN)
 except UserError as error:
     # one line, where an exception raised here would print Snakemake's own account of it too
-    sys.exit(f"error: {error}")
-RESULTS = str(config.get("results", f"results/{DESIGN.study}"))
+    sys.exit(f"error: {error}" if STUDY in str(error) else f"error: {STUDY}: {error}")
 
 
 rule all:
+    default_target: True
     input:
         f"{RESULTS}/report.html",
-    default_target: True
 
 
 include: "collect/rules.smk"
@@ -50,5 +59,7 @@ onsuccess:
 
 
 onerror:
-    print(f"\nstopped: the reason is at the end of the newest file in {RESULTS}/logs")
+    print(
+        f"\nstopped: the reason is at the end of the newest file in {RESULTS}/logs"
+    )
     print("finished models are kept; the same command goes on from there")

@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from collect.seeding import Purpose, study_streams
 from collect.torchvision_operators import import_torchvision
-from store.design import Design, DigitsData, ParquetData
+from store.design import Design, DigitsData, ParquetData, require_data
 from store.errors import DataError
 from store.frames import IMAGE
 from store.vocabulary import Half, Split
@@ -55,6 +55,7 @@ def load(design: Design) -> Data:
     if isinstance(dataset, DigitsData):
         pool, test, names = _digits(dataset, design.study_seed)
     else:
+        require_data(design)
         pool, test, names = _parquet(dataset, design.study_seed)
     size = dataset.train_subset.size
     if size > len(pool.labels):
@@ -126,11 +127,6 @@ def _resized(images: NDArray[np.float32], side: int) -> NDArray[np.uint8]:
 
 def _parquet(dataset: ParquetData, study_seed: int) -> tuple[Images, Images, tuple[str, ...]]:
     folder = Path(dataset.path)
-    if not folder.is_dir():
-        raise DataError(
-            f"dataset.path: {folder} is not a folder; it must hold train*.parquet and "
-            "test*.parquet in the Hugging Face image layout"
-        )
     train = _read_split(folder, "train", dataset)
     test = _read_split(folder, "test", dataset)
     if dataset.test_size > test.height:
@@ -147,8 +143,6 @@ def _parquet(dataset: ParquetData, study_seed: int) -> tuple[Images, Images, tup
 
 def _read_split(folder: Path, split: str, dataset: ParquetData) -> pl.DataFrame:
     files = sorted(folder.glob(f"{split}*.parquet"))
-    if not files:
-        raise DataError(f"{folder}: no file {split}*.parquet")
     try:
         table = pl.concat([pl.read_parquet(file) for file in files])
     except (pl.exceptions.PolarsError, OSError) as error:

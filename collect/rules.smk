@@ -12,11 +12,11 @@ rule collect:
         f"{RESULTS}/packs/{{pack}}.json",
     log:
         f"{RESULTS}/logs/collect-{{pack}}.log",
+    threads: 1
     params:
         keys=blocks_of_pack,
         results=RESULTS,
         python=sys.executable,
-    threads: 1
     # memory kept by the allocator is memory not asked for again: about 1.15 times as fast
     shell:
         "OMP_NUM_THREADS=1 MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824 "

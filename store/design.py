@@ -10,16 +10,20 @@ from typing import Annotated, Any, Final, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from store.errors import StudyError
+from store.errors import DataError, StudyError
 from store.vocabulary import (
     MODELS_PER_BLOCK_LIMIT,
     Arm,
     AttentionMethod,
+    Split,
     level_name,
 )
 
 TRAINING_PROTOCOL: Final = 1
 """Raised by hand whenever the same study and seed would give other numbers."""
+
+DIGITS_IMAGES: Final = 1797
+"""Images in scikit-learn's digits."""
 
 Strength = Annotated[float, Field(ge=0, le=1, description="a fraction in [0, 1]")]
 _NO_EFFECT_ON_TRAINING: Final = (
@@ -52,6 +56,16 @@ class DigitsData(_Part):
     image_size: int = Field(default=16, ge=8, le=64)
     test_size: int = Field(default=897, ge=20, le=1700)
     train_subset: TrainSubset
+
+    @model_validator(mode="after")
+    def _images_suffice(self) -> Self:
+        pool = DIGITS_IMAGES - self.test_size
+        if self.train_subset.size > pool:
+            raise ValueError(
+                f"train_subset.size is {self.train_subset.size}, but {self.test_size} of the "
+                f"{DIGITS_IMAGES} digits are test images; allowed: at most {pool}"
+            )
+        return self
 
 
 class ParquetData(_Part):
@@ -403,6 +417,17 @@ def load_design(path: Path) -> Design:
         raise StudyError(_explain(path, error)) from None
 
 
+def require_data(design: Design) -> None:
+    """Raise DataError where the study's images are plainly not there, before anything runs."""
+    if isinstance(design.dataset, ParquetData):
+        folder = Path(design.dataset.path)
+        if not all(any(folder.glob(f"{split}*.parquet")) for split in Split):
+            raise DataError(
+                f"dataset.path: {folder} does not hold train*.parquet and test*.parquet; it must "
+                "be a folder of images in the Hugging Face Parquet layout"
+            )
+
+
 def _expand(value: Any, path: Path) -> Any:
     """Replace ${NAME} in text values by the environment variable's value."""
     if isinstance(value, dict):
@@ -427,8 +452,10 @@ def _expand(value: Any, path: Path) -> Any:
 def _explain(path: Path, error: ValidationError) -> str:
     """One line for the first fault, and how many more there are."""
     faults = error.errors(include_url=False)
-    first = faults[0]
-    key = ".".join(str(part) for part in first["loc"]) or "study"
+    # a mistyped key is both unknown and missing; the unknown one tells more
+    first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
+    kinds = {"digits", "parquet", "[key]"}
+    key = ".".join(str(part) for part in first["loc"] if part not in kinds) or "study"
     if first["type"] == "extra_forbidden":
         text = f"{path}: {key}: unknown key (value {first['input']!r}){_known_keys(first['loc'])}"
     elif first["type"] == "missing":

@@ -145,8 +145,8 @@ def _broken(folder, fault: str) -> Design:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ("no folder", "absent is not a folder"),
-        ("no test file", r"no file test\*\.parquet"),
+        ("no folder", "absent does not hold"),
+        ("no test file", r"does not hold .* test\*\.parquet"),
         ("not parquet", "cannot be read"),
         ("label too large", r"labels 3 to 3; allowed: 0 to 2"),
         ("corrupt image", "row 0 cannot be decoded"),

@@ -1,0 +1,96 @@
+"""Runs the real workflow as a user's shell would."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+from store.database import open_reader
+
+from store.frames import STORE_FRAMES
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = Path(__file__).with_name("tiny.yaml")
+
+
+def command(folder: Path, *arguments: str) -> list[str]:
+    """Return the command that runs the study in ``folder``."""
+    return [
+        *(sys.executable, "-m", "snakemake", "--cores", "2"),
+        *("--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)),
+        *("--workflow-profile", str(ROOT / "profiles/default")),
+        *("--config", f"study={folder / 'tiny.yaml'}", *arguments),
+    ]
+
+
+def prepare(folder: Path, **replaced: str) -> Path:
+    """Put the tiny study into a folder, with some of its text replaced."""
+    text = TINY.read_text(encoding="utf-8")
+    for old, new in replaced.items():
+        assert f"{old}:" in text
+        lines = [
+            f"{old}: {new}" if line.startswith(f"{old}:") else line for line in text.splitlines()
+        ]
+        text = "\n".join(lines) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tiny.yaml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the workflow to its end; stdout and stderr together."""
+    return subprocess.run(
+        command(folder, *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=folder,
+        check=False,
+        timeout=240,
+    )
+
+
+def stop_while_training(folder: Path, sign: signal.Signals, models: int) -> int:
+    """Start the workflow, send a signal to all its processes once so many models are done.
+
+    Returns how many models were done then.
+    """
+    process = subprocess.Popen(
+        command(folder),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=folder,
+        start_new_session=True,
+    )
+    progress = folder / "results/tiny/progress"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        done = len(progress.read_text().splitlines()) if progress.exists() else 0
+        if done >= models:
+            break
+        time.sleep(0.02)
+    assert process.poll() is None, "the workflow ended before it could be stopped"
+    os.killpg(process.pid, sign)
+    process.wait(timeout=60)
+    return len(progress.read_text().splitlines())
+
+
+def content(folder: Path) -> dict[str, pl.DataFrame]:
+    """Return every table of the store without its volatile columns, sorted, and the measures."""
+    tables: dict[str, pl.DataFrame] = {}
+    with open_reader(folder / "results/tiny/store.duckdb") as reader:
+        for frame in STORE_FRAMES:
+            kept = [column.name for column in frame.columns if not column.volatile]
+            columns = ", ".join(f'"{name}"' for name in kept)
+            tables[frame.name] = reader.frame(f'SELECT {columns} FROM "{frame.name}"').sort(
+                frame.key
+            )
+        for view in ("measures", "evidence", "finding"):
+            rows = reader.frame(f'SELECT * FROM "{view}"')
+            tables[view] = rows.sort(
+                [name for name, kind in rows.schema.items() if not kind.is_nested()]
+            )
+    return tables

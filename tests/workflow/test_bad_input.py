@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+import running
+
+pytestmark = pytest.mark.xdist_group("workflow")
+
+FAULTS = {
+    "an unknown key": ("seeds: 3", "sedes: 3", ["sedes", "3", "seeds"]),
+    "an unknown key inside": ("teachers: 2}", "teecher: 2}", ["design.teecher", "2", "teachers"]),
+    "a strength above 1": (
+        "strengths: [0, 0.5, 1]",
+        "strengths: [0, 1.5]",
+        ["design.strengths.1", "1.5", "less than or equal to 1"],
+    ),
+    "no seeds": ("seeds: 3", "seeds: 0", ["seeds", "0", "greater than or equal to 1"]),
+    "text for a number": ("seeds: 3", "seeds: many", ["seeds", "many", "integer"]),
+    "another dataset": ("kind: digits", "kind: digitz", ["dataset", "digitz", "digits", "parquet"]),
+    "a study that is not YAML": ("study: tiny", "study: [tiny", ["not YAML"]),
+    "too many images": (
+        "size: 40",
+        "size: 4000",
+        ["dataset", "train_subset.size", "4000", "at most 1717"],
+    ),
+    "a missing folder": (
+        "kind: digits, image_size: 16,",
+        "kind: parquet, path: /no/such/folder, classes: 10, image_size: 16,",
+        ["dataset.path", "/no/such/folder", "train*.parquet"],
+    ),
+    "a name with a path in it": ("study: tiny", "study: ../tiny", ["study", "../tiny", "pattern"]),
+    "an unknown claim": ("  H4:", "  H9:", ["claims.H9", "H1"]),
+    "an outcome that a claim has not": (
+        "H1: {sesoi: {attention_iou_adjusted: 0.05}}",
+        "H1: {sesoi: {accuracy: 0.05}}",
+        ["claims.H1.sesoi", "accuracy", "attention_iou_adjusted"],
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_wrong_input_is_one_line_and_nothing_is_written(tmp_path: Path, fault: str):
+    old, new, words = FAULTS[fault]
+    folder = running.prepare(tmp_path)
+    study = folder / "tiny.yaml"
+    text = study.read_text()
+    assert old in text
+    study.write_text(text.replace(old, new))
+    done = running.run(folder)
+    assert done.returncode != 0
+    lines = [line for line in done.stdout.splitlines() if "profile" not in line and line.strip()]
+    assert len(lines) == 1, done.stdout
+    assert lines[0].startswith("error: ")
+    assert str(study) in lines[0]
+    for word in words:
+        assert word in lines[0]
+    assert not (folder / "results").exists()
+
+
+def test_a_study_that_is_not_there_is_said_so(tmp_path: Path):
+    done = running.run(tmp_path)
+    assert done.returncode != 0
+    assert "no such study file" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_a_variable_that_is_not_set_is_named(tmp_path: Path, monkeypatch):
+    monkeypatch.delenv("KD_DATA", raising=False)
+    folder = running.prepare(
+        tmp_path,
+        dataset="{kind: parquet, path: '${KD_DATA}', classes: 10, test_size: 80, "
+        "train_subset: {size: 40}}",
+    )
+    done = running.run(folder)
+    assert done.returncode != 0
+    assert "needs the environment variable KD_DATA" in done.stdout

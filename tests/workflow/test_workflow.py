@@ -1,0 +1,196 @@
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+import running
+from polars.testing import assert_frame_equal
+from store.database import open_reader
+
+from store.shard import read_manifest
+
+pytestmark = pytest.mark.xdist_group("workflow")
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory) -> Path:
+    """Run the tiny study once, from nothing to the report."""
+    folder = running.prepare(tmp_path_factory.mktemp("undisturbed"))
+    done = running.run(folder)
+    assert done.returncode == 0, done.stdout
+    (folder / "terminal.txt").write_text(done.stdout, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def finished(undisturbed: Path, tmp_path: Path) -> Path:
+    """Copy the finished study, times included, to do something to it."""
+    folder = tmp_path / "study"
+    shutil.copytree(undisturbed, folder)
+    return folder
+
+
+def _shards(folder: Path) -> dict[str, str]:
+    shards = (folder / "results/tiny/shards").glob("block-*")
+    return {shard.name: read_manifest(shard).content for shard in shards}
+
+
+def _same_store(folder: Path, undisturbed: Path) -> None:
+    expected, found = running.content(undisturbed), running.content(folder)
+    assert list(found) == list(expected)
+    for name in expected:
+        assert_frame_equal(found[name], expected[name], check_exact=True)
+
+
+def test_a_study_goes_the_whole_way_and_says_so(undisturbed):
+    results = undisturbed / "results/tiny"
+    assert (results / "report.html").stat().st_size > 10_000
+    terminal = (undisturbed / "terminal.txt").read_text()
+    assert "report.html" in terminal
+    for claim in ("H1", "H2a", "H2b", "H3a", "H3b"):
+        assert re.search(rf"\b{claim}\b", terminal)
+    assert "Traceback" not in terminal
+
+
+def test_results_and_store_hold_the_same_findings(undisturbed):
+    results = json.loads((undisturbed / "results/tiny/results.json").read_text())
+    with open_reader(undisturbed / "results/tiny/store.duckdb") as reader:
+        stored = reader.frame(
+            "SELECT hypothesis, arm, form, outcome, estimate, p_value FROM finding"
+        )
+    written = [
+        (f["hypothesis"], f["arm"], f["form"], o["outcome"], o["estimate"], o["p_value"])
+        for f in results["findings"]
+        for o in f["outcomes"]
+    ]
+    key = [str(row[:4]) for row in written]
+    assert len(set(key)) == len(key)
+    assert sorted(written, key=str) == sorted(stored.rows(), key=str)
+
+
+def test_running_again_does_nothing(finished):
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("results/tiny/*")}
+    started = time.monotonic()
+    again = running.run(finished)
+    assert again.returncode == 0, again.stdout
+    assert time.monotonic() - started < 30
+    after = {path: path.stat().st_mtime_ns for path in finished.rglob("results/tiny/*")}
+    assert after == before
+
+
+def test_one_more_seed_trains_one_more_block_and_nothing_else(finished):
+    shards = _shards(finished)
+    packs = finished / "results/tiny/packs"
+    before = {path.name: path.stat().st_mtime_ns for path in packs.iterdir()}
+    running.prepare(finished, seeds="4")
+    grown = running.run(finished)
+    assert grown.returncode == 0, grown.stdout
+    after = {path.name: path.stat().st_mtime_ns for path in packs.iterdir()}
+    assert set(after) - set(before) == {"00003.json"}
+    assert {name: after[name] for name in before} == before
+    found = _shards(finished)
+    assert len(found) == 4
+    assert {name: found[name] for name in shards} == shards
+    with open_reader(finished / "results/tiny/store.duckdb") as reader:
+        blocks = reader.frame("SELECT DISTINCT block FROM model ORDER BY block")
+    assert blocks["block"].to_list() == [0, 1, 2, 3]
+    results = json.loads((finished / "results/tiny/results.json").read_text())
+    assert results["counts"]["seeds_analyzed"] == 4
+
+
+def test_another_claim_trains_nothing(finished):
+    packs = finished / "results/tiny/packs"
+    before = {path.name: path.stat().st_mtime_ns for path in packs.iterdir()}
+    study = finished / "tiny.yaml"
+    study.write_text(
+        study.read_text().replace("generalization_gap: 0.01", "generalization_gap: 0.9")
+    )
+    changed = running.run(finished)
+    assert changed.returncode == 0, changed.stdout
+    assert {path.name: path.stat().st_mtime_ns for path in packs.iterdir()} == before
+    results = json.loads((finished / "results/tiny/results.json").read_text())
+    sesoi = {
+        outcome["sesoi"]
+        for finding in results["findings"]
+        if finding["hypothesis"] == "H2a"
+        for outcome in finding["outcomes"]
+    }
+    assert sesoi == {0.9}
+
+
+def test_a_study_killed_while_training_ends_as_if_undisturbed(undisturbed, tmp_path):
+    folder = running.prepare(tmp_path)
+    done = running.stop_while_training(folder, signal.SIGKILL, models=5)
+    assert 5 <= done < 36
+    again = running.run(folder)
+    assert again.returncode == 0, again.stdout
+    assert _shards(folder) == _shards(undisturbed)
+    assert not list((folder / "results/tiny/shards").glob(".*"))
+    _same_store(folder, undisturbed)
+
+
+def test_an_interrupted_study_goes_on(undisturbed, tmp_path):
+    folder = running.prepare(tmp_path)
+    running.stop_while_training(folder, signal.SIGINT, models=14)
+    again = running.run(folder)
+    assert again.returncode == 0, again.stdout
+    assert _shards(folder) == _shards(undisturbed)
+
+
+def test_a_block_alone_gives_the_shard_that_the_workflow_gave(undisturbed, tmp_path):
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "collect", str(undisturbed / "tiny.yaml")),
+            *("--pack", "1", "--results", str(tmp_path / "results/tiny")),
+        ],
+        check=True,
+        cwd=running.ROOT,
+        capture_output=True,
+    )
+    alone = _shards(tmp_path)
+    assert len(alone) == 1
+    assert alone.items() <= _shards(undisturbed).items()
+
+
+def test_packed_blocks_are_the_same_blocks(undisturbed, tmp_path):
+    folder = running.prepare(tmp_path)
+    with (folder / "tiny.yaml").open("a") as stream:
+        stream.write("pack_size: 3\n")
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "collect", str(folder / "tiny.yaml")),
+            *("--pack", "0", "--results", str(folder / "results/tiny")),
+        ],
+        check=True,
+        cwd=running.ROOT,
+        capture_output=True,
+    )
+    assert _shards(folder) == _shards(undisturbed)
+
+
+def test_one_seed_is_described_without_p_values(tmp_path):
+    folder = running.prepare(tmp_path, seeds="1")
+    done = running.run(folder)
+    assert done.returncode == 0, done.stdout
+    results = json.loads((folder / "results/tiny/results.json").read_text())
+    assert results["kind"] == "descriptive"
+    evidence = [e for finding in results["findings"] for e in finding["evidence"]]
+    assert {e["p_value"] for e in evidence} <= {None}
+    assert {o["p_value"] for f in results["findings"] for o in f["outcomes"]} <= {None}
+    assert {finding["verdict"] for finding in results["findings"]} <= {"descriptive", "no data"}
+    with open_reader(folder / "results/tiny/store.duckdb") as reader:
+        stored = reader.frame("SELECT p_value FROM evidence")
+    assert stored.select(pl.col("p_value").is_null().all()).item()
+    assert not re.search(r"\bp\s*[=<]", _shown(folder / "results/tiny/report.html"))
+
+
+def _shown(report: Path) -> str:
+    """Return the text of a page without scripts, styles and tags."""
+    text = re.sub(r"<(script|style)\b.*?</\1>", " ", report.read_text(), flags=re.DOTALL)
+    return re.sub(r"<[^>]+>", " ", text).replace("&lt;", "<")
