@@ -79,7 +79,11 @@ def mean_test(sample: NDArray[np.float64], *, level: float) -> MeanTest:
 
 
 def t_interval(mean: float, standard_error: float, df: float, *, level: float) -> Interval:
-    """Return mean -+ the t quantile of ``df`` times the standard error."""
+    """Return mean -+ the t quantile of ``df`` times the standard error.
+
+    Raises ValueError when the level is not in (0, 1).
+    """
+    _check_level(level)
     reach = float(stats.t.isf((1 - level) / 2, df)) * standard_error
     return Interval(low=mean - reach, high=mean + reach, level=level)
 
@@ -90,7 +94,11 @@ def has_spread(sample: NDArray[np.float64]) -> bool:
 
 
 def _check(sample: NDArray[np.float64], level: float) -> None:
-    if not 0 < level < 1:
-        raise ValueError(f"level {level} is not in (0, 1); write .95 for 95 %")
+    _check_level(level)
     if len(sample) == 0:
         raise AnalysisError("no seeds to analyze; collect at least one complete seed block")
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"level {level} is not in (0, 1); write .95 for 95 %")
