@@ -17,19 +17,15 @@ from analyze.inference.cluster_robust import (
     RobustCoefficient,
     cr2,
     is_exact,
-    t_interval,
     t_p_value,
 )
 from analyze.inference.estimate import Estimate, Table
+from analyze.inference.sample import FEWEST_SEEDS, TOO_FEW, t_interval
 from analyze.results import FitPoint
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-MINIMUM_SEEDS: Final = 3
-"""Below this many seed blocks an association is described, not tested."""
-
-FEW_SEEDS: Final = "fewer than 3 seeds: described, not tested"
 ONE_STRENGTH: Final = "only one strength: nothing varies within a seed"
 CONSTANT_X: Final = "the predictor does not vary once seed and strength are held fixed"
 NO_ERROR: Final = "no residual variation is left to test against"
@@ -218,7 +214,7 @@ def fit_points(
     line = tuple(estimate.estimate * at for at in ends)
     if estimate.standard_error is None or estimate.df is None:
         return WithinFit(points=points, x=ends, y=line, low=None, high=None)
-    slopes = t_interval(estimate.estimate, estimate.standard_error, estimate.df, level)
+    slopes = t_interval(estimate.estimate, estimate.standard_error, estimate.df, level=level)
     return WithinFit(
         points=points,
         x=ends,
@@ -241,7 +237,7 @@ def describe(
         caveats = (CONSTANT_X,)
     else:
         slope = float(x @ y) / float(x @ x)
-        caveats = (FEW_SEEDS,) if regression.seeds < MINIMUM_SEEDS else ()
+        caveats = (TOO_FEW,) if regression.seeds < FEWEST_SEEDS else ()
     return Estimate(
         test=test,
         method=method,
@@ -275,8 +271,8 @@ def varies(remainder: Floats, original: Floats) -> bool:
 
 def with_robust_t(described: Estimate, robust: RobustCoefficient, level: float) -> Estimate:
     """Add a robust coefficient's t test and interval to an estimate that has neither."""
-    if described.n < MINIMUM_SEEDS:
-        return replace(described, estimate=robust.estimate, caveats=(FEW_SEEDS,))
+    if described.n < FEWEST_SEEDS:
+        return replace(described, estimate=robust.estimate, caveats=(TOO_FEW,))
     if not robust.testable:
         return replace(described, estimate=robust.estimate, caveats=(NO_ERROR,))
     fitted = replace(described, estimate=robust.estimate)
@@ -310,5 +306,5 @@ def with_t(described: Estimate, error: float, df: float, level: float) -> Estima
         statistic=statistic,
         df=df,
         p_value=t_p_value(statistic, df),
-        interval=t_interval(described.estimate, error, df, level),
+        interval=t_interval(described.estimate, error, df, level=level),
     )

@@ -16,8 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from analyze.results import Interval
-
 Floats = NDArray[np.float64]
 
 SMALL_DF: Final = 4.0
@@ -92,17 +90,6 @@ def is_exact(residuals: Floats, outcome: Floats) -> bool:
 def t_p_value(statistic: float, df: float) -> float:
     """Two-sided p of a t statistic."""
     return float(2 * stats.t.sf(abs(statistic), df))
-
-
-def t_interval(estimate: float, standard_error: float, df: float, level: float) -> Interval:
-    """Confidence interval of an estimate whose standardized error is t with ``df``.
-
-    level: in (0, 1), for example .95. Raises ValueError for another level.
-    """
-    if not 0 < level < 1:
-        raise ValueError(f"level {level} must lie between 0 and 1, for example 0.95")
-    reach = float(stats.t.ppf((1 + level) / 2, df)) * standard_error
-    return Interval(low=estimate - reach, high=estimate + reach, level=level)
 
 
 def _check_shapes(

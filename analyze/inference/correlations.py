@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from analyze.inference.associations import (
-    FEW_SEEDS,
-    MINIMUM_SEEDS,
     NO_ERROR,
     ONE_STRENGTH,
     residual,
@@ -24,6 +22,7 @@ from analyze.inference.associations import (
 from analyze.inference.cluster_robust import t_p_value
 from analyze.inference.estimate import Estimate, Table
 from analyze.inference.mundlak import DISCONNECTED, additive_parts
+from analyze.inference.sample import FEWEST_SEEDS, TOO_FEW
 from analyze.results import Interval
 
 Floats = NDArray[np.float64]
@@ -153,8 +152,8 @@ def _between_condition(table: Table) -> Estimate:
 def _between_seed(table: Table, level: float) -> Estimate:
     value, reason = _between(table, table.block, part=1)
     seeds = len(np.unique(table.block))
-    if seeds < MINIMUM_SEEDS:
-        value, reason = None, ON_A_LINE if seeds == 2 else FEW_SEEDS
+    if seeds < FEWEST_SEEDS:
+        value, reason = None, ON_A_LINE if seeds == 2 else TOO_FEW
     described = _describe(
         table,
         "between_seed",
@@ -245,8 +244,8 @@ def _tested(described: Estimate, df: int, level: float) -> Estimate:
     value = described.estimate
     if value is None:
         return described
-    if described.n < MINIMUM_SEEDS:
-        return replace(described, caveats=(FEW_SEEDS, *described.caveats))
+    if described.n < FEWEST_SEEDS:
+        return replace(described, caveats=(TOO_FEW, *described.caveats))
     if df < 1 or 1 - abs(value) < _PERFECT:
         return replace(described, caveats=(NO_ERROR, *described.caveats))
     statistic = value * math.sqrt(df / (1 - value**2))

@@ -12,18 +12,15 @@ from numpy.typing import NDArray
 
 from analyze.inference.associations import (
     CONSTANT_X,
-    FEW_SEEDS,
-    MINIMUM_SEEDS,
-    NO_ERROR,
     ONE_STRENGTH,
     residual,
     same_students,
     varies,
     with_robust_t,
-    with_t,
 )
 from analyze.inference.cluster_robust import cr2
 from analyze.inference.estimate import Estimate, Table
+from analyze.inference.sample import FEWEST_SEEDS, TOO_FEW, mean_test
 from analyze.results import Interval
 
 Floats = NDArray[np.float64]
@@ -110,7 +107,8 @@ def mediate(
     its own seed terms; noise of the mediator pulls b and the ACME towards 0. Without it, noise
     of shared images biases b. Tests ``mediation_a``, ``_b``, ``_joint``, ``_acme``, ``_ade``,
     ``_total``, ``_proportion``, ``_rho``.
-    Raises ValueError where the tables list different students or draws is below 1.
+    Raises ValueError where the tables list different students or draws is below 1 or
+    level is not in (0, 1).
     Source: Imai, Keele & Yamamoto (2010), Statistical Science 25(1).
     """
     if draws < 1:
@@ -229,13 +227,19 @@ def _path_a(rows: _Rows, level: float) -> Estimate:
     slopes = rows.moments[graded, 1] / rows.moments[graded, 0]
     if not len(slopes):
         return replace(described, caveats=(ONE_STRENGTH,))
-    described = replace(described, n=len(slopes), estimate=float(slopes.mean()))
-    if len(slopes) < MINIMUM_SEEDS:
-        return replace(described, caveats=(FEW_SEEDS,))
-    if not varies(slopes - slopes.mean(), slopes):
-        return replace(described, caveats=(NO_ERROR,))
-    error = float(slopes.std(ddof=1)) / len(slopes) ** 0.5
-    return with_t(described, error, len(slopes) - 1.0, level)
+    tested = mean_test(slopes, level=level)
+    return replace(
+        described,
+        n=len(slopes),
+        estimate=tested.mean,
+        standard_error=tested.standard_error,
+        statistic_name=None if tested.t is None else "t",
+        statistic=tested.t,
+        df=tested.df,
+        p_value=tested.p_value,
+        interval=tested.interval,
+        caveats=tested.caveats,
+    )
 
 
 def _path_b(rows: _Rows, level: float) -> Estimate:
@@ -249,9 +253,9 @@ def _path_b(rows: _Rows, level: float) -> Estimate:
     free = residual(given, rows.m)
     if described.caveats or not varies(free, rows.m):
         return replace(described, caveats=described.caveats or (CONSTANT_X,))
-    if described.n < MINIMUM_SEEDS:
+    if described.n < FEWEST_SEEDS:
         slope = float(free @ rows.y) / float(free @ free)
-        return replace(described, estimate=slope, caveats=(FEW_SEEDS,))
+        return replace(described, estimate=slope, caveats=(TOO_FEW,))
     design = np.column_stack([free, given])
     robust = cr2(design, rows.y, rows.block, np.eye(1, design.shape[1]).ravel())
     return described if robust is None else with_robust_t(described, robust, level)
@@ -274,15 +278,13 @@ def _percentile(
     rows: _Rows, name: str, value_name: str, found: Floats, drawn: Floats, level: float
 ) -> Estimate:
     """Return an effect with its percentile interval over resampled seeds."""
-    if not 0 < level < 1:
-        raise ValueError(f"level {level} must lie between 0 and 1, for example 0.95")
     method = "linear paths with seed terms; percentile interval over resampled seeds"
     described = _describe(rows, name, method, value_name)
     if described.caveats or not np.isfinite(found):
         return replace(described, caveats=described.caveats or (UNDETERMINED,))
     described = replace(described, estimate=float(found))
-    if described.n < MINIMUM_SEEDS:
-        return replace(described, caveats=(FEW_SEEDS,))
+    if described.n < FEWEST_SEEDS:
+        return replace(described, caveats=(TOO_FEW,))
     kept = drawn[np.isfinite(drawn)]
     if len(kept) < (1 - _LOST_SHARE) * len(drawn):
         return replace(described, caveats=(LOST_DRAWS,))

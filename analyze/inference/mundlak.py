@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyze.inference.associations import (
-    FEW_SEEDS,
     ONE_STRENGTH,
     WithinRegression,
     residual,
@@ -22,6 +21,7 @@ from analyze.inference.associations import (
 )
 from analyze.inference.cluster_robust import cr2
 from analyze.inference.estimate import Estimate, Table
+from analyze.inference.sample import TOO_FEW
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -113,7 +113,7 @@ def _fit_contrast(
 ) -> Estimate:
     """One slope of the Mundlak regression."""
     if blank.n < 2:
-        return replace(blank, caveats=(FEW_SEEDS,))
+        return replace(blank, caveats=(TOO_FEW,))
     robust = cr2(design, table.y, table.block, contrast)
     if robust is None:
         return replace(blank, caveats=("the predictor does not vary along this part",))

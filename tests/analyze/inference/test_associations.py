@@ -7,7 +7,6 @@ import pytest
 from analyze.inference.associations import (
     CONSTANT_X,
     FEW_DF,
-    FEW_SEEDS,
     NO_ERROR,
     ONE_STRENGTH,
     fit_points,
@@ -18,9 +17,9 @@ from analyze.inference.associations import (
     two_way_within,
     two_way_within_ols,
 )
-from analyze.inference.cluster_robust import t_interval
 from analyze.inference.estimate import Table
 from analyze.inference.mundlak import DISCONNECTED, mundlak
+from analyze.inference.sample import TOO_FEW, t_interval
 
 REFERENCE = json.loads((Path(__file__).parents[2] / "reference" / "associations.json").read_text())[
     "data"
@@ -124,7 +123,7 @@ def test_seed_and_strength_effects_of_any_size_leave_the_slope_alone():
 
 def test_an_estimate_gives_its_interval_at_any_level():
     found = two_way_within(table_of(REFERENCE["balanced"]["rows"]), level=0.99)
-    again = t_interval(found.estimate, found.standard_error, found.df, 0.99)
+    again = t_interval(found.estimate, found.standard_error, found.df, level=0.99)
     assert found.interval == again
 
 
@@ -209,7 +208,7 @@ def test_fewer_than_three_seeds_are_described_and_not_tested(seeds):
         assert found.interval is None
         assert found.standard_error is None
         assert found.caveats
-    expected = FEW_SEEDS if seeds == 2 else CONSTANT_X
+    expected = TOO_FEW if seeds == 2 else CONSTANT_X
     assert two_way_within(table).caveats == (expected,)
     assert (two_way_within(table).estimate is None) == (seeds == 1)
 

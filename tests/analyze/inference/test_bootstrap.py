@@ -6,7 +6,6 @@ import pytest
 
 from analyze.inference.associations import (
     CONSTANT_X,
-    FEW_SEEDS,
     NO_ERROR,
     ONE_STRENGTH,
     split_halves,
@@ -15,6 +14,7 @@ from analyze.inference.associations import (
 )
 from analyze.inference.bootstrap import LIBERAL, WEBB, wild_cluster
 from analyze.inference.estimate import Table
+from analyze.inference.sample import TOO_FEW
 
 REFERENCE = json.loads((Path(__file__).parents[2] / "reference" / "associations.json").read_text())[
     "data"
@@ -129,7 +129,7 @@ def test_degenerate_tables_have_a_reason_and_no_p():
     table = simulate(rng, 6)
     columns = {"block": table.block, "dose": table.dose}
     cases = {
-        FEW_SEEDS: simulate(rng, 2),
+        TOO_FEW: simulate(rng, 2),
         ONE_STRENGTH: simulate(rng, 6, doses=np.array([0.5])),
         CONSTANT_X: Table(**columns, x=table.dose + table.block, y=table.y),
         NO_ERROR: Table(**columns, x=table.x, y=2 * table.x),

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from analyze.inference.associations import two_way_factors
-from analyze.inference.cluster_robust import cr2, t_interval, t_p_value
+from analyze.inference.cluster_robust import cr2, t_p_value
+from analyze.inference.sample import t_interval
 
 
 def clustered(seed=0, clusters=8, per_cluster=5):
@@ -108,9 +109,9 @@ def test_shapes_that_do_not_fit_are_refused():
 
 def test_the_interval_excludes_zero_exactly_when_p_is_below_its_level():
     p = t_p_value(0.7 / 0.25, 5.3)
-    assert t_interval(0.7, 0.25, 5.3, 1 - p).low == pytest.approx(0, abs=1e-9)
+    assert t_interval(0.7, 0.25, 5.3, level=1 - p).low == pytest.approx(0, abs=1e-9)
 
 
 def test_an_impossible_level_is_refused():
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        t_interval(1.0, 1.0, 5.0, 95)
+    with pytest.raises(ValueError, match="not in"):
+        t_interval(1.0, 1.0, 5.0, level=95)

@@ -8,7 +8,6 @@ import pingouin
 import pytest
 
 from analyze.inference.associations import (
-    FEW_SEEDS,
     NO_ERROR,
     ONE_STRENGTH,
     two_way_within,
@@ -24,6 +23,7 @@ from analyze.inference.correlations import (
 )
 from analyze.inference.estimate import Table
 from analyze.inference.mundlak import DISCONNECTED
+from analyze.inference.sample import TOO_FEW
 
 REFERENCE = json.loads((Path(__file__).parents[2] / "reference" / "associations.json").read_text())[
     "data"
@@ -182,7 +182,7 @@ def test_few_seeds_are_described_and_not_tested():
         assert one.estimate is not None
         assert one.p_value is None
         assert one.interval is None
-        assert FEW_SEEDS in one.caveats
+        assert TOO_FEW in one.caveats
     assert found.between_seed.estimate is None
     assert found.between_seed.caveats == (ON_A_LINE,)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analyze.inference.associations import CONSTANT_X, FEW_SEEDS, NO_ERROR, ONE_STRENGTH
+from analyze.inference.associations import CONSTANT_X, ONE_STRENGTH
 from analyze.inference.estimate import Estimate, Table
 from analyze.inference.mediation import (
     FEW_FOR_BOOTSTRAP,
@@ -15,6 +15,7 @@ from analyze.inference.mediation import (
     acme_at,
     mediate,
 )
+from analyze.inference.sample import NO_SPREAD, TOO_FEW
 
 REFERENCE = {
     name: entry
@@ -199,7 +200,7 @@ def test_fewer_than_three_seeds_are_described_and_not_tested(seeds):
         assert one.p_value is None
         assert one.interval is None
         assert one.caveats
-    assert found.acme.caveats == found.a.caveats == found.b.caveats == (FEW_SEEDS,)
+    assert found.acme.caveats == found.a.caveats == found.b.caveats == (TOO_FEW,)
 
 
 def test_one_strength_gives_no_path():
@@ -238,7 +239,7 @@ def test_a_constant_mediator_leaves_the_total_effect_alone():
     flat = Table(block=table.block, dose=table.dose, x=np.full(30, 0.1), y=table.y)
     found = paths_of(flat)
     assert found.a.estimate == pytest.approx(0, abs=1e-12)
-    assert found.a.caveats == (NO_ERROR,)
+    assert found.a.caveats == (NO_SPREAD,)
     assert found.b.caveats == (CONSTANT_X,)
     assert found.acme.caveats == (UNDETERMINED,)
     assert found.joint.p_value is None
@@ -255,7 +256,7 @@ def test_impossible_settings_are_refused():
     table = simulate(np.random.default_rng(82), 4)
     with pytest.raises(ValueError, match="at least one"):
         paths_of(table, draws=0)
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(ValueError, match="not in"):
         mediate(table, rng=np.random.default_rng(0), level=95, draws=1)
     with pytest.raises(ValueError, match="between -1 and 1"):
         acme_at(table, np.array([1.0]))
