@@ -1,0 +1,147 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from store.design import Design, load_design, require_data
+from store.errors import DataError, StudyError
+from store.vocabulary import Arm
+
+ROOT = Path(__file__).resolve().parents[2]
+DIGITS = ROOT / "config/digits.yaml"
+
+
+def _changed(**changes: object) -> Design:
+    declared = yaml.safe_load(DIGITS.read_text())
+    return Design.model_validate({**declared, **changes})
+
+
+def test_the_default_study_is_the_declared_one():
+    design = load_design(DIGITS)
+    plan = design.plan()
+    assert (design.seeds, len(plan.teachers), len(plan.students)) == (12, 10, 10)
+    assert [teacher.strength for teacher in plan.teachers[::2]] == [0, 0.25, 0.5, 0.75, 1]
+    assert {s.strength for s in plan.students if s.arm is Arm.FIXED} == {0.5}
+    assert all(s.strength == s.teacher_strength for s in plan.students if s.arm is Arm.MATCHED)
+    assert design.grid == 8
+
+
+def test_students_of_both_arms_have_the_same_teachers_and_those_have_the_students_strength():
+    plan = load_design(DIGITS).plan()
+    strengths = {teacher.ordinal: teacher.strength for teacher in plan.teachers}
+    for student in plan.students:
+        assert {strengths[ordinal] for ordinal in student.teachers} == {student.teacher_strength}
+    by_arm = {
+        arm: [student.teachers for student in plan.students if student.arm is arm] for arm in Arm
+    }
+    assert by_arm[Arm.FIXED] == by_arm[Arm.MATCHED]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seeds": 13},
+        {"title": "Another title"},
+        {"pack_size": 4},
+        {"attention": {"tau": 0.5}},
+        {"claims": {"H1": {"sesoi": {"attention_iou_adjusted": 0.2}}}},
+        {"failed_runs": "exclude_student"},
+    ],
+)
+def test_what_cannot_change_a_shards_numbers_leaves_its_key(changes):
+    assert _changed(**changes).shard_key(3) == _changed().shard_key(3)
+    assert _changed(**changes).study_hash() != _changed().study_hash()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"study_seed": 1},
+        {"device": "cpu"},
+        {"engine": {"precision": "bf16"}},
+        {"distillation": {"temperature": 4}},
+        {"design": {"strengths": [0, 1]}},
+        {"augmentation": {"maximum": {"cutout": 0.3}}},
+        {"dataset": {"kind": "digits", "train_subset": {"size": 100}}},
+    ],
+)
+def test_what_can_change_a_shards_numbers_changes_its_key(changes):
+    assert _changed(**changes).shard_key(3) != _changed().shard_key(3)
+
+
+def test_blocks_have_keys_of_their_own_and_each_belongs_to_one_pack():
+    design = _changed(seeds=10, pack_size=4)
+    assert len({design.shard_key(block) for block in range(10)}) == 10
+    assert [list(design.blocks_of(pack)) for pack in range(design.packs)] == [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+        [8, 9],
+    ]
+
+
+def test_where_the_data_lie_does_not_change_the_key(monkeypatch):
+    keys = set()
+    for place in ("/a", "/b"):
+        monkeypatch.setenv("KD_DATA", place)
+        design = load_design(ROOT / "config/cifar10-small.yaml")
+        assert design.dataset.kind == "parquet"
+        assert design.dataset.path == place
+        keys.add(design.shard_key(0))
+    assert len(keys) == 1
+
+
+def test_data_that_are_not_there_are_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("KD_DATA", str(tmp_path))
+    design = load_design(ROOT / "config/cifar10-small.yaml")
+    with pytest.raises(DataError, match="does not hold"):
+        require_data(design)
+    for split in ("train", "test"):
+        (tmp_path / f"{split}-0.parquet").touch()
+    require_data(design)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "must hold keys and values"),
+        ("- a\n- b\n", "found list"),
+        ("a: [1", "not YAML"),
+        ("study: x\n\tseeds: 1\n", "not YAML"),
+        ("\x00", "not YAML"),
+        ("sudy: x\n", "sudy: unknown key"),
+        ("!!python/object/apply:os.getcwd []", "not YAML"),
+    ],
+)
+def test_a_file_that_is_no_study_is_one_clear_line(tmp_path, text, words):
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    with pytest.raises(StudyError, match=words) as caught:
+        load_design(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"networks": {"teacher": {"depth": 9, "width": 4}}}, "6n \\+ 2"),
+        ({"design": {"strengths": [0, 0]}}, "repeat a value"),
+        ({"design": {"strengths": []}}, "at least 1 item"),
+        ({"study_seed": -1}, "greater than or equal to 0"),
+        ({"distillation": {"alpha": float("nan")}}, "finite number"),
+        ({"attention": {"tau": 1}}, "less than 1"),
+        ({"claims": {}}, "at least 1 item"),
+    ],
+)
+def test_values_outside_their_range_are_refused(changes, words):
+    with pytest.raises(ValueError, match=words):
+        _changed(**changes)
+
+
+def test_grids_outside_8_to_16_or_unequal_are_refused():
+    small = {"depth": 8, "width": 4, "strides": [2, 2, 2]}
+    with pytest.raises(ValueError, match="2 x 2"):
+        _changed(networks={"teacher": small, "student": small})
+    large = {"depth": 8, "width": 4, "strides": [1, 2, 1]}
+    with pytest.raises(ValueError, match="give both the same"):
+        _changed(networks={"teacher": small, "student": large})
