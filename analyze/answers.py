@@ -40,37 +40,51 @@ class Answer:
         return self.primary.n if self.primary else 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What an estimate speaks of: claim, arm, form, and columns of ``measures``."""
+
+    hypothesis: str
+    arm: str
+    form: str
+    outcome: str
+    predictor: str
+
+
 def stream(study_seed: int, *names: str) -> np.random.Generator:
     """Return a generator for one purpose: the same names and study seed give the same numbers."""
     return np.random.default_rng((study_seed, zlib.crc32("/".join(names).encode())))
 
 
-def evidence_of(
-    question: Question,
-    part: Part,
-    estimates: Sequence[Estimate],
-    rank: Rank,
-    *,
-    predictor: str | None = None,
-) -> tuple[Evidence, ...]:
-    """Tie estimates to the claim that they speak of.
+def about(question: Question, part: Part, *, predictor: str | None = None) -> About:
+    """Say what an estimate of one part of a question speaks of.
 
     predictor: where it is not the part's own.
     """
-    against = predictor or part.predictor
+    return About(
+        hypothesis=question.hypothesis.id,
+        arm=question.arm,
+        form=question.form,
+        outcome=part.outcome,
+        predictor=predictor or part.predictor,
+    )
+
+
+def evidence_of(subject: About, estimates: Sequence[Estimate], rank: Rank) -> tuple[Evidence, ...]:
+    """Tie estimates to the claim that they speak of."""
     return tuple(
         Evidence(
-            hypothesis=question.hypothesis.id,
-            arm=question.arm,
-            form=question.form,
-            outcome=part.outcome,
-            predictor=against,
+            hypothesis=subject.hypothesis,
+            arm=subject.arm,
+            form=subject.form,
+            outcome=subject.outcome,
+            predictor=subject.predictor,
             test=estimate.test,
             rank=rank,
             method=estimate.method,
             value_name=estimate.value_name,
             estimate=number(estimate.estimate),
-            unit=unit_of(estimate.value_name, part.outcome, against),
+            unit=unit_of(estimate.value_name, subject.outcome, subject.predictor),
             standard_error=number(estimate.standard_error),
             statistic_name=estimate.statistic_name,
             statistic=number(estimate.statistic),

@@ -4,6 +4,7 @@ from analyze.association_answers import answer_association
 from analyze.caveats import study_caveats, with_disagreements
 from analyze.conclude import Answered, finding_of, levels_of
 from analyze.decide import ALPHA, MINIMUM_SEEDS
+from analyze.mediations import mediations_of
 from analyze.pictures import information_of, measures_to_draw, series_of
 from analyze.questions import Question, questions_of
 from analyze.replicates import Replicates, Stored, missing_counts, select_replicates
@@ -40,10 +41,15 @@ def assemble(design: Design, stored: Stored) -> Results:
         series=series_of(replicates.students, drawn),
         fits=tuple(a.fit for each in answered for a in each.answers if a.fit is not None),
         mutual_information=information_of(
-            replicates.students, stored.estimates, images=stored.images, classes=stored.classes
+            replicates.students,
+            stored.estimates,
+            stored.contingency,
+            images=stored.images,
+            classes=stored.classes,
         ),
         missing=missing_counts(stored, drawn),
         caveats=study_caveats(design, replicates.counts, questions, findings),
+        mediation=mediations_of(answered, findings, replicates, study_seed=design.study_seed),
     )
 
 

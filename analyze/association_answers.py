@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from analyze.answers import Answer, evidence_of, stream
+from analyze.answers import Answer, about, evidence_of, stream
 from analyze.decide import MINIMUM_SEEDS
 from analyze.inference.associations import (
     WithinRegression,
@@ -38,7 +38,7 @@ _COUPLED: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Rows:
+class Rows:
     """Rows on all test images and, where both measures have them, on opposite halves."""
 
     whole: Table
@@ -47,12 +47,15 @@ class _Rows:
 
     @property
     def tables(self) -> tuple[Table, ...]:
+        """What the primary test takes: the two halves, or the one table."""
         return self.halves or (self.whole,)
 
     def regression(self) -> WithinRegression:
+        """Set up the primary test's regression."""
         return split_halves(*self.halves) if self.halves else two_way(self.whole)
 
     def primary(self) -> Estimate:
+        """Run the primary test."""
         return split_half_within(*self.halves) if self.halves else two_way_within(self.whole)
 
 
@@ -63,18 +66,18 @@ def answer_association(
 
     On opposite halves of the test images where both measures have them.
     """
-    rows = _rows(question, part.predictor, part.outcome, replicates)
+    rows = rows_of(question, part.predictor, part.outcome, replicates)
     if isinstance(rows, str):
         return Answer(part=part, primary=None, caveats=(rows,))
     primary = rows.primary()
-    evidence = evidence_of(question, part, [primary], Rank.PRIMARY)
+    evidence = evidence_of(about(question, part), [primary], Rank.PRIMARY)
     caveats = rows.caveats if rows.halves else (*rows.caveats, _UNSPLIT)
     tested = primary.n >= MINIMUM_SEEDS
     if tested:
         rng = stream(study_seed, question.hypothesis.id, question.arm, question.form, part.outcome)
         correlations = correlate(rows.whole)
         beside = _beside(rows, correlations, rng)
-        evidence += evidence_of(question, part, beside, Rank.BESIDE)
+        evidence += evidence_of(about(question, part), beside, Rank.BESIDE)
         evidence += _coupled(question, part, replicates)
         if correlations.conflict:
             caveats += (correlations.conflict.words,)
@@ -89,24 +92,24 @@ def answer_association(
     )
 
 
-def _rows(question: Question, predictor: str, outcome: str, replicates: Replicates) -> _Rows | str:
+def rows_of(question: Question, predictor: str, outcome: str, replicates: Replicates) -> Rows | str:
     """Return the rows of predictor and outcome, or why there are none."""
     whole = table_of(replicates.students, arm=question.arm, predictor=predictor, outcome=outcome)
     if whole.table is None:
         return " ".join(whole.caveats)
     if not (BY_NAME[predictor].by_half and BY_NAME[outcome].by_half):
-        return _Rows(whole=whole.table, halves=None, caveats=whole.caveats)
+        return Rows(whole=whole.table, halves=None, caveats=whole.caveats)
     halves = half_tables_of(
         replicates.halves, arm=question.arm, predictor=predictor, outcome=outcome
     )
     if halves.a_on_b is None or halves.b_on_a is None:
         return " ".join(halves.caveats)
     split = (halves.a_on_b, halves.b_on_a)
-    return _Rows(whole=whole.table, halves=split, caveats=halves.caveats)
+    return Rows(whole=whole.table, halves=split, caveats=halves.caveats)
 
 
 def _beside(
-    rows: _Rows, correlations: Correlations, rng: np.random.Generator
+    rows: Rows, correlations: Correlations, rng: np.random.Generator
 ) -> tuple[Estimate, ...]:
     parts = mundlak(rows.whole)
     split = (
@@ -132,11 +135,12 @@ def _coupled(question: Question, part: Part, replicates: Replicates) -> tuple[Ev
     """Return associations with measures that share accuracy with the outcome: no verdict."""
     found: tuple[Evidence, ...] = ()
     for predictor in part.coupled:
-        rows = _rows(question, predictor, part.outcome, replicates)
+        rows = rows_of(question, predictor, part.outcome, replicates)
         if not isinstance(rows, str):
             primary = rows.primary()
             estimate = replace(primary, caveats=(*primary.caveats, _COUPLED))
-            found += evidence_of(question, part, [estimate], Rank.COUPLED, predictor=predictor)
+            subject = about(question, part, predictor=predictor)
+            found += evidence_of(subject, [estimate], Rank.COUPLED)
     return found
 
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from analyze.hypotheses import STRENGTH
 from analyze.inference.sample import mean_test
+from analyze.metrics.information import choose_estimator, entropy
 from analyze.questions import Question
 from analyze.results import Interval, MutualInformation, Series
 from store.measures import BY_NAME
@@ -74,19 +75,25 @@ def mean_interval(values: np.ndarray) -> Interval | None:
 
 
 def information_of(
-    students: pl.DataFrame, estimates: pl.DataFrame, *, images: int, classes: int
+    students: pl.DataFrame,
+    estimates: pl.DataFrame,
+    contingency: pl.DataFrame,
+    *,
+    images: int,
+    classes: int,
 ) -> tuple[MutualInformation, ...]:
     """Return mutual information per arm and strength with what a reader needs to judge it.
 
-    students: rows of ``measures`` with the entropies of both labellings in bits. estimates:
-    the table ``estimate``, which says the estimator and its bias. images: of the test split.
+    students: rows of ``measures``. estimates: the table ``estimate``, which says the estimator
+    and its bias. contingency: of all test images. images: of the test split.
     """
+    entropies = label_entropies(contingency, classes=classes)
     detail = estimates.filter(
         (pl.col("measure") == _INFORMATION)
         & (pl.col("half") == Half.ALL)
         & pl.col("value").is_not_null()
     ).select("student_id", "value", "bias", "estimator")
-    rows = students.join(detail, on="student_id", how="inner")
+    rows = students.join(detail, on="student_id").join(entropies, on="student_id")
     rows = rows.sort("arm", "teacher_strength", "block")
     cells = rows.group_by("arm", "teacher_strength", maintain_order=True)
     return tuple(
@@ -96,8 +103,8 @@ def information_of(
             estimate=_mean(cell, "value"),
             interval=mean_interval(cell["value"].to_numpy()),
             ceiling=math.log2(classes),
-            teacher_entropy=_mean(cell, "ensemble_label_entropy_bits"),
-            student_entropy=_mean(cell, "student_label_entropy_bits"),
+            teacher_entropy=_mean(cell, "ensemble_bits"),
+            student_entropy=_mean(cell, "student_bits"),
             estimator=", ".join(cell["estimator"].unique().sort().to_list()),
             images=images,
             classes=classes,
@@ -105,6 +112,29 @@ def information_of(
         )
         for (arm, strength), cell in cells
     )
+
+
+def label_entropies(contingency: pl.DataFrame, *, classes: int) -> pl.DataFrame:
+    """Entropy of the labels that each student and its ensemble give, in bits.
+
+    contingency: columns student_id, ensemble_class, student_class, images. Returns student_id,
+    ensemble_bits and student_bits, by the estimator that mutual information uses.
+    """
+    estimator = choose_estimator(classes)
+    rows: list[dict[str, float]] = []
+    for (student,), cells in contingency.group_by("student_id", maintain_order=True):
+        bits = [
+            entropy(
+                cells.group_by(column).agg(pl.col("images").sum())["images"].sort().to_numpy(),
+                estimator,
+            ).estimate_bits
+            for column in ("ensemble_class", "student_class")
+        ]
+        rows.append(
+            {"student_id": _float(student), "ensemble_bits": bits[0], "student_bits": bits[1]}
+        )
+    schema = {"student_id": pl.Float64, "ensemble_bits": pl.Float64, "student_bits": pl.Float64}
+    return pl.DataFrame(rows, schema=schema).with_columns(pl.col("student_id").cast(pl.Int32))
 
 
 def _mean(rows: pl.DataFrame, column: str) -> float:

@@ -26,13 +26,15 @@ class Stored:
     """What the store holds of a study, one frame per view or table.
 
     students: ``measures``. halves: ``measures_by_half``. models: ``model``. estimates:
-    ``estimate``. images: of the test split. classes: that a label can take.
+    ``estimate``. contingency: ``contingency`` over all test images. images: of the test
+    split. classes: that a label can take.
     """
 
     students: pl.DataFrame
     halves: pl.DataFrame
     models: pl.DataFrame
     estimates: pl.DataFrame
+    contingency: pl.DataFrame
     images: int
     classes: int
 
@@ -134,6 +136,12 @@ def panel_of(students: pl.DataFrame, *, arm: str, outcome: str) -> PanelChoice:
     ordered = rows.filter(pl.col("block").is_in(complete)).sort("block", "teacher_strength")
     values = ordered[outcome].to_numpy().astype(np.float64).reshape(len(complete), len(doses))
     return PanelChoice(panel=Panel(tuple(complete), doses, values), caveats=caveats)
+
+
+def trend_rows_of(students: pl.DataFrame, *, arm: str, outcome: str) -> Table:
+    """Every row of one arm that has the outcome, with strength as its predictor."""
+    rows = _finite(students.filter(pl.col("arm") == arm), [outcome])
+    return _table(rows.sort("block", "teacher_strength"), "teacher_strength", outcome)
 
 
 def table_of(students: pl.DataFrame, *, arm: str, predictor: str, outcome: str) -> TableChoice:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from analyze.hypotheses import STRENGTH
+from analyze.inference.mediation import MediationPaths
 from analyze.results import Interval, OutcomeFinding, Verdict
 from store.measures import BY_NAME
 
@@ -18,10 +19,10 @@ def claim_sentence(outcomes: Sequence[OutcomeFinding], *, sign: int, seeds: int)
 
 
 def _outcome_sentence(found: OutcomeFinding, *, sign: int, seeds: int) -> str:
-    if found.verdict is Verdict.NO_DATA or found.estimate is None:
-        return " ".join(found.caveats) or "Nothing to compute it from."
+    if found.estimate is None:
+        return _nothing(found, seeds)
     numbers = _numbers(found, seeds)
-    title = _capital(BY_NAME[found.outcome].title)
+    title = f"The {BY_NAME[found.outcome].title}"
     claimed, opposite = _verbs(found.predictor, sign), _verbs(found.predictor, -sign)
     match found.verdict:
         case Verdict.SUPPORTED:
@@ -37,10 +38,20 @@ def _outcome_sentence(found: OutcomeFinding, *, sign: int, seeds: int) -> str:
         case Verdict.DESCRIPTIVE:
             return f"{title}: {numbers}. Fewer than 3 seeds: described, not tested."
         case _:
-            return (
-                f"{seeds} seeds do not decide whether {_lower(title)} {claimed}: {numbers}."
-                f"{_more_seeds(found)}"
-            )
+            return f"Not decided whether {_lower(title)} {claimed}: {numbers}.{_more_seeds(found)}"
+
+
+def _nothing(found: OutcomeFinding, seeds: int) -> str:
+    title = BY_NAME[found.outcome].title
+    if found.verdict is Verdict.DESCRIPTIVE:
+        few = f"{seeds} seed{'' if seeds == 1 else 's'}"
+        return f"Of {few} no association of the {title} within seeds can be estimated."
+    reasons = " ".join(_sentence(text) for text in found.caveats)
+    return f"Nothing can be said of the {title}. {reasons}".strip()
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:].removesuffix('.')}."
 
 
 def _numbers(found: OutcomeFinding, seeds: int) -> str:
@@ -81,7 +92,7 @@ def _verbs(predictor: str, sign: int) -> str:
 def _predictor(predictor: str) -> str:
     if predictor == STRENGTH:
         return "the strength of the teachers' augmentation"
-    return BY_NAME[predictor].title
+    return f"the {BY_NAME[predictor].title}"
 
 
 def _scale(estimate: float, interval: Interval | None) -> float:
@@ -105,10 +116,33 @@ def _bounds(interval: Interval) -> tuple[float, float]:
     return interval.low, interval.high
 
 
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
 def _lower(text: str) -> str:
-    """Lower the first letter, save of an abbreviation."""
-    return text if text[1:2].isupper() else text[0].lower() + text[1:]
+    return text[0].lower() + text[1:]
+
+
+def mediation_sentence(
+    *, holds: bool | None, verdicts: tuple[Verdict, Verdict], paths: MediationPaths | None
+) -> str:
+    """Say whether the indirect path is shown, by the verdicts of H1 and H2b, and its size."""
+    if holds is None:
+        return (
+            f"Not tested: H1 is read as {verdicts[0]}, H2b as {verdicts[1]}, and the indirect "
+            "path needs a test of both."
+        )
+    first = f"H1 is {verdicts[0]} and H2b is {verdicts[1]}"
+    head = f"Shown: {first}" if holds else f"Not shown: {first}, and it needs both supported"
+    return f"{head}.{_indirect(paths)}"
+
+
+def _indirect(paths: MediationPaths | None) -> str:
+    if paths is None or paths.acme.estimate is None or paths.acme.interval is None:
+        return ""
+    estimate, interval = paths.acme.estimate, paths.acme.interval
+    value, low, high = (
+        _digits(number, _scale(estimate, interval))
+        for number in (estimate, interval.low, interval.high)
+    )
+    return (
+        f" The effect of strength on the gap that goes through the teachers' attention is "
+        f"{value} per unit of strength (95 % interval {low} to {high})."
+    )

@@ -5,9 +5,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analyze.answers import Answer, evidence_of, stream
+from analyze.answers import Answer, about, evidence_of, stream
 from analyze.decide import MINIMUM_SEEDS
-from analyze.inference.estimate import Estimate, Panel
+from analyze.inference.estimate import Estimate, Panel, Table
+from analyze.inference.mixed import mixed_slope
 from analyze.inference.sample import mean_test
 from analyze.inference.trends import (
     page_trend,
@@ -18,7 +19,7 @@ from analyze.inference.trends import (
     wilcoxon_hodges_lehmann,
 )
 from analyze.questions import Part, Question
-from analyze.replicates import Replicates, panel_of
+from analyze.replicates import Replicates, panel_of, trend_rows_of
 from analyze.resample import resample_slopes
 from analyze.results import FitLine, FitPoint, Rank
 
@@ -36,13 +37,15 @@ def answer_trend(
     primary = slope_t(panel)
     tested = primary.n >= MINIMUM_SEEDS
     rng = stream(study_seed, question.hypothesis.id, question.arm, part.outcome)
-    beside = _beside(panel, question.hypothesis.direction.sign, rng) if tested else ()
+    rows = trend_rows_of(replicates.students, arm=question.arm, outcome=part.outcome)
+    sign = question.hypothesis.direction.sign
+    beside = _beside(panel, rows, sign, rng) if tested else ()
     return Answer(
         part=part,
         primary=primary,
         evidence=(
-            *evidence_of(question, part, [primary], Rank.PRIMARY),
-            *evidence_of(question, part, beside, Rank.BESIDE),
+            *evidence_of(about(question, part), [primary], Rank.PRIMARY),
+            *evidence_of(about(question, part), beside, Rank.BESIDE),
         ),
         fit=_fit_line(question, part, panel),
         resample=resample_slopes(panel) if tested else None,
@@ -51,8 +54,10 @@ def answer_trend(
     )
 
 
-def _beside(panel: Panel, sign: int, rng: np.random.Generator) -> tuple[Estimate, ...]:
+def _beside(panel: Panel, rows: Table, sign: int, rng: np.random.Generator) -> tuple[Estimate, ...]:
+    """Return what is printed beside the t test; the mixed model takes incomplete blocks too."""
     return (
+        mixed_slope(rows),
         page_trend(panel, sign, generator=rng),
         sign_flip(panel, generator=rng),
         wilcoxon_hodges_lehmann(panel),

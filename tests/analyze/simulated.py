@@ -78,16 +78,13 @@ def simulate(design: Design, truth: Truth, *, seed: int = 1) -> Stored:
                     | {"half": str(half)}
                     | {name: values[name] + way * noise[name] for name in values}
                 )
-    students = pl.DataFrame(rows).with_columns(
-        pl.col("student_id", "block").cast(pl.Int32),
-        student_label_entropy_bits=pl.lit(3.1),
-        ensemble_label_entropy_bits=pl.lit(3.2),
-    )
+    students = pl.DataFrame(rows).with_columns(pl.col("student_id", "block").cast(pl.Int32))
     return Stored(
         students=students,
         halves=pl.DataFrame(halves).with_columns(pl.col("student_id", "block").cast(pl.Int32)),
         models=_models(design),
         estimates=_estimates(students),
+        contingency=_contingency(students["student_id"].to_list()),
         images=897,
         classes=10,
     )
@@ -186,3 +183,13 @@ def _estimates(students: pl.DataFrame) -> pl.DataFrame:
         )
         .select(ESTIMATE.schema.names())
     )
+
+
+def _contingency(students: list[int]) -> pl.DataFrame:
+    """Ensemble uniform over four classes, student over two of them."""
+    cells = [
+        {"student_id": student, "ensemble_class": first, "student_class": first % 2, "images": 200}
+        for student in students
+        for first in range(4)
+    ]
+    return pl.DataFrame(cells).with_columns(pl.col("student_id").cast(pl.Int32))

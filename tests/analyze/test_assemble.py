@@ -151,6 +151,7 @@ def test_everything_that_the_plan_prints_beside_a_trend_is_there(claimed):
         "sign_flip",
         "wilcoxon_hodges_lehmann",
         "polynomial_quadratic",
+        "mixed_model_slope",
     } <= tests
 
 
@@ -233,6 +234,7 @@ def test_one_strength_has_no_trend_and_says_so():
     assert {each.verdict for each in results.findings} == {Verdict.NO_DATA}
     assert "two strengths" in find(results, "H2a").sentence
     assert "one strength" in find(results, "H2b").sentence
+    assert results.mediation[0].holds is None
 
 
 def test_two_strengths_are_enough():
@@ -321,6 +323,9 @@ def test_series_fits_and_information_hold_what_figures_draw(claimed):
     assert information.ceiling == pytest.approx(math.log2(10))
     assert (information.estimator, information.images) == ("jackknife", 897)
     assert information.bias == pytest.approx(0.01)
+    # uniform over 4 and 2 classes: 2 and 1 bit, less than 0.01 off at 800 images
+    assert information.teacher_entropy == pytest.approx(2, abs=0.01)
+    assert information.student_entropy == pytest.approx(1, abs=0.01)
 
 
 def test_the_same_study_gives_the_same_results():
@@ -353,3 +358,35 @@ def test_a_study_with_the_matched_arm_alone_says_what_it_cannot_tell():
     results = assemble(design, simulate(design, AS_CLAIMED))
     assert find(results, "H2a", "matched").deciding
     assert any("no fixed arm" in text for text in results.caveats)
+
+
+def test_the_mixed_model_of_complete_blocks_gives_the_t_over_slopes(claimed):
+    tests = {each.test: each for each in find(claimed, "H1").evidence}
+    mixed, slopes = tests["mixed_model_slope"], tests["per_seed_slope_t"]
+    assert mixed.estimate == pytest.approx(slopes.estimate, rel=1e-6)
+
+
+def test_mediation_holds_where_both_of_its_claims_do(claimed):
+    deciding = [each for each in claimed.mediation if each.deciding]
+    assert [(each.arm, each.form, each.holds) for each in deciding] == [("fixed", "plain", True)]
+    tests = {each.test: each for each in deciding[0].evidence}
+    assert tests["mediation_acme"].estimate < 0
+    assert tests["mediation_joint"].p_value < 0.01
+    assert tests["mediation_a"].outcome == "attention_iou_adjusted"
+    assert tests["mediation_a"].estimate == pytest.approx(
+        find(claimed, "H1").outcomes[0].estimate, rel=0.05
+    )
+    assert {each.hypothesis for each in deciding[0].evidence} == {"M"}
+
+
+def test_mediation_is_not_shown_where_one_claim_is_not():
+    design = study()
+    results = assemble(design, simulate(design, COMMON_CAUSE))
+    deciding = next(each for each in results.mediation if each.deciding)
+    assert deciding.holds is False
+    assert deciding.sentence.startswith("Not shown")
+
+
+def test_a_study_without_both_claims_has_no_mediation():
+    design = study(claims={"H1": CLAIMS["H1"]})
+    assert assemble(design, simulate(design, AS_CLAIMED)).mediation == ()
