@@ -217,6 +217,11 @@ mediation_split_b <- function(rows) {
 # A confounder that is fixed within a seed: it lifts mediator and outcome; nothing is mediated.
 datasets$seed_confounder <- simulate_rows(109, 10, five, -1, -1, 0, seed_link = 2)
 
+# One seed with a single student, one with two, and two students in some cells.
+datasets$sparse <- simulate_rows(110, 7, five, -1, -1, .5, drop = c(1:4, 7, 8, 10, 16, 35))
+twins <- simulate_rows(111, 7, five, -1, -1, .5)[c(12, 20, 23), ]
+datasets$sparse <- rbind(datasets$sparse, twins)
+
 # --- Answers ---
 
 answers <- lapply(names(datasets), function(name) {

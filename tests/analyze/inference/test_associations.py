@@ -121,6 +121,16 @@ def test_seed_and_strength_effects_of_any_size_leave_the_slope_alone():
     assert one.standard_error == pytest.approx(other.standard_error, rel=1e-9)
 
 
+def test_a_predictor_that_hardly_varies_is_measured_as_well():
+    # 1e-5 of variation on top of 5 costs 5 to 6 of 16 digits, and must not cost twice that.
+    table = table_of(REFERENCE["unbalanced"]["rows"])
+    tiny = Table(block=table.block, dose=table.dose, x=5 + 1e-5 * table.x, y=table.y)
+    one, other = two_way_within(table), two_way_within(tiny)
+    assert other.estimate * 1e-5 == pytest.approx(one.estimate, rel=1e-8)
+    assert other.standard_error * 1e-5 == pytest.approx(one.standard_error, rel=1e-8)
+    assert other.df == pytest.approx(one.df, rel=1e-8)
+
+
 def test_an_estimate_gives_its_interval_at_any_level():
     found = two_way_within(table_of(REFERENCE["balanced"]["rows"]), level=0.99)
     again = t_interval(found.estimate, found.standard_error, found.df, level=0.99)
