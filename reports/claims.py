@@ -1,0 +1,231 @@
+"""One claim's part of the page: its row on the first screen and its own section."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from markupsafe import Markup
+
+from analyze.hypotheses import HYPOTHESES, STRENGTH
+from analyze.results import Evidence, Finding, FitLine, OutcomeFinding, Rank, Results
+from reports.figures import Chart, ChartBook, fit_chart, raw_chart
+from reports.forest import forest
+from reports.numbers import Citations, p_clause
+from reports.prose import (
+    VERDICTS,
+    VerdictWords,
+    arm_label,
+    arm_word,
+    capitalized,
+    expectation,
+    form_label,
+    measure_title,
+    outcome_decimals,
+    reporting_sentence,
+    short_statement,
+    single_seed_words,
+    verdict_word,
+)
+from reports.tables import Table, correlations_table, fit_table, points_csv, tests_table
+from store.measures import BY_NAME
+from store.vocabulary import Form
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeLine:
+    """One outcome: its name, its numbers and its drawing."""
+
+    title: str
+    drawing: Markup
+    estimate: Markup
+    tested: Markup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingView:
+    """One finding in words and drawings."""
+
+    finding: Finding
+    words: VerdictWords
+    verdict: str
+    arm: str
+    form: str
+    arm_words: str
+    lines: tuple[OutcomeLine, ...]
+    seeds: Markup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One chart with where its data come from."""
+
+    chart: Chart
+    label: str
+    table: Table | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How the published form of a measure differs from the sound one."""
+
+    title: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimView:
+    """Everything that the page says of one claim."""
+
+    id: str
+    short: str
+    statement: str
+    expectation: str
+    secondary: bool
+    deciding: FindingView
+    published: FindingView | None
+    others: tuple[FindingView, ...]
+    agreement: str
+    caveat: str
+    caveats_more: int
+    figures: tuple[Figure, ...]
+    tests: tuple[tuple[FindingView, Table], ...]
+    correlations: Table | None
+    sentences: tuple[Markup, ...]
+    single_seed: Markup | None
+    caveats: tuple[str, ...]
+    differences: tuple[Difference, ...]
+    csv: str
+
+
+def claim_views(results: Results, cite: Citations, book: ChartBook) -> tuple[ClaimView, ...]:
+    """Return every claim of the results, in the order of the published argument."""
+    order = list(HYPOTHESES)
+    ids = list(dict.fromkeys(finding.hypothesis for finding in results.findings))
+    ids.sort(key=lambda name: order.index(name) if name in order else len(order))
+    return tuple(_claim(name, results, cite, book) for name in ids)
+
+
+def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> ClaimView:
+    findings = [finding for finding in results.findings if finding.hypothesis == name]
+    deciding = next((finding for finding in findings if finding.deciding), findings[0])
+    ordered = sorted(findings, key=lambda f: (f is not deciding, f.form != deciding.form, f.arm))
+    views = [_finding(finding, cite) for finding in ordered]
+    published = next(
+        (v for v in views if v.form == Form.PUBLISHED and v.arm == deciding.arm), None
+    )
+    caveats = _caveats(deciding)
+    fits = [fit for fit in results.fits if fit.hypothesis == name]
+    known = HYPOTHESES.get(name)
+    return ClaimView(
+        id=name,
+        short=short_statement(deciding),
+        statement=deciding.statement,
+        expectation=expectation(deciding),
+        secondary=known is not None and not known.primary,
+        deciding=views[0],
+        published=published,
+        others=tuple(views[1:]),
+        agreement=_agreement(views[0], views[1:]),
+        caveat=caveats[0] if caveats else "",
+        caveats_more=len(caveats) - 1,
+        figures=_figures(results, fits, cite, book),
+        tests=tuple((view, tests_table(cite, view.finding)) for view in views),
+        correlations=correlations_table(cite, deciding),
+        sentences=tuple(reporting_sentence(cite, deciding, o) for o in deciding.outcomes),
+        single_seed=single_seed_words(cite, deciding.single_seed) if deciding.single_seed else None,
+        caveats=caveats,
+        differences=_differences(deciding),
+        csv=points_csv(fits) if any(fit.points for fit in fits) else "",
+    )
+
+
+def _finding(finding: Finding, cite: Citations) -> FindingView:
+    return FindingView(
+        finding=finding,
+        words=VERDICTS[finding.verdict],
+        verdict=verdict_word(finding),
+        arm=finding.arm,
+        form=finding.form,
+        arm_words=f"{capitalized(arm_word(finding.arm))}, {form_label(finding.form)}",
+        lines=tuple(_line(finding, outcome, cite) for outcome in finding.outcomes),
+        seeds=Markup("{} seed{}").format(
+            cite.count(finding, "n"), "" if finding.n == 1 else "s"
+        ),
+    )
+
+
+def _line(finding: Finding, outcome: OutcomeFinding, cite: Citations) -> OutcomeLine:
+    digits = outcome_decimals(outcome)
+    estimate = Markup("no estimate")
+    if outcome.estimate is not None:
+        estimate = Markup('<b>{}</b> {} <span class="unit">{}</span>').format(
+            cite.plain(outcome, "estimate", digits),
+            cite.interval(outcome.interval_95, digits) if outcome.interval_95 else "",
+            outcome.unit,
+        )
+    tested = Markup("")
+    if outcome.p_value is not None:
+        tested = p_clause(cite.p(outcome))
+    return OutcomeLine(
+        title=measure_title(outcome.outcome),
+        drawing=forest(finding, outcome),
+        estimate=estimate,
+        tested=tested,
+    )
+
+
+def _agreement(deciding: FindingView, others: Sequence[FindingView]) -> str:
+    """Say which other arms and forms read differently."""
+    differing = [
+        f"{arm_word(v.arm)}, {form_label(v.form)}: {v.verdict.lower()}"
+        for v in others
+        if v.finding.verdict is not deciding.finding.verdict
+    ]
+    if not others:
+        return ""
+    if not differing:
+        return "Every arm and both forms of the measures read the same."
+    return "Read otherwise: " + "; ".join(differing) + "."
+
+
+def _caveats(finding: Finding) -> tuple[str, ...]:
+    primary = [e for e in finding.evidence if e.rank is Rank.PRIMARY]
+    told: list[Finding | OutcomeFinding | Evidence] = [finding, *finding.outcomes, *primary]
+    return tuple(dict.fromkeys(chain.from_iterable(item.caveats for item in told)))
+
+
+def _figures(
+    results: Results, fits: Sequence[FitLine], cite: Citations, book: ChartBook
+) -> tuple[Figure, ...]:
+    figures: list[Figure] = []
+    for fit in sorted(fits, key=lambda f: (f.form != Form.PLAIN, f.outcome, f.arm)):
+        if not fit.points:
+            continue
+        alike = [f for f in fits if (f.form, f.outcome) == (fit.form, fit.outcome)]
+        label = f"{capitalized(arm_word(fit.arm))}, {form_label(fit.form)}"
+        if fit.predictor != STRENGTH:
+            raw = raw_chart(book, fit)
+            if raw is not None:
+                figures.append(Figure(chart=raw, label=label, table=None))
+        index = next(i for i, f in enumerate(results.fits) if f is fit)
+        table = fit_table(cite, fit) if fit.predictor == STRENGTH else None
+        figures.append(
+            Figure(chart=fit_chart(book, fit, index, alike=alike), label=label, table=table)
+        )
+    return tuple(figures)
+
+
+def _differences(finding: Finding) -> tuple[Difference, ...]:
+    names = dict.fromkeys(
+        chain.from_iterable((outcome.outcome, outcome.predictor) for outcome in finding.outcomes)
+    )
+    return tuple(
+        Difference(title=capitalized(measure_title(name)), words=BY_NAME[name].differs)
+        for name in names
+        if name in BY_NAME and BY_NAME[name].differs
+    )
+
+
+def arm_sentence(arm: str) -> str:
+    """Say what an arm is."""
+    return f"{capitalized(arm_word(arm))}: {arm_label(arm)}."

@@ -1,0 +1,313 @@
+# pyright: basic
+"""Charts as Vega-Lite: drawn in the reader's browser, from columns that the page holds once.
+
+Colours come from the page's theme when a chart is drawn, so no colour stands in a chart: marks
+name a style (``replicate``, ``fit``, ``band``), which the page's script fills in.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import altair as alt
+import polars as pl
+
+from analyze.hypotheses import STRENGTH
+from analyze.results import FitLine, Results, Series
+from reports.numbers import fixed, strength_text
+from reports.prose import axis_title, measure_title
+
+SEEDS_DRAWN: Final = 100
+"""Seed blocks whose replicates are drawn; fits and bands use all of them."""
+
+_SIGNIFICANT: Final = 6
+_HEIGHT: Final = 250
+Columns = dict[str, list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Which columns and rows of one of the page's tables a chart takes.
+
+    columns: name in the chart -> name in the table. where: rows with these values.
+    """
+
+    table: str
+    columns: Mapping[str, str]
+    where: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """One chart. description: what it shows, for those who do not see it."""
+
+    name: str
+    title: str
+    description: str
+    spec: dict[str, Any]
+    data: Mapping[str, Slice]
+
+
+@dataclass(slots=True)
+class ChartBook:
+    """All charts of a page and the columns that they share."""
+
+    tables: dict[str, Columns] = field(default_factory=dict)
+    charts: list[Chart] = field(default_factory=list)
+
+    def add(self, chart: Chart) -> Chart:
+        """Enter a chart and return it."""
+        self.charts.append(chart)
+        return chart
+
+    def to_json(self) -> str:
+        """Return tables and charts as JSON that is safe inside a script element."""
+        content = {
+            "tables": self.tables,
+            "charts": {
+                chart.name: {
+                    "spec": chart.spec,
+                    "data": {
+                        name: {"table": s.table, "columns": s.columns, "where": s.where}
+                        for name, s in chart.data.items()
+                    },
+                }
+                for chart in self.charts
+            },
+        }
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        for mark in "<>&\u2028\u2029":
+            text = text.replace(mark, f"\\u{ord(mark):04x}")
+        return text
+
+
+def for_drawing(value: float | None) -> float | None:
+    """Return a number at the digits that a picture can show; None where it is not finite."""
+    if value is None or value != value or abs(value) == float("inf"):
+        return None
+    return float(f"{value:.{_SIGNIFICANT}g}")
+
+
+def replicate_columns(results: Results) -> Columns:
+    """One row per drawn seed, arm and strength, one column per measure of ``series``."""
+    cells: dict[tuple[str, float, int], dict[str, float | None]] = {}
+    for series in results.series:
+        for block, value in zip(series.blocks, series.values, strict=True):
+            key = (series.arm, series.strength, block)
+            cells.setdefault(key, {})[series.measure] = for_drawing(value)
+    drawn = set(sorted({block for _, _, block in cells})[:SEEDS_DRAWN])
+    keys = [key for key in sorted(cells) if key[2] in drawn]
+    columns: Columns = {
+        "arm": [arm for arm, _, _ in keys],
+        "strength": [strength for _, strength, _ in keys],
+        "block": [block for _, _, block in keys],
+    }
+    for measure in dict.fromkeys(series.measure for series in results.series):
+        columns[measure] = [cells[key].get(measure) for key in keys]
+    return columns
+
+
+def fit_chart(book: ChartBook, fit: FitLine, index: int, *, alike: Sequence[FitLine]) -> Chart:
+    """Draw a claim's replicates with the fitted line and its band.
+
+    alike: the fits that are drawn beside this one, with which it shares its axes.
+    """
+    name = f"fit-{index}"
+    drawn = set(sorted({point.block for point in fit.points})[:SEEDS_DRAWN])
+    points = [point for point in fit.points if point.block in drawn]
+    book.tables[f"{name}-points"] = {
+        "block": [point.block for point in points],
+        "strength": [point.strength for point in points],
+        "x": [for_drawing(point.x) for point in points],
+        "y": [for_drawing(point.y) for point in points],
+    }
+    line: Columns = {"x": [for_drawing(x) for x in fit.x], "y": [for_drawing(y) for y in fit.y]}
+    if fit.low is not None and fit.high is not None:
+        line["low"] = [for_drawing(low) for low in fit.low]
+        line["high"] = [for_drawing(high) for high in fit.high]
+    book.tables[f"{name}-line"] = line
+    on_strength = fit.predictor == STRENGTH
+    layers = _trend_layers(fit, alike) if on_strength else _within_layers(fit, alike)
+    return book.add(
+        Chart(
+            name=name,
+            title=_fit_title(fit),
+            description=_fit_description(fit),
+            spec=_spec(alt.layer(*layers)),
+            data={
+                "points": Slice(f"{name}-points", {n: n for n in ("block", "strength", "x", "y")}),
+                "line": Slice(f"{name}-line", {n: n for n in line}),
+            },
+        )
+    )
+
+
+def raw_chart(book: ChartBook, fit: FitLine) -> Chart | None:
+    """Scatter an association's outcome against its predictor, as measured, by strength."""
+    replicates = book.tables["replicates"]
+    if fit.predictor not in replicates or fit.outcome not in replicates:
+        return None
+    x = alt.X("x:Q", title=axis_title(fit.predictor), scale=alt.Scale(zero=False, nice=True))
+    y = alt.Y("y:Q", title=axis_title(fit.outcome), scale=alt.Scale(zero=False, nice=True))
+    chart = (
+        alt.Chart(alt.NamedData("points"))
+        .mark_circle(style="replicate-point")
+        .encode(x=x, y=y, color=_strength_color())
+    )
+    columns = {"strength": "strength", "x": fit.predictor, "y": fit.outcome}
+    return book.add(
+        Chart(
+            name=f"raw-{len(book.charts)}",
+            title="As measured, one point per student",
+            description=f"Scatter of {measure_title(fit.outcome)} against "
+            f"{measure_title(fit.predictor)}, coloured by the strength of augmentation. "
+            "Differences between strengths and between seeds are still in it.",
+            spec=_spec(chart),
+            data={"points": Slice("replicates", columns, {"arm": fit.arm})},
+        )
+    )
+
+
+def curve_charts(book: ChartBook, curves: pl.DataFrame) -> list[Chart]:
+    """Draw accuracy over epochs, one chart for the teachers and one for each arm's students."""
+    book.tables["curves"] = {
+        name: [for_drawing(v) if isinstance(v, float) else v for v in curves[name].to_list()]
+        for name in ("role", "arm", "strength", "epoch", "train_loss", "test_accuracy")
+    }
+    groups = curves.select("role", "arm").unique().sort("role", "arm", descending=[True, False])
+    drawn: list[Chart] = []
+    for measure, words in (
+        ("test_accuracy", "test accuracy (fraction)"),
+        ("train_loss", "training loss (nats, on augmented images)"),
+    ):
+        for role, arm in groups.iter_rows():
+            who = "Teachers" if role == "teacher" else f"Students, {arm} arm"
+            drawn.append(book.add(_curve_chart(measure, words, role, arm, who)))
+    return drawn
+
+
+def _curve_chart(measure: str, words: str, role: str, arm: str, who: str) -> Chart:
+    x = alt.X("epoch:Q", title="epoch", scale=alt.Scale(nice=False), axis=alt.Axis(tickMinStep=1))
+    y = alt.Y("y:Q", title=words, scale=alt.Scale(zero=False, nice=True))
+    base = alt.Chart(alt.NamedData("points")).encode(x=x, y=y, color=_strength_color())
+    chart = alt.layer(base.mark_line(style="curve"), base.mark_circle(style="curve-point"))
+    columns = {"epoch": "epoch", "strength": "strength", "y": measure}
+    return Chart(
+        name=f"curve-{measure}-{role}-{arm}".rstrip("-"),
+        title=who,
+        description=f"{who}: {words} over epochs, one line per augmentation strength of the "
+        "teachers, mean over seeds.",
+        spec=_spec(chart),
+        data={"points": Slice("curves", columns, {"role": role, "arm": arm})},
+    )
+
+
+def _strength_color() -> alt.Color:
+    legend = alt.Legend(title="strength", orient="top", direction="horizontal", symbolType="circle")
+    return alt.Color("strength:O", legend=legend)
+
+
+def _trend_layers(fit: FitLine, alike: Sequence[FitLine]) -> list[alt.Chart]:
+    strengths = sorted({point.strength for point in fit.points})
+    x = alt.X(
+        "x:Q",
+        title="teachers’ augmentation strength",
+        scale=alt.Scale(domain=_padded(strengths), nice=False),
+        axis=alt.Axis(values=strengths, format="~g", grid=False, labelOverlap=True),
+    )
+    y = alt.Y(
+        "y:Q",
+        title=axis_title(fit.outcome),
+        scale=alt.Scale(domain=_domain(alike, "y"), nice=True, zero=False),
+    )
+    points = alt.Chart(alt.NamedData("points")).encode(x=x, y=y)
+    seeds = points.mark_line(style="replicate").encode(detail="block:N")
+    return [*_band(fit, x, y), seeds, points.mark_circle(style="trend-point"), _line(x, y)]
+
+
+def _within_layers(fit: FitLine, alike: Sequence[FitLine]) -> list[alt.Chart]:
+    scales = {
+        axis: alt.Scale(domain=_domain(alike, axis), nice=True, zero=False) for axis in ("x", "y")
+    }
+    x = alt.X("x:Q", title=f"{measure_title(fit.predictor)}: deviation", scale=scales["x"])
+    y = alt.Y("y:Q", title=f"{measure_title(fit.outcome)}: deviation", scale=scales["y"])
+    points = (
+        alt.Chart(alt.NamedData("points"))
+        .mark_circle(style="replicate-point")
+        .encode(x=x, y=y, color=_strength_color())
+    )
+    return [*_band(fit, x, y), points, _line(x, y)]
+
+
+def _band(fit: FitLine, x: alt.X, y: alt.Y) -> list[alt.Chart]:
+    if fit.low is None:
+        return []
+    low = alt.Y("low:Q", title=y["title"], scale=y["scale"])
+    area = alt.Chart(alt.NamedData("line")).mark_area(style="band", clip=True)
+    return [area.encode(x=x, y=low, y2="high:Q")]
+
+
+def _line(x: alt.X, y: alt.Y) -> alt.Chart:
+    return alt.Chart(alt.NamedData("line")).mark_line(style="fit", clip=True).encode(x=x, y=y)
+
+
+def _domain(fits: Sequence[FitLine], axis: str) -> list[float]:
+    values = [getattr(point, axis) for fit in fits for point in fit.points]
+    return _padded(values)
+
+
+def _padded(values: Sequence[float]) -> list[float]:
+    if not values:
+        return [0.0, 1.0]
+    low, high = min(values), max(values)
+    margin = 0.04 * (high - low) or max(abs(high), 1.0) * 0.1
+    return [low - margin, high + margin]
+
+
+def _fit_title(fit: FitLine) -> str:
+    if fit.predictor == STRENGTH:
+        return f"{measure_title(fit.outcome).capitalize()}, one line per seed"
+    return "Within seeds and strengths: deviations from both means"
+
+
+def _fit_description(fit: FitLine) -> str:
+    if not fit.x:
+        return "No line could be fitted."
+    seeds = len({point.block for point in fit.points})
+    digits = 3
+    ends = (
+        f"from {fixed(fit.y[0], digits)} at {fixed(fit.x[0], digits)} "
+        f"to {fixed(fit.y[-1], digits)} at {fixed(fit.x[-1], digits)}"
+    )
+    if fit.predictor == STRENGTH:
+        return (
+            f"{measure_title(fit.outcome).capitalize()} against the teachers’ augmentation "
+            f"strength, the runs of each of {seeds} seeds joined by a line. "
+            f"The mean of the seeds’ fitted lines goes {ends}."
+        )
+    return (
+        f"Deviations of {measure_title(fit.outcome)} against deviations of "
+        f"{measure_title(fit.predictor)}, each from its seed’s and its strength’s mean, "
+        f"{seeds} seeds. The fitted line goes {ends}."
+    )
+
+
+def _spec(chart: Any) -> dict[str, Any]:
+    """Return the chart's Vega-Lite without what the page sets itself."""
+    spec = chart.properties(width="container", height=_HEIGHT).to_dict()
+    for surplus in ("$schema", "config", "datasets"):
+        spec.pop(surplus, None)
+    return spec
+
+
+def series_of(results: Results, measure: str, arm: str) -> list[Series]:
+    """Return a measure's series in one arm, by strength."""
+    found = [s for s in results.series if s.measure == measure and s.arm == arm]
+    return sorted(found, key=lambda series: series.strength)
+
+
+def strength_list(results: Results) -> str:
+    """Name the strengths of the results."""
+    strengths = sorted({series.strength for series in results.series})
+    return ", ".join(strength_text(strength) for strength in strengths)

@@ -1,0 +1,69 @@
+"""Write a study's report: ``python -m reports.job STUDY.yaml --store ... --results ... --out ...``."""
+
+import argparse
+import os
+import sys
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from analyze.serialize import load_results
+from reports.page import make_page, render
+from store.database import open_reader
+from store.design import load_design
+from store.errors import UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the page whole or not at all; return the exit status."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        write_report(chosen.study, store=chosen.store, results=chosen.results, out=chosen.out)
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
+
+
+def write_report(study: Path, *, store: Path, results: Path, out: Path) -> None:
+    """Write one self-contained HTML file from a study's results and store.
+
+    Raises UserError where the study file, the results or the store is missing or wrong.
+    """
+    design = load_design(study)
+    found = load_results(results)
+    with open_reader(store) as reader:
+        page = make_page(found, design, reader, study)
+    _write_whole(out, render(page))
+
+
+def _write_whole(out: Path, text: str) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m reports.job",
+        description="Write a study's report as one HTML file that needs no network.",
+        epilog="example: python -m reports.job config/digits.yaml --store "
+        "results/digits/store.duckdb --results results/digits/results.json --out "
+        "results/digits/report.html",
+    )
+    parser.add_argument("study", type=Path, help="study file")
+    parser.add_argument("--store", type=Path, required=True, help="the study's store.duckdb")
+    parser.add_argument("--results", type=Path, required=True, help="the study's results.json")
+    parser.add_argument("--out", type=Path, required=True, help="HTML file to write")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""The whole page: what the results and the store hold, laid out and rendered.
+
+The page needs no network: styles, scripts, pictures and data are in it, and its content security
+policy names the only scripts and styles that may run.
+"""
+
+import base64
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import vl_convert
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from analyze.results import Mediation, Results, Verdict
+from reports.claims import ClaimView, arm_sentence, claim_views
+from reports.figures import Chart, ChartBook, curve_charts, replicate_columns
+from reports.gallery import Gallery, make_gallery
+from reports.numbers import Citations
+from reports.prose import VERDICTS, VerdictWords, study_sentence
+from reports.provenance import Provenance, read_provenance
+from reports.queries import GALLERY_BLOCK, GALLERY_IOU, LEARNING_CURVES, Query, Store
+from reports.tables import Table, information_table, missing_table, series_table, tests_rows
+from store.design import Design
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+LEVELS: Final = ("affinity", "affinity_published", "diversity")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """How many claims have a verdict."""
+
+    words: VerdictWords
+    count: int
+    claims: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediationView:
+    """The mediation claim in one arm and form."""
+
+    mediation: Mediation
+    table: Table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What the template lays out."""
+
+    results: Results
+    design: Design
+    study_text: str
+    study_name: str
+    sentence: str
+    claims: tuple[ClaimView, ...]
+    tally: tuple[Tally, ...]
+    arms: tuple[str, ...]
+    mediation: tuple[MediationView, ...]
+    gallery: Gallery
+    curves: tuple[Chart, ...]
+    levels: Table
+    information: Table
+    measures: Table
+    missing: Table
+    provenance: Provenance
+    queries: tuple[Query, ...]
+    cite: Citations
+    book: ChartBook
+
+
+def make_page(results: Results, design: Design, store: Store, study_file: Path) -> Page:
+    """Select everything that the page shows."""
+    cite = Citations(results)
+    book = ChartBook(tables={"replicates": replicate_columns(results)})
+    claims = claim_views(results, cite, book)
+    curves = store.frame(LEARNING_CURVES.sql)
+    measures = dict.fromkeys(series.measure for series in results.series)
+    return Page(
+        results=results,
+        design=design,
+        study_text=study_file.read_text(encoding="utf-8"),
+        study_name=study_file.name,
+        sentence=study_sentence(design),
+        claims=claims,
+        tally=_tally(claims),
+        arms=tuple(arm_sentence(str(arm)) for arm in design.design.arms),
+        mediation=tuple(
+            MediationView(mediation=m, table=tests_rows(cite, m.evidence, "Tests of mediation"))
+            for m in results.mediation
+        ),
+        gallery=make_gallery(store, design),
+        curves=tuple(curve_charts(book, curves)) if curves.height else (),
+        levels=series_table(cite, results, LEVELS, "Affinity and diversity by strength"),
+        information=information_table(cite, results),
+        measures=series_table(cite, results, measures, "Every measure by strength"),
+        missing=missing_table(cite, results),
+        provenance=read_provenance(store),
+        queries=(LEARNING_CURVES, GALLERY_BLOCK, GALLERY_IOU),
+        cite=cite,
+        book=book,
+    )
+
+
+def _tally(claims: tuple[ClaimView, ...]) -> tuple[Tally, ...]:
+    counts = Counter(claim.deciding.finding.verdict for claim in claims)
+    return tuple(
+        Tally(
+            words=VERDICTS[verdict],
+            count=counts[verdict],
+            claims=tuple(c.id for c in claims if c.deciding.finding.verdict is verdict),
+        )
+        for verdict in Verdict
+        if counts[verdict]
+    )
+
+
+def render(page: Page) -> str:
+    """Write the page as one HTML text."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, script = _template("style.css"), _template("charts.js")
+    bundle = chart_bundle() if page.book.charts else ""
+    return environment.get_template("page.html").render(
+        page=page,
+        style=Markup(style),
+        script=Markup(script),
+        bundle=Markup(bundle),
+        chart_data=Markup(page.book.to_json()),
+        policy=content_security_policy(scripts=(bundle, script), styles=(style,)),
+    )
+
+
+def content_security_policy(*, scripts: tuple[str, ...], styles: tuple[str, ...]) -> str:
+    """Allow the page's own scripts and styles, by their hashes, and pictures within it."""
+    allowed = {
+        "default-src": "'none'",
+        "script-src": " ".join(_hash(script) for script in scripts if script),
+        "style-src": " ".join(_hash(style) for style in styles),
+        "img-src": "data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in allowed.items())
+
+
+def _hash(text: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return f"'sha256-{digest}'"
+
+
+@lru_cache(maxsize=1)
+def chart_bundle() -> str:
+    """Return Vega, Vega-Lite and Vega-Embed as one script, its names kept to itself."""
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    # an end tag within a string of the bundle would end the page's script element
+    return f"(function(){{{bundle}}})();".replace("</script", "<\\/script")
+
+
+def _template(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8")

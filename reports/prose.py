@@ -1,0 +1,247 @@
+"""Words: verdicts, what was trained, what a test said. No number is made here."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from markupsafe import Markup
+
+from analyze.hypotheses import HYPOTHESES, STRENGTH, Direction
+from analyze.results import Evidence, Finding, OutcomeFinding, Rank, SingleSeed, Verdict
+from reports.numbers import (
+    Citations,
+    decimals_for,
+    fixed,
+    interval_decimals,
+    level_text,
+    p_clause,
+    whole,
+)
+from store.design import Design, DigitsData, Network
+from store.measures import BY_NAME
+from store.vocabulary import Arm, Form
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictWords:
+    """How a verdict reads: a word, what it means, and the name of its glyph."""
+
+    word: str
+    meaning: str
+    glyph: str
+
+
+VERDICTS: Final = {
+    Verdict.SUPPORTED: VerdictWords(
+        "Supported", "The interval lies wholly on the claimed side of zero.", "supported"
+    ),
+    Verdict.CONTRADICTED: VerdictWords(
+        "Contradicted", "The interval lies wholly on the opposite side of zero.", "contradicted"
+    ),
+    Verdict.NEGLIGIBLE: VerdictWords(
+        "Negligible",
+        "The interval lies inside the band of effects too small to matter.",
+        "negligible",
+    ),
+    Verdict.UNDECIDED: VerdictWords(
+        "Undecided",
+        "The interval excludes neither zero nor an effect that would matter.",
+        "undecided",
+    ),
+    Verdict.DESCRIPTIVE: VerdictWords(
+        "Described only", "Fewer than three seeds: no test is made.", "descriptive"
+    ),
+    Verdict.NO_DATA: VerdictWords("No data", "There is nothing to compute it from.", "no-data"),
+}
+
+ARMS: Final = {
+    Arm.FIXED: "student’s own augmentation fixed",
+    Arm.MATCHED: "student’s augmentation matched to its teachers’",
+}
+FORMS: Final = {Form.PLAIN: "sound measures", Form.PUBLISHED: "measures as published"}
+
+
+def arm_label(arm: str) -> str:
+    """Name an arm in words."""
+    return ARMS[Arm(arm)] if arm in set(Arm) else arm
+
+
+def arm_word(arm: str) -> str:
+    """Name an arm in short."""
+    return f"{arm} arm" if arm else "all students"
+
+
+def form_label(form: str) -> str:
+    """Name a form of measurement in words."""
+    return FORMS[Form(form)] if form in set(Form) else form
+
+
+def measure_title(name: str) -> str:
+    """Name a measure, or the predictor strength, as a reader would."""
+    if name == STRENGTH:
+        return "teachers’ augmentation strength"
+    title = BY_NAME[name].title if name in BY_NAME else name.replace("_", " ")
+    return title.replace("'", "’")
+
+
+def capitalized(text: str) -> str:
+    """Return the text with its first letter as a capital."""
+    return text[:1].upper() + text[1:]
+
+
+def axis_title(name: str) -> str:
+    """Name a measure with its unit, for an axis."""
+    unit = BY_NAME[name].unit if name in BY_NAME else ""
+    return measure_title(name) + (f" ({unit})" if unit not in {"", "index"} else "")
+
+
+def verdict_word(finding: Finding) -> str:
+    """Name a finding's verdict, with its reservation."""
+    word = VERDICTS[finding.verdict].word
+    judged = finding.verdict in {Verdict.SUPPORTED, Verdict.CONTRADICTED}
+    if judged and any(outcome.size_uncertain for outcome in finding.outcomes):
+        return f"{word}, size uncertain"
+    return word
+
+
+def short_statement(finding: Finding) -> str:
+    """Return the claim in a few words."""
+    claim = HYPOTHESES.get(finding.hypothesis)
+    return claim.short if claim else finding.statement
+
+
+def expectation(finding: Finding) -> str:
+    """Say what the claim expects of the estimate."""
+    claim = HYPOTHESES.get(finding.hypothesis)
+    if claim is None:
+        return ""
+    if claim.direction is Direction.FALLS:
+        return "The claim expects a negative slope."
+    return "The claim expects a positive slope: both fall or rise together."
+
+
+def study_sentence(design: Design) -> str:
+    """Say in one sentence what was trained, how many times, and on what."""
+    plan, cells = design.plan(), design.design
+    teacher = _network(design.networks.teacher)
+    student = _network(design.networks.student)
+    same = "of the same kind" if teacher == student else f"({student})"
+    teachers = _plural(cells.teachers, "teacher")
+    return (
+        f"{_plural(design.seeds, 'time')} over, with fresh seeds, {teachers} ({teacher}) were "
+        f"trained at each of {_plural(len(cells.strengths), 'augmentation strength')} on "
+        f"{_data(design)}, and {_plural(len(plan.students), 'student')} {same} distilled from "
+        f"them: {_arms(cells.arms, cells.fixed_strength)}."
+    ).replace("1 teacher (" + teacher + ") were", "1 teacher (" + teacher + ") was")
+
+
+def _arms(arms: tuple[Arm, ...], fixed_strength: float) -> str:
+    words = {
+        Arm.FIXED: f"the student’s own augmentation held at {fixed_strength:g}",
+        Arm.MATCHED: "as strong as its teachers’",
+    }
+    return ", or ".join(words[arm] for arm in arms)
+
+
+def _network(network: Network) -> str:
+    return f"ResNet-{network.depth}, width {network.width}"
+
+
+def _data(design: Design) -> str:
+    dataset = design.dataset
+    size = whole(dataset.train_subset.size)
+    if isinstance(dataset, DigitsData):
+        return f"{size} handwritten digits"
+    return f"{size} images of {_plural(dataset.classes, 'class', 'classes')}"
+
+
+def _plural(count: int, one: str, many: str | None = None) -> str:
+    return f"{whole(count)} {one if count == 1 else many or one + 's'}"
+
+
+def single_seed_words(cite: Citations, check: SingleSeed) -> Markup:
+    """Say what a study of one run per condition was worth."""
+    how = "all" if check.exact else "a seeded sample of"
+    return Markup(
+        "Had each condition been run once, {} of the possible studies would have shown the "
+        "claimed direction and {} the opposite ({} {} ways to pick one seed per condition)."
+    ).format(cite.share(check, "claimed"), cite.share(check, "opposite"), how,
+             cite.count(check, "picks"))  # fmt: skip
+
+
+def primary_evidence(finding: Finding, outcome: OutcomeFinding) -> Evidence | None:
+    """Return the test that decides an outcome."""
+    for evidence in finding.evidence:
+        if evidence.rank is Rank.PRIMARY and evidence.outcome == outcome.outcome:
+            return evidence
+    return None
+
+
+def reporting_sentence(cite: Citations, finding: Finding, outcome: OutcomeFinding) -> Markup:
+    """Write one outcome's primary test as a journal would print it."""
+    evidence = primary_evidence(finding, outcome)
+    start = Markup("{}, {}, {}: ").format(
+        finding.hypothesis, arm_word(finding.arm), form_label(finding.form)
+    )
+    if evidence is None or evidence.estimate is None:
+        return start + "no estimate could be made."
+    digits = evidence_decimals(evidence)
+    parts = [
+        Markup("{} of {} on {} = {} {}").format(
+            evidence.value_name.replace("_", " "),
+            measure_title(evidence.outcome),
+            measure_title(evidence.predictor),
+            cite.plain(evidence, "estimate", digits),
+            evidence.unit,
+        )
+    ]
+    if evidence.standard_error is not None:
+        parts.append(Markup("SE = {}").format(cite.plain(evidence, "standard_error", digits)))
+    if evidence.interval is not None:
+        level = level_text(evidence.interval.level)
+        parts.append(Markup("{} CI {}").format(level, cite.interval(evidence.interval, digits)))
+    if evidence.statistic is not None:
+        parts.append(_statistic(cite, evidence))
+    if evidence.p_value is not None:
+        parts.append(p_clause(cite.p(evidence)))
+    if finding.p_holm is not None:
+        parts.append(Markup("Holm-adjusted {}").format(p_clause(cite.p(finding, "p_holm"))))
+    parts.append(Markup("<i>N</i> = {} seeds").format(cite.count(evidence, "n")))
+    return start + Markup(", ").join(parts) + "."
+
+
+def _statistic(cite: Citations, evidence: Evidence) -> Markup:
+    name = evidence.statistic_name or "statistic"
+    statistic = cite.plain(evidence, "statistic", 2)
+    if evidence.df is None:
+        return Markup("<i>{}</i> = {}").format(name, statistic)
+    df = cite.plain(evidence, "df", df_decimals(evidence.df))
+    return Markup("<i>{}</i>({}) = {}").format(name, df, statistic)
+
+
+def df_decimals(df: float) -> int:
+    """Return 0 decimals for whole degrees of freedom, else 1."""
+    return 0 if df == int(df) else 1
+
+
+def evidence_decimals(evidence: Evidence) -> int:
+    """Return how many decimals a test's estimate deserves."""
+    if evidence.standard_error:
+        return decimals_for(evidence.standard_error, evidence.estimate)
+    return interval_decimals(evidence.interval, evidence.estimate)
+
+
+def outcome_decimals(outcome: OutcomeFinding) -> int:
+    """Return how many decimals an outcome's estimate deserves."""
+    return interval_decimals(outcome.interval_95, outcome.estimate)
+
+
+def spoken_interval(outcome: OutcomeFinding) -> str:
+    """Say an outcome's estimate, interval and SESOI for those who do not see the drawing."""
+    if outcome.estimate is None:
+        return f"{measure_title(outcome.outcome)}: no estimate"
+    digits = outcome_decimals(outcome)
+    text = f"{measure_title(outcome.outcome)}: estimate {fixed(outcome.estimate, digits)}"
+    if outcome.interval_95 is not None:
+        low, high = outcome.interval_95.low, outcome.interval_95.high
+        text += f", 95 % interval {fixed(low, digits)} to {fixed(high, digits)}"
+    return text + f"; effects within ±{outcome.sesoi:g} are too small to matter"

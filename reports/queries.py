@@ -1,0 +1,152 @@
+"""What the page reads from the store: each query once, by name, shown in the page as it ran."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import polars as pl
+
+
+class Store(Protocol):
+    """What a store's reader offers to the page."""
+
+    def frame(self, sql: str, parameters: Sequence[object] | None = None) -> pl.DataFrame:
+        """Run one query."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query and the name that numbers cite it by."""
+
+    name: str
+    sql: str
+
+
+LEARNING_CURVES: Final = Query(
+    "learning_curves",
+    """\
+SELECT
+    model.role,
+    COALESCE(model.arm, '') AS arm,
+    COALESCE(model.teacher_strength, model.strength) AS strength,
+    epoch.epoch,
+    AVG(epoch.train_loss) AS train_loss,
+    AVG(epoch.test_accuracy) AS test_accuracy,
+    COUNT(DISTINCT model.block)::INTEGER AS seeds
+FROM epoch
+INNER JOIN model USING (model_id)
+WHERE model.status = 'complete' AND epoch.test_accuracy IS NOT NULL
+GROUP BY ALL
+ORDER BY ALL""",
+)
+
+GALLERY_BLOCK: Final = Query(
+    "gallery_block",
+    """\
+SELECT MIN(block)::INTEGER AS block
+FROM (
+    SELECT block
+    FROM model
+    GROUP BY block
+    HAVING COUNT(*) FILTER (status <> 'complete') = 0
+)""",
+)
+
+GALLERY_MODELS: Final = Query(
+    "gallery_models",
+    """\
+SELECT
+    model_id,
+    arm,
+    strength,
+    teacher_strength,
+    teacher_ids
+FROM model
+WHERE block = $block AND role = 'student'
+ORDER BY teacher_strength, arm, model_id""",
+)
+
+GALLERY_IOU: Final = Query(
+    "gallery_iou",
+    """\
+-- |A and B| / |A or B| of the two teachers' attention masks on each clean test image;
+-- NULL where neither attends anywhere.
+SELECT
+    image_id,
+    (
+        BIT_COUNT(a.mask_0 & b.mask_0)::INTEGER + BIT_COUNT(a.mask_1 & b.mask_1)::INTEGER
+        + BIT_COUNT(a.mask_2 & b.mask_2)::INTEGER + BIT_COUNT(a.mask_3 & b.mask_3)::INTEGER
+    ) / NULLIF(
+        BIT_COUNT(a.mask_0 | b.mask_0)::INTEGER + BIT_COUNT(a.mask_1 | b.mask_1)::INTEGER
+        + BIT_COUNT(a.mask_2 | b.mask_2)::INTEGER + BIT_COUNT(a.mask_3 | b.mask_3)::INTEGER, 0
+    ) AS iou
+FROM attention AS a
+INNER JOIN attention AS b USING (image_id, view, method)
+WHERE
+    a.model_id = $first AND b.model_id = $second
+    AND view = 'clean' AND method = $method AND iou IS NOT NULL
+ORDER BY iou DESC, image_id""",
+)
+
+GALLERY_MAPS: Final = Query(
+    "gallery_maps",
+    """\
+SELECT
+    attention.model_id,
+    attention.image_id,
+    attention.map,
+    prediction.predicted
+FROM attention
+INNER JOIN prediction USING (model_id, image_id, view)
+WHERE
+    view = 'clean' AND method = $method
+    AND LIST_CONTAINS($models, model_id) AND LIST_CONTAINS($images, image_id)
+ORDER BY model_id, image_id""",
+)
+
+GALLERY_IMAGES: Final = Query(
+    "gallery_images",
+    """\
+SELECT
+    image_id,
+    label,
+    class_name,
+    png
+FROM image
+WHERE LIST_CONTAINS($images, image_id)
+ORDER BY image_id""",
+)
+
+CLASS_NAMES: Final = Query(
+    "class_names",
+    "SELECT DISTINCT label, class_name FROM image ORDER BY label",
+)
+
+FAILURES: Final = Query(
+    "failures",
+    """\
+SELECT
+    model_id,
+    block,
+    role,
+    COALESCE(arm, '') AS arm,
+    strength,
+    COALESCE(reason, '') AS reason
+FROM model
+WHERE status <> 'complete'
+ORDER BY model_id
+LIMIT 200""",
+)
+
+TIMES: Final = Query(
+    "times",
+    """\
+SELECT
+    MIN(finished_at) AS first_finished,
+    MAX(finished_at) AS last_finished,
+    SUM(train_seconds) AS train_seconds,
+    COUNT(*)::INTEGER AS models,
+    COUNT(DISTINCT block)::INTEGER AS blocks
+FROM model""",
+)

@@ -1,0 +1,267 @@
+"""Tables of the page: rows selected from the results, each number cited."""
+
+import base64
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from markupsafe import Markup
+
+from analyze.results import Evidence, Finding, FitLine, Rank, Results, Series
+from reports.figures import SEEDS_DRAWN
+from reports.numbers import (
+    Citations,
+    Shown,
+    decimals_for,
+    interval_decimals,
+    level_text,
+    strength_text,
+)
+from reports.prose import (
+    arm_word,
+    capitalized,
+    df_decimals,
+    evidence_decimals,
+    measure_title,
+)
+from store.measures import BY_NAME
+
+Cell = Shown | Markup
+NONE: Final = "–"
+_SEEDS_TABLED: Final = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row. mark: ``primary`` or ``coupled``, else empty."""
+
+    cells: tuple[Cell, ...]
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table; its first ``words`` columns are text, the rest numbers."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[Row, ...]
+    words: int = 1
+    note: str = ""
+
+
+def tests_table(cite: Citations, finding: Finding) -> Table:
+    """Every test of a finding, the deciding one first and marked."""
+    return tests_rows(cite, finding.evidence, f"Tests of {finding.hypothesis}")
+
+
+def tests_rows(cite: Citations, tests: Sequence[Evidence], caption: str) -> Table:
+    """Lay tests out as a table, the deciding ones first and marked."""
+    order = {Rank.PRIMARY: 0, Rank.BESIDE: 1, Rank.COUPLED: 2}
+    evidence = sorted(tests, key=lambda item: order[item.rank])
+    several = len({item.outcome for item in evidence}) > 1
+    return Table(
+        caption=caption,
+        head=("Test", "Estimates", "Estimate", "SE", "Statistic", "df", "p", "95 % interval", "n"),
+        rows=tuple(_test_row(cite, item, several=several) for item in evidence),
+        words=2,
+    )
+
+
+def _test_row(cite: Citations, item: Evidence, *, several: bool) -> Row:
+    digits = evidence_decimals(item)
+    interval = cite.interval(item.interval, digits)
+    if item.interval is not None and item.interval.level != 0.95:
+        interval += Markup(" <small>({})</small>").format(level_text(item.interval.level))
+    name = Markup("{}").format(item.method)
+    if several or item.rank is Rank.COUPLED:
+        about = item.predictor if item.rank is Rank.COUPLED else item.outcome
+        name += Markup(' <small class="about">{}</small>').format(measure_title(about))
+    if item.caveats:
+        name += Markup('<small class="note">{}</small>').format(" ".join(item.caveats))
+    p = cite.p(item)
+    if item.p_value is not None and item.smallest_p is not None:
+        p = Markup("{} <small>(least {})</small>").format(p, cite.p(item, "smallest_p"))
+    mark = {Rank.PRIMARY: "primary", Rank.COUPLED: "coupled", Rank.BESIDE: ""}[item.rank]
+    return Row(
+        (
+            name,
+            item.value_name.replace("_", " "),
+            cite.plain(item, "estimate", digits),
+            cite.plain(item, "standard_error", digits),
+            _statistic(cite, item),
+            NONE if item.df is None else cite.plain(item, "df", df_decimals(item.df)),
+            p,
+            interval,
+            cite.count(item, "n"),
+        ),
+        mark,
+    )
+
+
+def _statistic(cite: Citations, item: Evidence) -> Cell:
+    if item.statistic is None:
+        return NONE
+    name = item.statistic_name or ""
+    return Markup("<i>{}</i> {}").format(name, cite.plain(item, "statistic", 2))
+
+
+def correlations_table(cite: Citations, finding: Finding) -> Table | None:
+    """Return the correlations of an association at their several levels, where they were computed."""
+    found = [e for e in finding.evidence if "correlation" in e.value_name and e.rank is Rank.BESIDE]
+    if len(found) < 2:
+        return None
+    return Table(
+        caption=f"The same two measures, correlated in {len(found)} ways",
+        head=("Correlation", "r", "95 % interval", "p", "Rows"),
+        rows=tuple(
+            Row(
+                (
+                    item.method,
+                    cite.plain(item, "estimate", 2),
+                    cite.interval(item.interval, 2),
+                    cite.p(item),
+                    cite.count(item, "rows"),
+                )
+            )
+            for item in found
+        ),
+    )
+
+
+def fit_table(cite: Citations, fit: FitLine) -> Table:
+    """Outcome of each seed at each strength, as drawn."""
+    strengths = sorted({point.strength for point in fit.points})
+    blocks = sorted({point.block for point in fit.points})
+    cells = {(point.block, point.strength): point for point in fit.points}
+    ys = [point.y for point in fit.points]
+    digits = decimals_for((max(ys) - min(ys)) / 10 if ys else None)
+    note = ""
+    if len(blocks) > _SEEDS_TABLED:
+        note = f"The first {_SEEDS_TABLED} of {len(blocks)} seeds; results.json holds all."
+    return Table(
+        caption=f"{capitalized(measure_title(fit.outcome))}, {arm_word(fit.arm)}",
+        head=("Seed", *(f"strength {strength_text(strength)}" for strength in strengths)),
+        rows=tuple(
+            Row(
+                (
+                    str(block),
+                    *(
+                        cite.plain(cells[block, strength], "y", digits)
+                        if (block, strength) in cells
+                        else NONE
+                        for strength in strengths
+                    ),
+                )
+            )
+            for block in blocks[:_SEEDS_TABLED]
+        ),
+        note=note,
+    )
+
+
+def series_table(cite: Citations, results: Results, measures: Iterable[str], caption: str) -> Table:
+    """Return measures' means over seeds with their intervals, by arm and strength."""
+    wanted = list(measures)
+    strengths = sorted({s.strength for s in results.series if s.measure in wanted})
+    cells = {(s.measure, s.arm, s.strength): s for s in results.series}
+    keys = list(dict.fromkeys((s.measure, s.arm) for s in results.series if s.measure in wanted))
+    keys.sort(key=lambda key: wanted.index(key[0]))
+    return Table(
+        caption=caption,
+        head=("Measure", "Arm", *(strength_text(strength) for strength in strengths)),
+        rows=tuple(
+            Row(
+                (
+                    Markup("{}<small>{}</small>").format(
+                        capitalized(measure_title(measure)), _unit(measure)
+                    ),
+                    arm,
+                    *(_mean(cite, cells.get((measure, arm, strength))) for strength in strengths),
+                )
+            )
+            for measure, arm in keys
+        ),
+        words=2,
+        note="Means over seeds; below them the 95 % t interval where there are three seeds.",
+    )
+
+
+def _unit(measure: str) -> str:
+    return f" {BY_NAME[measure].unit}" if measure in BY_NAME else ""
+
+
+def _mean(cite: Citations, series: Series | None) -> Cell:
+    if series is None:
+        return NONE
+    digits = interval_decimals(series.interval, series.mean)
+    mean = cite.plain(series, "mean", digits)
+    if series.interval is None:
+        return mean
+    return Markup("{}<small>{}</small>").format(mean, cite.interval(series.interval, digits))
+
+
+def information_table(cite: Citations, results: Results) -> Table:
+    """Mutual information with everything needed to judge it."""
+    return Table(
+        caption="Mutual information of the ensemble’s and the student’s predicted labels",
+        head=(
+            "Arm", "Strength", "I, bits", "95 % interval", "Ceiling log₂ K", "H(T)", "H(S)",
+            "Bias subtracted", "Images N", "Classes K", "Estimator",
+        ),  # fmt: skip
+        rows=tuple(
+            Row(
+                (
+                    info.arm,
+                    cite.number(info, "strength", strength_text(info.strength)),
+                    cite.plain(info, "estimate", digits),
+                    cite.interval(info.interval, digits),
+                    cite.plain(info, "ceiling", 3),
+                    cite.plain(info, "teacher_entropy", 3),
+                    cite.plain(info, "student_entropy", 3),
+                    cite.plain(info, "bias", 4),
+                    cite.count(info, "images"),
+                    cite.count(info, "classes"),
+                    info.estimator,
+                )
+            )
+            for info in results.mutual_information
+            for digits in [interval_decimals(info.interval, info.estimate)]
+        ),
+    )
+
+
+def missing_table(cite: Citations, results: Results) -> Table:
+    """Values that could not be computed, and why."""
+    return Table(
+        caption="Missing values",
+        head=("Measure", "Why", "Rows"),
+        rows=tuple(
+            Row((capitalized(measure_title(m.measure)), m.reason, cite.count(m, "rows")))
+            for m in results.missing
+        ),
+        words=2,
+    )
+
+
+def points_csv(fits: Sequence[FitLine]) -> str:
+    """Return what a claim's figures draw as a CSV data URI, at full precision."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("arm", "form", "outcome", "predictor", "seed", "strength", "x", "y"))
+    for fit in fits:
+        drawn = set(sorted({point.block for point in fit.points})[:SEEDS_DRAWN])
+        for point in fit.points:
+            if point.block in drawn:
+                writer.writerow(
+                    (fit.arm, fit.form, fit.outcome, fit.predictor, point.block, point.strength,
+                     repr(point.x), repr(point.y))
+                )  # fmt: skip
+    return data_uri(text.getvalue())
+
+
+def data_uri(text: str) -> str:
+    """Return a CSV text as a data URI."""
+    return "data:text/csv;charset=utf-8;base64," + base64.b64encode(text.encode()).decode()

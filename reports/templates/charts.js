@@ -1,0 +1,153 @@
+"use strict";
+(() => {
+  const content = JSON.parse(document.getElementById("chart-data").textContent);
+  const boxes = [...document.querySelectorAll("[data-chart]")];
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const views = new Map();
+  let printing = false;
+
+  const strengths = new Set(
+    Object.values(content.tables).flatMap((table) => table.strength || []),
+  ).size;
+
+  function palette() {
+    const style = getComputedStyle(document.documentElement);
+    const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+    const prefix = printing ? "print-" : "";
+    const get = (name) => colour(prefix + name) || colour(name);
+    return {
+      ink: get("ink"),
+      muted: get("muted"),
+      rule: get("rule"),
+      accent: get("accent"),
+      ramp: [get("ramp-0"), get("ramp-1"), get("ramp-2")],
+    };
+  }
+
+  function mix(from, to, share) {
+    const parse = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+    const [a, b] = [parse(from), parse(to)];
+    return `rgb(${a.map((value, i) => Math.round(value + (b[i] - value) * share)).join(",")})`;
+  }
+
+  function ramp(stops, count) {
+    return Array.from({ length: Math.max(count, 1) }, (_, i) => {
+      const at = count > 1 ? (2 * i) / (count - 1) : 2;
+      return at <= 1 ? mix(stops[0], stops[1], at) : mix(stops[1], stops[2], at - 1);
+    });
+  }
+
+  function config() {
+    const c = palette();
+    const font = getComputedStyle(document.body).getPropertyValue("--sans").trim() || "sans-serif";
+    const text = { labelFont: font, titleFont: font, labelFontSize: 12, titleFontSize: 12 };
+    return {
+      background: "transparent",
+      aria: false,
+      font,
+      view: { stroke: null },
+      axis: {
+        ...text, titleFontWeight: "normal", titleColor: c.muted, labelColor: c.muted,
+        domainColor: c.rule, tickColor: c.rule, gridColor: c.rule, gridOpacity: 0.6,
+        domain: false, ticks: false, labelPadding: 6, titlePadding: 8, tickCount: 5,
+      },
+      axisX: { grid: false, domain: true, ticks: true, tickSize: 4 },
+      legend: { ...text, titleFontWeight: "normal", titleColor: c.muted, labelColor: c.ink,
+        symbolSize: 70, titleOrient: "left", columnPadding: 12, offset: 6 },
+      range: { ordinal: ramp(c.ramp, strengths) },
+      style: {
+        replicate: { stroke: c.ink, strokeWidth: 1, opacity: 0.28 },
+        "trend-point": { fill: c.ink, size: 20, opacity: 0.55 },
+        "replicate-point": { size: 42, opacity: 0.8 },
+        band: { fill: c.accent, opacity: 0.2 },
+        fit: { stroke: c.accent, strokeWidth: 2.5 },
+        curve: { strokeWidth: 2 },
+        "curve-point": { size: 16 },
+      },
+    };
+  }
+
+  function rows(slice) {
+    const table = content.tables[slice.table];
+    const conditions = Object.entries(slice.where);
+    const columns = Object.entries(slice.columns);
+    const found = [];
+    const length = table[columns[0][1]].length;
+    for (let i = 0; i < length; i += 1) {
+      if (conditions.every(([name, value]) => table[name][i] === value)) {
+        const row = {};
+        for (const [name, source] of columns) row[name] = table[source][i];
+        found.push(row);
+      }
+    }
+    return found;
+  }
+
+  function draw(box) {
+    const chart = content.charts[box.dataset.chart];
+    const datasets = {};
+    for (const [name, slice] of Object.entries(chart.data)) datasets[name] = rows(slice);
+    const before = views.get(box);
+    views.set(box, null);
+    window
+      .vegaEmbed(box, { ...chart.spec, datasets }, {
+        ast: true, actions: false, defaultStyle: false, tooltip: false,
+        renderer: "svg", config: config(), mode: "vega-lite",
+      })
+      .then((result) => {
+        if (before) before.finalize();
+        views.set(box, result);
+        box.classList.add("drawn");
+      })
+      .catch((error) => {
+        box.textContent = "This chart could not be drawn; its numbers stand in the tables.";
+        console.error(error);
+      });
+  }
+
+  const redraw = () => [...views.keys()].forEach(draw);
+  const drawRest = () => boxes.filter((box) => !views.has(box)).forEach(draw);
+
+  if (window.vegaEmbed && boxes.length) {
+    const near = new IntersectionObserver(
+      (entries) => {
+        for (const entry of entries) {
+          if (entry.isIntersecting) {
+            near.unobserve(entry.target);
+            if (!views.has(entry.target)) draw(entry.target);
+          }
+        }
+      },
+      { rootMargin: "600px" },
+    );
+    boxes.forEach((box) => near.observe(box));
+    dark.addEventListener("change", redraw);
+    window.addEventListener("beforeprint", () => {
+      printing = true;
+      redraw();
+      drawRest();
+    });
+    window.addEventListener("afterprint", () => {
+      printing = false;
+      redraw();
+    });
+  }
+
+  for (const quote of document.querySelectorAll("blockquote.copy")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "Copy";
+    button.addEventListener("click", async () => {
+      const text = quote.querySelector("p").textContent;
+      try {
+        await navigator.clipboard.writeText(text);
+        button.textContent = "Copied";
+      } catch {
+        window.getSelection().selectAllChildren(quote.querySelector("p"));
+        button.textContent = "Selected";
+      }
+      setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    });
+    quote.append(button);
+  }
+})();
