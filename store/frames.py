@@ -350,6 +350,106 @@ ESTIMATE = Frame(
     ("student_id", "half", "measure"),
 )
 
+_CLAIM = (
+    Column(name="hypothesis", dtype=pl.String(), meaning="The claim's id: H1, H2a, ... or M."),
+    Column(name="arm", dtype=pl.String(), meaning="Students compared: fixed | matched."),
+    Column(name="form", dtype=pl.String(), meaning="Measures used: plain | published."),
+    Column(name="outcome", dtype=pl.String(), meaning="The measure explained."),
+    Column(
+        name="predictor",
+        dtype=pl.String(),
+        meaning="What explains it: a measure or teacher_strength.",
+    ),
+)
+
+
+def _number(name: str, meaning: str, null: str) -> Column:
+    return Column(name=name, dtype=pl.Float64(), meaning=meaning, null=null)
+
+
+def _bounds(name: str, what: str, null: str) -> tuple[Column, Column, Column]:
+    return (
+        _number(f"{name}_low", f"Lower bound of {what}; may be infinite.", null),
+        _number(f"{name}_high", f"Upper bound of {what}; may be infinite.", null),
+        _number(f"{name}_level", f"Level of {what}, as a fraction.", null),
+    )
+
+
+EVIDENCE = Frame(
+    "evidence",
+    "one fitted test of one outcome of one claim",
+    (
+        *_CLAIM,
+        Column(name="test", dtype=pl.String(), meaning="The test's identifier."),
+        Column(name="rank", dtype=pl.String(), meaning="primary | beside | coupled."),
+        Column(name="method", dtype=pl.String(), meaning="The test in words."),
+        Column(name="value_name", dtype=pl.String(), meaning="What the estimate is."),
+        _number("estimate", "The estimate, in `unit`.", "the test gives none"),
+        Column(name="unit", dtype=pl.String(), meaning="Unit of the estimate."),
+        _number("standard_error", "Of the estimate, in `unit`.", "the test gives none"),
+        Column(
+            name="statistic_name",
+            dtype=pl.String(),
+            meaning="What the test statistic is.",
+            null="the test has none",
+        ),
+        _number("statistic", "The test statistic.", "the test has none"),
+        _number("df", "Degrees of freedom.", "the test has none"),
+        _number("p_value", "Two-sided p-value.", "the test gives none"),
+        _number("smallest_p", "Least p that this many seeds can give.", "the test is not exact"),
+        *_bounds("interval", "the confidence interval", "the test gives none"),
+        Column(name="n", dtype=pl.Int32(), meaning="Independent units: seeds, never images."),
+        Column(name="rows", dtype=pl.Int32(), meaning="Students that went in."),
+        Column(
+            name="caveats", dtype=pl.List(pl.String()), meaning="What to bear in mind, in words."
+        ),
+    ),
+    ("hypothesis", "arm", "form", "outcome", "predictor", "test", "value_name"),
+)
+
+_UNTESTED = "the claim could not be tested"
+
+FINDING = Frame(
+    "finding",
+    "one outcome's verdict in one claim, arm and form",
+    (
+        *_CLAIM,
+        Column(
+            name="deciding",
+            dtype=pl.Boolean(),
+            meaning="Whether this is the claim's one finding in the Holm family.",
+        ),
+        Column(name="verdict", dtype=pl.String(), meaning="The claim's verdict, all outcomes."),
+        Column(name="sentence", dtype=pl.String(), meaning="What may be said, in words."),
+        Column(name="n", dtype=pl.Int32(), meaning="Independent units: seeds, never images."),
+        _number("alpha", "The claim's level after Holm.", _UNTESTED),
+        _number("p_holm", "Holm-adjusted p-value of the claim.", "the claim is not in the family"),
+        Column(name="outcome_verdict", dtype=pl.String(), meaning="This outcome's verdict."),
+        _number("estimate", "The primary test's estimate, in `unit`.", _UNTESTED),
+        Column(name="unit", dtype=pl.String(), meaning="Unit of the estimate."),
+        _number("p_value", "The primary test's two-sided p-value.", _UNTESTED),
+        _number("sesoi", "Smallest effect size of interest, in `unit`.", "none is declared"),
+        *_bounds("interval_95", "the 95 % interval", _UNTESTED),
+        *_bounds("verdict_interval", "the interval at 1 - alpha", _UNTESTED),
+        *_bounds("equivalence_interval", "the interval at 1 - 2 alpha", _UNTESTED),
+        Column(
+            name="size_uncertain",
+            dtype=pl.Boolean(),
+            meaning="Whether the interval reaches below the SESOI although it excludes 0.",
+        ),
+        Column(
+            name="seeds_to_decide",
+            dtype=pl.Int32(),
+            meaning="Number of seeds that would decide it.",
+            null="it is decided, or cannot be said",
+        ),
+        Column(
+            name="caveats", dtype=pl.List(pl.String()), meaning="What to bear in mind, in words."
+        ),
+    ),
+    ("hypothesis", "arm", "form", "outcome", "predictor"),
+)
+
 SHARD_FRAMES = (MODEL, MODEL_PAIR, PREDICTION, ATTENTION, EPOCH)
 """What a shard holds, one Parquet file each."""
 
