@@ -1,0 +1,424 @@
+"""The store: one DuckDB file, written by one process, read by any number.
+
+The only module that knows DuckDB. A build works on a file beside the store and renames it when
+it is whole, so readers keep what they opened and a killed build loses nothing but time.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import duckdb
+import polars as pl
+
+from store.design import TRAINING_PROTOCOL, Design, ParquetData
+from store.errors import StaleShardError, StoreError
+from store.frames import (
+    ATTENTION,
+    ESTIMATE,
+    EVIDENCE,
+    FINDING,
+    IMAGE,
+    SHARD_FRAMES,
+    Frame,
+)
+from store.ledger import (
+    CONDITION,
+    ENVIRONMENT,
+    SCHEMA_VERSION,
+    SHARD,
+    STUDY,
+    condition_rows,
+    contents,
+    environment_row,
+    ledger_row,
+    study_row,
+)
+from store.masks import with_masks
+from store.schema import VIEWS, column_comment, literal, quoted, schema
+from store.shard import Manifest, combined_hash, file_hash, read_manifest, read_table
+
+STORAGE_VERSION: Final = "v1.4.0"
+"""The file can be opened by DuckDB of this version and later."""
+
+_READ_ONLY: Final = {
+    "enable_external_access": "false",
+    "python_enable_replacements": "false",
+    # sums of floats depend on how rows are shared among threads; one thread gives one answer
+    "threads": "1",
+    "lock_configuration": "true",
+}
+
+
+class Reader:
+    """A read-only connection; SQL cannot write, read other files or reach a network."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, store: Path) -> None:
+        self._connection = connection
+        self._store = store
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file."""
+        self._connection.close()
+
+    def frame(self, sql: str, parameters: Sequence[object] = ()) -> pl.DataFrame:
+        """Answer one SQL query.
+
+        parameters: values of its ``?`` placeholders. Raises StoreError where DuckDB refuses.
+        """
+        try:
+            return _answer(self._connection, sql, parameters)
+        except duckdb.Error as error:
+            raise StoreError(f"{self._store}: {_one_line(error)}") from None
+
+
+def open_reader(store: Path) -> Reader:
+    """Open a store for reading.
+
+    Raises StoreError where there is none, it is no store, or a newer version wrote it.
+    """
+    if not store.is_file():
+        raise StoreError(f"{store}: no such store; run snakemake, or python -m store.job")
+    try:
+        connection = duckdb.connect(str(store.absolute()), read_only=True, config=dict(_READ_ONLY))
+    except duckdb.Error as error:
+        raise StoreError(f"{store}: cannot be opened: {_one_line(error)}") from None
+    reader = Reader(connection, store)
+    try:
+        version = reader.frame(f"SELECT schema_version FROM {quoted(STUDY.name)}")
+    except StoreError:
+        reader.close()
+        raise StoreError(f"{store}: not a store of this software: it has no table study") from None
+    if version.height != 1 or version.item() > SCHEMA_VERSION:
+        reader.close()
+        found = version.item() if version.height == 1 else "unknown"
+        raise StoreError(
+            f"{store}: schema version {found}; this software reads up to {SCHEMA_VERSION}. "
+            "Update the software, or build the store again with snakemake."
+        )
+    return reader
+
+
+def build(store: Path, *, design: Design, shards: Path, members: Sequence[Path]) -> pl.DataFrame:
+    """Bring the store in line with a study's shards; return its ledger, by block.
+
+    members: the study's shard folders, inside ``shards``, which holds the images too. Shards
+    that the store holds already are not read again. A store made with another threshold,
+    other images or another schema, or that holds shards of the study no longer, is made anew.
+    Where nothing changed the file is left alone.
+
+    Raises StaleShardError where a shard is damaged or of another study, StoreError where
+    shards saw different images.
+    """
+    manifests = {shard: _manifest(shard, design) for shard in members}
+    if len(manifests) != len(members) or not members:
+        raise StoreError(f"{store}: a study needs shards, each once; found {len(members)}")
+    manifests = dict(sorted(manifests.items(), key=lambda item: item[1].block))
+    images = _images(shards, manifests)
+    study = study_row(
+        design, classes=_classes(design, images), images=images.name, schema_hash=schema().digest
+    )
+    wanted = {shard.name: manifest.content for shard, manifest in manifests.items()}
+    with _lock(store):
+        present = _state(store)
+        if present is not None and present.is_(study, wanted):
+            return present.ledger
+        unfinished = store.with_name(f"{store.name}.next")
+        _prepare(store, unfinished, study, wanted)
+        with _writer(unfinished) as connection:
+            _start(connection, study, design, images)
+            held = contents(_table(connection, SHARD))
+            for shard, manifest in manifests.items():
+                if shard.name not in held:
+                    _ingest(connection, shard, manifest, design.attention.tau)
+            ledger = _table(connection, SHARD)
+        _publish(unfinished, store)
+    return ledger
+
+
+def record_estimates(store: Path, estimates: pl.DataFrame) -> None:
+    """Replace the table ``estimate``."""
+    _replace(store, {ESTIMATE: estimates})
+
+
+def record_analysis(store: Path, *, evidence: pl.DataFrame, findings: pl.DataFrame) -> None:
+    """Replace the tables ``evidence`` and ``finding``."""
+    _replace(store, {EVIDENCE: evidence, FINDING: findings})
+
+
+class _State:
+    """What a store says that it is."""
+
+    def __init__(self, study: pl.DataFrame, ledger: pl.DataFrame) -> None:
+        self.study = study
+        self.ledger = ledger
+
+    def is_(self, study: pl.DataFrame, wanted: Mapping[str, str]) -> bool:
+        return self.study.equals(study) and contents(self.ledger) == wanted
+
+    def grows_into(self, study: pl.DataFrame, wanted: Mapping[str, str]) -> bool:
+        """Whether all that it holds belongs to what is wanted."""
+        fixed = ["study", "classes", "grid", "tau", "images", "schema_version", "schema_hash"]
+        same = self.study.select(fixed).equals(study.select(fixed))
+        return same and contents(self.ledger).items() <= wanted.items()
+
+
+def _state(store: Path) -> _State | None:
+    """Read what a store is; None where there is none or it cannot be read."""
+    if not store.is_file():
+        return None
+    try:
+        with open_reader(store) as reader:
+            study = reader.frame(f"SELECT * FROM {quoted(STUDY.name)}")
+            ledger = reader.frame(f"SELECT * FROM {quoted(SHARD.name)} ORDER BY block")
+            return _State(study, ledger)
+    except StoreError:
+        # a store is made of shards: what cannot be read is made anew
+        return None
+
+
+def _prepare(store: Path, unfinished: Path, study: pl.DataFrame, wanted: Mapping[str, str]) -> None:
+    """Leave beside the store what the build goes on from: a killed build's file, or a copy."""
+    begun = _state(unfinished)
+    if begun is not None and begun.grows_into(study, wanted):
+        return
+    _remove(unfinished)
+    present = _state(store)
+    if present is not None and present.grows_into(study, wanted):
+        _copy(store, unfinished)
+
+
+def _start(
+    connection: duckdb.DuckDBPyConnection, study: pl.DataFrame, design: Design, images: Path
+) -> None:
+    """Make an empty store where there is none; write what the study says now."""
+    with _transaction(connection):
+        if not _has_tables(connection):
+            for statement in schema().statements:
+                connection.execute(statement)
+            _comment_views(connection)
+            _insert(connection, IMAGE, IMAGE.check(pl.read_parquet(images)))
+        # what an analysis said holds for the shards that it saw
+        for frame in (STUDY, CONDITION, ESTIMATE, EVIDENCE, FINDING):
+            connection.execute(f"DELETE FROM {quoted(frame.name)}")
+        _insert(connection, STUDY, study)
+        _insert(connection, CONDITION, condition_rows(design))
+
+
+def _ingest(
+    connection: duckdb.DuckDBPyConnection, shard: Path, manifest: Manifest, tau: float
+) -> None:
+    """Take in one shard, whole, with its ledger row."""
+    tables = {frame: _verified(shard, frame, manifest) for frame in SHARD_FRAMES}
+    with _transaction(connection):
+        for frame, table in tables.items():
+            _insert(connection, frame, with_masks(table, tau) if frame is ATTENTION else table)
+        environment = environment_row(manifest.environment)
+        known = _table(connection, ENVIRONMENT)["environment_id"].to_list()
+        if environment["environment_id"].item() not in known:
+            _insert(connection, ENVIRONMENT, environment)
+        _insert(connection, SHARD, ledger_row(manifest, shard.name))
+
+
+def _manifest(shard: Path, design: Design) -> Manifest:
+    """Read a shard's manifest and check that it is the study's."""
+    manifest = read_manifest(shard)
+    key = design.shard_key(manifest.block)
+    again = f"Delete {shard} and run snakemake again."
+    if manifest.protocol != TRAINING_PROTOCOL:
+        raise StaleShardError(
+            f"{shard} was written under training protocol {manifest.protocol}; this study is at "
+            f"{TRAINING_PROTOCOL}. {again}"
+        )
+    if manifest.key != key or not 0 <= manifest.block < design.seeds:
+        raise StaleShardError(
+            f"{shard} is block {manifest.block} with key {manifest.key}; this study has blocks "
+            f"0 to {design.seeds - 1}, and that block's key is {key}. {again}"
+        )
+    if manifest.content != combined_hash(manifest.files):
+        raise StaleShardError(f"{shard}: its manifest contradicts itself. {again}")
+    return manifest
+
+
+def _verified(shard: Path, frame: Frame, manifest: Manifest) -> pl.DataFrame:
+    """Read one table of a shard; its bytes must be those that were written."""
+    path = shard / f"{frame.name}.parquet"
+    again = f"Delete {shard} and run snakemake again."
+    try:
+        found = file_hash(path)
+    except OSError as error:
+        raise StaleShardError(f"{path}: {error.strerror}. {again}") from None
+    expected = manifest.files[frame.name].sha256
+    if found != expected:
+        raise StaleShardError(
+            f"{path} is damaged: its hash is {found[:16]}..., the manifest says "
+            f"{expected[:16]}.... {again}"
+        )
+    try:
+        return read_table(shard, frame)
+    except (ValueError, pl.exceptions.PolarsError) as error:
+        raise StaleShardError(f"{path}: {_one_line(error)}. {again}") from None
+
+
+def _images(shards: Path, manifests: Mapping[Path, Manifest]) -> Path:
+    """Return the one images file that all shards name."""
+    named = {manifest.images: shard for shard, manifest in manifests.items()}
+    if len(named) > 1:
+        (one, shard), (other, another) = sorted(named.items())[:2]
+        raise StoreError(
+            f"{shard} saw the images {one}, but {another} saw {other}: the data set changed "
+            "between them. Delete the shards of the former data and run snakemake again."
+        )
+    path = shards / next(iter(named))
+    if not path.is_file():
+        raise StoreError(f"{path}: missing. Delete {shards} and run snakemake again.")
+    return path
+
+
+def _classes(design: Design, images: Path) -> int:
+    if isinstance(design.dataset, ParquetData):
+        return design.dataset.classes
+    return int(pl.read_parquet(images, columns=["label"])["label"].n_unique())
+
+
+def _replace(store: Path, tables: Mapping[Frame, pl.DataFrame]) -> None:
+    """Replace whole tables of a store, on a copy that is renamed when it is whole."""
+    checked = {frame: frame.check(table).sort(frame.key) for frame, table in tables.items()}
+    with _lock(store):
+        open_reader(store).close()
+        copy = store.with_name(f"{store.name}.recording")
+        _copy(store, copy)
+        with _writer(copy) as connection, _transaction(connection):
+            for frame, table in checked.items():
+                connection.execute(f"DELETE FROM {quoted(frame.name)}")
+                _insert(connection, frame, table)
+        _publish(copy, store)
+
+
+@contextmanager
+def _lock(store: Path) -> Generator[None, None, None]:
+    """Keep other writers out; readers need nothing."""
+    store.parent.mkdir(parents=True, exist_ok=True)
+    with store.with_name(f"{store.name}.lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(f"{store}: another process is writing it; try again later") from None
+        yield
+
+
+@contextmanager
+def _writer(path: Path) -> Generator[duckdb.DuckDBPyConnection, None, None]:
+    connection = duckdb.connect()
+    try:
+        connection.execute(
+            f"ATTACH {literal(str(path))} AS store (STORAGE_VERSION '{STORAGE_VERSION}')"
+        )
+        connection.execute("USE store")
+        yield connection
+        connection.execute("CHECKPOINT store")
+    except duckdb.Error as error:
+        raise StoreError(f"{path}: cannot be written: {_one_line(error)}") from None
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Generator[None, None, None]:
+    connection.execute("BEGIN TRANSACTION")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, frame: Frame, rows: pl.DataFrame) -> None:
+    connection.register("incoming", rows.to_arrow())
+    connection.execute(f"INSERT INTO {quoted(frame.name)} BY NAME SELECT * FROM incoming")
+    connection.unregister("incoming")
+
+
+def _table(connection: duckdb.DuckDBPyConnection, frame: Frame) -> pl.DataFrame:
+    order = ", ".join(quoted(name) for name in frame.key)
+    return _answer(connection, f"SELECT * FROM {quoted(frame.name)} ORDER BY {order}")
+
+
+def _answer(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[object] = ()
+) -> pl.DataFrame:
+    """Answer a query; an empty frame where a statement has no answer."""
+    relation = connection.sql(sql, params=list(parameters))
+    if not isinstance(relation, duckdb.DuckDBPyRelation):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return pl.DataFrame()  # DuckDB's types do not say that it gives None here
+    frame = pl.from_arrow(relation.to_arrow_table())
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def _has_tables(connection: duckdb.DuckDBPyConnection) -> bool:
+    found = connection.execute(
+        "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'store'"
+    ).fetchone()
+    return found is not None and found[0] > 0
+
+
+def _comment_views(connection: duckdb.DuckDBPyConnection) -> None:
+    """Say what every column of every view means."""
+    columns = connection.execute(
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE list_contains(?, table_name)",
+        [list(VIEWS)],
+    ).fetchall()
+    for view, column in columns:
+        comment = column_comment(column)
+        if comment is not None:
+            connection.execute(
+                f"COMMENT ON COLUMN {quoted(view)}.{quoted(column)} IS {literal(comment)}"
+            )
+
+
+def _publish(finished: Path, store: Path) -> None:
+    """Put a finished file in the store's place."""
+    with finished.open("rb") as stream:
+        os.fsync(stream.fileno())
+    # a log left beside the former file is no part of this one
+    _wal(store).unlink(missing_ok=True)
+    finished.replace(store)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a database so that the target is whole or absent."""
+    part = target.with_name(f"{target.name}.part")
+    shutil.copyfile(source, part)
+    _wal(target).unlink(missing_ok=True)
+    part.replace(target)
+
+
+def _remove(database: Path) -> None:
+    database.unlink(missing_ok=True)
+    _wal(database).unlink(missing_ok=True)
+
+
+def _wal(database: Path) -> Path:
+    return database.with_name(f"{database.name}.wal")
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

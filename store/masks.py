@@ -1,0 +1,64 @@
+"""Attention masks as words of bits, from attention maps."""
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from store.frames import ATTENTION
+from store.vocabulary import MASK_WORDS
+
+_BITS = 64
+
+
+def with_masks(attention: pl.DataFrame, tau: float) -> pl.DataFrame:
+    """Add the mask (map > 255 tau) to attention maps: MASKED_ATTENTION from ATTENTION.
+
+    Raises ValueError where maps have different numbers of cells, or more than fit.
+    """
+    defined = attention["map"].is_not_null().to_numpy()
+    words, cells = mask_words(_stacked(attention["map"].drop_nulls()), tau)
+    columns = [
+        _scattered(words[:, word], defined, f"mask_{word}", pl.Int64())
+        for word in range(MASK_WORDS)
+    ]
+    columns.append(_scattered(cells, defined, "mask_cells", pl.Int32()))
+    return attention.select(ATTENTION.schema.names()).with_columns(columns)
+
+
+def mask_words(maps: NDArray[np.uint8], tau: float) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Pack masks into words: cell i at bit i modulo 64 of word i // 64.
+
+    maps: shape (maps, cells), cells up to 256. Returns words, shape (maps, 4), signed because
+    DuckDB counts bits of signed words alone, and the cells that are on, shape (maps,).
+    """
+    count, cells = maps.shape
+    if cells > MASK_WORDS * _BITS:
+        raise ValueError(f"maps of {cells} cells; a mask holds {MASK_WORDS * _BITS}")
+    on = maps > 255 * tau
+    bits = np.zeros((count, MASK_WORDS * _BITS), dtype=np.bool_)
+    bits[:, :cells] = on
+    packed = np.packbits(bits, axis=1, bitorder="little")
+    return packed.view("<i8").astype(np.int64), on.sum(axis=1, dtype=np.int32)
+
+
+def _stacked(maps: pl.Series) -> NDArray[np.uint8]:
+    """Put maps into one array, shape (maps, cells)."""
+    if not len(maps):
+        return np.zeros((0, 0), dtype=np.uint8)
+    lengths = maps.list.len()
+    if lengths.n_unique() != 1:
+        raise ValueError(f"attention.map: maps of {lengths.min()} to {lengths.max()} cells")
+    return maps.explode().to_numpy().reshape(len(maps), -1)
+
+
+def _scattered(
+    values: NDArray[np.int64] | NDArray[np.int32],
+    defined: NDArray[np.bool_],
+    name: str,
+    dtype: pl.DataType,
+) -> pl.Series:
+    """Put values where maps are defined, NULL elsewhere."""
+    spread = np.zeros(len(defined), dtype=values.dtype)
+    spread[defined] = values
+    series = pl.Series(name, spread, dtype=dtype)
+    return pl.select(pl.when(pl.Series(defined)).then(series).alias(name)).to_series()

@@ -1,0 +1,161 @@
+"""The statements that make an empty store: tables from frames, views from ``store/sql``."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Final
+
+import polars as pl
+
+from store.frames import EVIDENCE, FINDING, STORE_FRAMES, Column, Frame
+from store.ledger import CONDITION, ENVIRONMENT, SHARD, STUDY
+from store.measures import MEASURES
+from store.vocabulary import Half
+
+TABLES: Final = (STUDY, ENVIRONMENT, CONDITION, SHARD, *STORE_FRAMES, EVIDENCE, FINDING)
+
+MACROS: Final = ("macros", "attention_iou_at")
+VIEWS: Final = (
+    "test_half",
+    "student_teacher",
+    "image_answer",
+    "ensemble_prediction",
+    "student_answer",
+    "attention_iou",
+    "contingency",
+    "learning_curve",
+    "confusion",
+    "model_measures_by_half",
+    "model_measures",
+    "pair_measures_by_half",
+    "level_measures",
+    "published_measures",
+    "measures_by_half",
+    "measures",
+    "undefined_counts",
+)
+"""Files of ``store/sql`` in an order in which each view stands after those it reads."""
+
+_TYPES: Final[dict[pl.DataType, str]] = {
+    pl.Int32(): "INTEGER",
+    pl.Int64(): "BIGINT",
+    pl.UInt8(): "UTINYINT",
+    pl.Float32(): "FLOAT",
+    pl.Float64(): "DOUBLE",
+    pl.String(): "VARCHAR",
+    pl.Binary(): "BLOB",
+    pl.Boolean(): "BOOLEAN",
+    pl.Datetime("us", "UTC"): "TIMESTAMPTZ",
+}
+
+_VIEW_COLUMNS: Final = {
+    "student_id": "model_id of the student.",
+    "teacher_id": "model_id of one of its teachers.",
+    "half": f"Test images used: {' | '.join(Half)}.",
+    "student_strength": "The student's own augmentation strength, a fraction of the maximum.",
+    "correct": "Whether the predicted class is the label. NULL: the logits are not finite.",
+    "confidence": "Probability of the predicted class. NULL: the logits are not finite.",
+    "cross_entropy_nats": "Minus log probability of the label, nats. NULL: logits not finite.",
+    "logits": "One logit per class.",
+    "ensemble_class": "The class that the mean of the teachers' logits is largest for.",
+    "student_class": "The class that the student predicts.",
+    "kl_ensemble_student_nats": "KL(p_E || p_S), nats. NULL: logits not finite.",
+    "kl_student_ensemble_nats": "KL(p_S || p_E), nats. NULL: logits not finite.",
+    "iou": "|A and B| / |A or B|, a fraction. NULL: neither attends anywhere (0/0).",
+    "images": "How many images, a count.",
+    "of_images": "Test images in all, a count.",
+    "measure": "The measure that is undefined.",
+    "reason": "Why it is undefined.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """Statements that make an empty store."""
+
+    statements: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all statements and comments, 64 hexadecimal digits."""
+        text = "\n".join((*self.statements, repr(MEASURES), repr(_VIEW_COLUMNS)))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def schema() -> Schema:
+    """Return the statements for all tables, macros and views, with their comments."""
+    statements = [statement for frame in TABLES for statement in _table(frame)]
+    statements += [_file(name) for name in MACROS]
+    for name in VIEWS:
+        text = _file(name)
+        statements += [text, f"COMMENT ON VIEW {quoted(name)} IS {literal(_header(text))}"]
+    return Schema(tuple(statements))
+
+
+def column_comment(column: str) -> str | None:
+    """Meaning of a view's column, from the measures, the frames or the views' own words."""
+    measure = next((m for m in MEASURES if m.name == column), None)
+    if measure is not None:
+        source = f" Source: {measure.source}." if measure.source else ""
+        return (
+            f"{measure.definition} [{measure.unit}; {measure.range}]{source} NULL: {measure.null}."
+        )
+    if column in _VIEW_COLUMNS:
+        return _VIEW_COLUMNS[column]
+    for frame in TABLES:
+        for known in frame.columns:
+            if known.name == column:
+                return known.comment
+    return None
+
+
+def quoted(name: str) -> str:
+    """Write a name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Write text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _table(frame: Frame) -> list[str]:
+    name = quoted(frame.name)
+    columns = ", ".join(_column(column) for column in frame.columns)
+    comment = f"Grain: {frame.grain} ({', '.join(frame.key)})."
+    return [
+        f"CREATE TABLE {name} ({columns})",
+        f"COMMENT ON TABLE {name} IS {literal(comment)}",
+        *(
+            f"COMMENT ON COLUMN {name}.{quoted(column.name)} IS {literal(column.comment)}"
+            for column in frame.columns
+        ),
+    ]
+
+
+def _column(column: Column) -> str:
+    required = " NOT NULL" if column.null is None else ""
+    return f"{quoted(column.name)} {_type(column.dtype)}{required}"
+
+
+def _type(dtype: pl.DataType) -> str:
+    if isinstance(dtype, pl.List):
+        inner = dtype.inner
+        return f"{_type(inner() if isinstance(inner, type) else inner)}[]"
+    return _TYPES[dtype]
+
+
+def _file(name: str) -> str:
+    return resources.files("store").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+
+
+def _header(text: str) -> str:
+    """Return the comment at the top of a view's file as one line."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        if not line.startswith("--"):
+            break
+        lines.append(line.removeprefix("--").strip())
+    return " ".join(lines)
