@@ -6,9 +6,13 @@
 do not come with a package; ``results`` is where results go (default: results/<study>).
 """
 
+import fcntl
+import logging
 import os
 import sys
 from pathlib import Path
+
+from snakemake.logging import logger
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
@@ -17,6 +21,9 @@ from analyze.questions import questions_of
 from store.design import load_design, require_data
 from store.errors import UserError
 
+for key in config:
+    if key not in ("study", "data", "results"):
+        sys.exit(f"error: --config {key}: unknown key; allowed: study, data, results")
 if "data" in config:
     os.environ["KD_DATA"] = str(config["data"])
 os.environ["PYTHONPATH"] = os.pathsep.join(
@@ -40,6 +47,28 @@ except UserError as error:
     # one line, where an exception raised here would print Snakemake's own account of it too
     sys.exit(f"error: {error}" if STUDY in str(error) else f"error: {STUDY}: {error}")
 
+LOGS_OF_FAILED_JOBS = []
+
+
+def is_news(record):
+    """Tell what the terminal shows of Snakemake's own account; its log in .snakemake has it all.
+
+    A failed job has said on the terminal what went wrong; here only its log is noted.
+    """
+    text = record.getMessage()
+    if text.startswith("Error in rule"):
+        LOGS_OF_FAILED_JOBS.extend(record.log)
+        return False
+    if LOGS_OF_FAILED_JOBS or "CalledProcessError" in text:
+        return False
+    return record.levelno >= logging.WARNING or text.startswith("Nothing to be done")
+
+
+if not workflow.dryrun:
+    for handler in logger.handlers:
+        if handler.name == "DefaultStreamHandler":
+            handler.addFilter(is_news)
+
 
 rule all:
     default_target: True
@@ -53,13 +82,33 @@ include: "analyze/rules.smk"
 include: "reports/rules.smk"
 
 
+onstart:
+    # Snakemake's own lock outlives a killed run and stops the next; the system frees this one
+    Path(RESULTS).mkdir(parents=True, exist_ok=True)
+    workflow.results_lock = (Path(RESULTS) / ".lock").open("w")
+    try:
+        fcntl.flock(workflow.results_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(
+            f"error: another run is working on {RESULTS}; wait until it has ended"
+        )
+
+
 onsuccess:
-    shell(f"{sys.executable} -m analyze verdicts {RESULTS}/results.json")
+    shell("{sys.executable:q} -m analyze verdicts {RESULTS:q}/results.json")
     print(f"\nreport: {RESULTS}/report.html")
 
 
 onerror:
-    print(
-        f"\nstopped: the reason is at the end of the newest file in {RESULTS}/logs"
+    log = (
+        LOGS_OF_FAILED_JOBS[-1]
+        if LOGS_OF_FAILED_JOBS
+        else f"the files of {RESULTS}/logs"
     )
-    print("finished models are kept; the same command goes on from there")
+    print(
+        f"\nstopped: the reason is above and at the end of {log}", file=sys.stderr
+    )
+    print(
+        "finished models are kept; the same command goes on from there",
+        file=sys.stderr,
+    )

@@ -14,7 +14,7 @@ rule collect:
         f"{RESULTS}/logs/collect-{{pack}}.log",
     threads: 1
     params:
-        keys=blocks_of_pack,
+        shard_keys=blocks_of_pack,
         results=RESULTS,
         python=sys.executable,
     # memory kept by the allocator is memory not asked for again: about 1.15 times as fast
