@@ -85,7 +85,7 @@ def make_gallery(store: Store, design: Design) -> Gallery:
         return Gallery((), None, method, "No seed block is without failures.")
     if design.design.teachers < 2:
         return Gallery((), block, method, "An ensemble of one teacher has no two to compare.")
-    students = store.frame(GALLERY_MODELS.sql, {"block": block})
+    students = store.frame(GALLERY_MODELS.sql, (block,))
     first_arm = students.filter(pl.col("arm") == students["arm"].min())
     ends = [first_arm.row(0, named=True), first_arm.row(-1, named=True)]
     if ends[0]["model_id"] == ends[1]["model_id"]:
@@ -105,7 +105,7 @@ def _overlap(store: Store, student: Mapping[str, object], method: str) -> pl.Dat
     teachers = student["teacher_ids"]
     assert isinstance(teachers, list)
     return store.frame(
-        GALLERY_IOU.sql, {"first": teachers[0], "second": teachers[1], "method": method}
+        GALLERY_IOU.sql, (teachers[0], teachers[1], method)
     )
 
 
@@ -128,9 +128,9 @@ def _panel(
     names = [f"teacher {slot + 1}" for slot in range(len(teachers))] + ["student"]
     maps = store.frame(
         GALLERY_MAPS.sql,
-        {"method": str(design.attention.primary), "models": models, "images": list(chosen)},
+        (str(design.attention.primary), models, list(chosen)),
     )
-    images = store.frame(GALLERY_IMAGES.sql, {"images": list(chosen)})
+    images = store.frame(GALLERY_IMAGES.sql, (list(chosen),))
     classes = dict(store.frame(CLASS_NAMES.sql).iter_rows())
     rows: list[Row] = []
     for image_id, words in chosen.items():

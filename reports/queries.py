@@ -10,7 +10,7 @@ import polars as pl
 class Store(Protocol):
     """What a store's reader offers to the page."""
 
-    def frame(self, sql: str, parameters: Sequence[object] | None = None) -> pl.DataFrame:
+    def frame(self, sql: str, parameters: Sequence[object] = ()) -> pl.DataFrame:
         """Run one query."""
         ...
 
@@ -63,7 +63,7 @@ SELECT
     teacher_strength,
     teacher_ids
 FROM model
-WHERE block = $block AND role = 'student'
+WHERE block = ? AND role = 'student'
 ORDER BY teacher_strength, arm, model_id""",
 )
 
@@ -84,8 +84,8 @@ SELECT
 FROM attention AS a
 INNER JOIN attention AS b USING (image_id, view, method)
 WHERE
-    a.model_id = $first AND b.model_id = $second
-    AND view = 'clean' AND method = $method AND iou IS NOT NULL
+    a.model_id = ? AND b.model_id = ?
+    AND view = 'clean' AND method = ? AND iou IS NOT NULL
 ORDER BY iou DESC, image_id""",
 )
 
@@ -100,8 +100,8 @@ SELECT
 FROM attention
 INNER JOIN prediction USING (model_id, image_id, view)
 WHERE
-    view = 'clean' AND method = $method
-    AND LIST_CONTAINS($models, model_id) AND LIST_CONTAINS($images, image_id)
+    view = 'clean' AND method = ?
+    AND LIST_CONTAINS(?, model_id) AND LIST_CONTAINS(?, image_id)
 ORDER BY model_id, image_id""",
 )
 
@@ -114,7 +114,7 @@ SELECT
     class_name,
     png
 FROM image
-WHERE LIST_CONTAINS($images, image_id)
+WHERE LIST_CONTAINS(?, image_id)
 ORDER BY image_id""",
 )
 

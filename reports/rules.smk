@@ -1,0 +1,18 @@
+rule report:
+    """Write the page that says what may be claimed: one HTML file that needs no network."""
+    input:
+        study=ancient(STUDY),
+        results=f"{RESULTS}/results.json",
+    output:
+        f"{RESULTS}/report.html",
+    log:
+        f"{RESULTS}/logs/report.log",
+    threads: 1
+    # the page shows the study as declared: another title writes it again, and nothing before it
+    params:
+        declared=DESIGN.study_hash(),
+        store=f"{RESULTS}/store.duckdb",
+        python=sys.executable,
+    shell:
+        "OMP_NUM_THREADS=1 {params.python:q} -m reports.job {input.study:q} "
+        "--store {params.store:q} --results {input.results:q} --out {output:q} 2> {log:q}"
