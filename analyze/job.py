@@ -1,0 +1,146 @@
+"""Analyze a study: ``python -m analyze.job STUDY.yaml --store ... --ledger ... --out ...``.
+
+The only module of the package that sees paths. Estimates and findings go into the store, then
+``results.json`` is written, last.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from analyze.assemble import assemble
+from analyze.metrics.estimates import estimates
+from analyze.records import evidence_frame, finding_frame
+from analyze.replicates import Stored
+from analyze.serialize import save_results
+from store.database import Reader, open_reader, record_analysis, record_estimates
+from store.design import Design, load_design
+from store.errors import AnalysisError, UserError
+from store.vocabulary import CLEAN_VIEW
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Analyze one study; return the exit status."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        analyze(chosen.study, store=chosen.store, ledger=chosen.ledger, out=chosen.out)
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
+
+
+def analyze(study: Path, *, store: Path, ledger: Path, out: Path) -> None:
+    """Estimate what SQL cannot, test the claims, write the results.
+
+    ledger: what the store's build wrote last. Raises UserError where the study file or the
+    store is missing or wrong.
+    """
+    design = load_design(study)
+    if not ledger.is_file():
+        raise AnalysisError(f"{ledger}: no such ledger; build the store first")
+    with open_reader(store) as reader:
+        classes = _check(reader, design, store)
+        estimated = pl.concat(_estimates(reader, design, classes=classes))
+    record_estimates(store, estimated)
+    _say("reading measures")
+    with open_reader(store) as reader:
+        stored = _stored(reader, classes=classes)
+    _say("testing claims")
+    results = assemble(design, stored)
+    record_analysis(store, evidence=evidence_frame(results), findings=finding_frame(results))
+    save_results(out, results)
+    _say(f"wrote {out}")
+
+
+def _check(reader: Reader, design: Design, store: Path) -> int:
+    """Refuse a store that was made for another study; return its number of classes."""
+    made = reader.frame("SELECT study, attention_method, tau, classes FROM study").row(
+        0, named=True
+    )
+    declared = {
+        "study": design.study,
+        "attention_method": str(design.attention.primary),
+        "tau": design.attention.tau,
+    }
+    for name, expected in declared.items():
+        if made[name] != expected:
+            raise AnalysisError(
+                f"{store} was made with {name} {made[name]}; the study file says {expected}. "
+                "Build the store again with snakemake."
+            )
+    return int(made["classes"])
+
+
+def _estimates(reader: Reader, design: Design, *, classes: int) -> Iterator[pl.DataFrame]:
+    """Estimate block by block: attention maps of all blocks need not fit into memory."""
+    images = reader.frame("SELECT image_id, half FROM image WHERE split = 'test'")
+    models = reader.frame("SELECT * FROM model ORDER BY model_id")
+    pairs = reader.frame("SELECT * FROM model_pair ORDER BY model_a, model_b")
+    contingency = reader.frame("SELECT * FROM contingency")
+    blocks = models["block"].unique().sort().to_list()
+    for done, block in enumerate(blocks, start=1):
+        _say(f"estimating measures of block {block} ({done} of {len(blocks)})")
+        members = models.filter(pl.col("block") == block)
+        ids = members["model_id"].implode()
+        yield estimates(
+            contingency.filter(pl.col("student_id").is_in(ids)),
+            _attention(reader, design, members),
+            members,
+            pairs.filter(pl.col("model_a").is_in(ids)),
+            images,
+            classes=classes,
+        )
+
+
+def _attention(reader: Reader, design: Design, members: pl.DataFrame) -> pl.DataFrame:
+    return reader.frame(
+        "SELECT * FROM attention "
+        "WHERE view = ? AND method = ? AND model_id BETWEEN ? AND ? ORDER BY model_id, image_id",
+        [
+            CLEAN_VIEW,
+            str(design.attention.primary),
+            members["model_id"].min(),
+            members["model_id"].max(),
+        ],
+    )
+
+
+def _stored(reader: Reader, *, classes: int) -> Stored:
+    """Read one row per student, and what explains those rows."""
+    images = reader.frame("SELECT count(*) AS images FROM image WHERE split = 'test'")
+    return Stored(
+        students=reader.frame("SELECT * FROM measures ORDER BY student_id"),
+        halves=reader.frame("SELECT * FROM measures_by_half ORDER BY student_id, half"),
+        models=reader.frame("SELECT * FROM model ORDER BY model_id"),
+        estimates=reader.frame("SELECT * FROM estimate ORDER BY student_id, half, measure"),
+        contingency=reader.frame("SELECT * FROM contingency WHERE half = 'all' ORDER BY ALL"),
+        images=int(images["images"].item()),
+        classes=classes,
+    )
+
+
+def _say(progress: str) -> None:
+    sys.stderr.write(f"{progress}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m analyze.job",
+        description="Test a study's claims on its stored replicates; write results.json.",
+        epilog="example: python -m analyze.job config/digits.yaml --store "
+        "results/digits/store.duckdb --ledger results/digits/ledger.json --out "
+        "results/digits/results.json",
+    )
+    parser.add_argument("study", type=Path, help="the study file")
+    parser.add_argument("--store", type=Path, required=True, help="the study's store.duckdb")
+    parser.add_argument("--ledger", type=Path, required=True, help="ledger.json of the store")
+    parser.add_argument("--out", type=Path, required=True, help="results.json to write")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

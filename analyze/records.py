@@ -1,0 +1,89 @@
+"""Evidence and findings as rows of the store's tables, so that SQL can reach what was said."""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from analyze.results import Evidence, Finding, Interval, OutcomeFinding, Results
+from store.frames import EVIDENCE, FINDING
+
+
+def evidence_frame(results: Results) -> pl.DataFrame:
+    """Rows of EVIDENCE: every test of every finding, then those of mediation."""
+    every = [item for finding in results.findings for item in finding.evidence]
+    every += [item for mediation in results.mediation for item in mediation.evidence]
+    rows = [_evidence_row(item) for item in every]
+    return EVIDENCE.check(pl.DataFrame(rows, schema=EVIDENCE.schema, orient="row"))
+
+
+def finding_frame(results: Results) -> pl.DataFrame:
+    """Rows of FINDING: one per outcome of every finding."""
+    rows = [
+        _finding_row(finding, outcome)
+        for finding in results.findings
+        for outcome in finding.outcomes
+    ]
+    return FINDING.check(pl.DataFrame(rows, schema=FINDING.schema, orient="row"))
+
+
+def _evidence_row(item: Evidence) -> tuple[object, ...]:
+    return (
+        item.hypothesis,
+        item.arm,
+        item.form,
+        item.outcome,
+        item.predictor,
+        item.test,
+        str(item.rank),
+        item.method,
+        item.value_name,
+        item.estimate,
+        item.unit,
+        item.standard_error,
+        item.statistic_name,
+        item.statistic,
+        item.df,
+        item.p_value,
+        item.smallest_p,
+        *_bounds(item.interval),
+        item.n,
+        item.rows,
+        _texts(item.caveats),
+    )
+
+
+def _finding_row(finding: Finding, outcome: OutcomeFinding) -> tuple[object, ...]:
+    return (
+        finding.hypothesis,
+        finding.arm,
+        finding.form,
+        outcome.outcome,
+        outcome.predictor,
+        finding.deciding,
+        str(finding.verdict),
+        finding.sentence,
+        finding.n,
+        finding.alpha,
+        finding.p_holm,
+        str(outcome.verdict),
+        outcome.estimate,
+        outcome.unit,
+        outcome.p_value,
+        outcome.sesoi,
+        *_bounds(outcome.interval_95),
+        *_bounds(outcome.verdict_interval),
+        *_bounds(outcome.equivalence_interval),
+        outcome.size_uncertain,
+        outcome.seeds_to_decide,
+        _texts((*finding.caveats, *outcome.caveats)),
+    )
+
+
+def _bounds(interval: Interval | None) -> tuple[float | None, float | None, float | None]:
+    if interval is None:
+        return None, None, None
+    return interval.low, interval.high, interval.level
+
+
+def _texts(caveats: Sequence[str]) -> list[str]:
+    return list(caveats)

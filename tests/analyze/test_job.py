@@ -1,0 +1,130 @@
+"""The analysis job end to end: a real store in, results.json and tables out."""
+
+from pathlib import Path
+
+import pytest
+
+from analyze.job import main
+from analyze.results import Verdict
+from analyze.serialize import load_results
+from store.database import open_reader
+
+
+def run(study, out: Path | None = None, study_file: Path | None = None) -> int:
+    ledger = study.results / "ledger.json"
+    ledger.write_text("{}", encoding="utf-8")
+    return main(
+        [
+            str(study_file or study.study_file),
+            "--store",
+            str(study.store),
+            "--ledger",
+            str(ledger),
+            "--out",
+            str(out or study.results / "results.json"),
+        ]
+    )
+
+
+def test_a_stored_study_becomes_results_and_tables(synthetic_study):
+    study = synthetic_study(seeds=4)
+    assert run(study) == 0
+    results = load_results(study.results / "results.json")
+    assert results.kind == "inferential"
+    assert results.counts.seeds_analyzed == 4
+    assert results.study_hash == study.design.study_hash()
+    assert not {each.verdict for each in results.findings} & {Verdict.NO_DATA}
+    assert len(results.mutual_information) == 6
+    with open_reader(study.store) as reader:
+        findings = reader.frame("SELECT * FROM finding ORDER BY ALL")
+        evidence = reader.frame("SELECT * FROM evidence ORDER BY ALL")
+        estimates = reader.frame("SELECT count(*) AS rows FROM estimate")["rows"].item()
+    stored = {
+        (row["hypothesis"], row["arm"], row["form"], row["outcome"]): row["p_value"]
+        for row in findings.iter_rows(named=True)
+    }
+    told = {
+        (each.hypothesis, each.arm, each.form, outcome.outcome): outcome.p_value
+        for each in results.findings
+        for outcome in each.outcomes
+    }
+    assert stored == told
+    listed = sum(len(each.evidence) for each in (*results.findings, *results.mediation))
+    assert evidence.height == listed
+    # 4 seeds x 6 students x 3 sets of images x 7 estimated measures
+    assert estimates == 4 * 6 * 3 * 7
+
+
+def test_running_again_gives_the_same_results(synthetic_study):
+    study = synthetic_study(seeds=3)
+    first, second = study.results / "first.json", study.results / "second.json"
+    assert run(study, first) == 0
+    assert run(study, second) == 0
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_failed_model_is_counted_and_its_block_left_out(synthetic_study):
+    study = synthetic_study(seeds=4, failed=[(2, 7)])
+    assert run(study) == 0
+    results = load_results(study.results / "results.json")
+    assert results.counts.models_failed == 1
+    assert results.counts.seeds_analyzed == 3
+    assert any("models failed" in text for text in results.caveats)
+
+
+def test_logits_that_are_not_finite_leave_out_their_block_and_say_so(synthetic_study):
+    study = synthetic_study(seeds=4, not_finite=[(1, 6)])
+    assert run(study) == 0
+    results = load_results(study.results / "results.json")
+    gap = next(each for each in results.findings if each.hypothesis == "H2a" and each.deciding)
+    assert gap.n == 3
+    assert any("block 1" in text for text in gap.outcomes[0].caveats)
+    assert any(each.measure == "generalization_gap" for each in results.missing)
+
+
+def test_one_seed_is_described(synthetic_study):
+    study = synthetic_study(seeds=1)
+    assert run(study) == 0
+    results = load_results(study.results / "results.json")
+    assert results.kind == "descriptive"
+    with open_reader(study.store) as reader:
+        tested = reader.frame("SELECT count(p_value) AS tested FROM evidence")["tested"].item()
+    assert tested == 0
+
+
+def test_one_teacher_leaves_claims_about_pairs_without_data(synthetic_study):
+    study = synthetic_study(seeds=3, teachers=1)
+    assert run(study) == 0
+    results = load_results(study.results / "results.json")
+    verdicts = {each.hypothesis: each.verdict for each in results.findings if each.deciding}
+    assert verdicts["H1"] is verdicts["H2b"] is Verdict.NO_DATA
+    assert verdicts["H2a"] is not Verdict.NO_DATA
+
+
+@pytest.mark.parametrize("missing", ["study", "store", "ledger"])
+def test_what_is_not_there_is_one_line(synthetic_study, capsys, missing, tmp_path):
+    study = synthetic_study(seeds=1)
+    paths = {
+        "study": study.study_file,
+        "store": study.store,
+        "ledger": study.results / "ledger.json",
+    }
+    paths["ledger"].write_text("{}", encoding="utf-8")
+    paths[missing] = tmp_path / "nothing"
+    out = tmp_path / "results.json"
+    arguments = [str(paths["study"]), "--store", str(paths["store"])]
+    assert main([*arguments, "--ledger", str(paths["ledger"]), "--out", str(out)]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("error: ")
+    assert "nothing" in said[0]
+    assert not out.exists()
+
+
+def test_a_store_made_with_another_threshold_is_refused(synthetic_study, capsys, tmp_path):
+    study = synthetic_study(seeds=1)
+    changed = tmp_path / "changed.yaml"
+    text = study.study_file.read_text(encoding="utf-8")
+    changed.write_text(text.replace("tau: 0.4", "tau: 0.3"), encoding="utf-8")
+    assert run(study, study_file=changed) == 2
+    assert "tau 0.4; the study file says 0.3" in capsys.readouterr().err
