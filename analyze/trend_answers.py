@@ -1,5 +1,6 @@
 """Every test of a claim about a trend over strength: per-seed slopes, and what stands beside."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -7,21 +8,15 @@ from numpy.typing import NDArray
 
 from analyze.answers import Answer, about, evidence_of, stream
 from analyze.decide import MINIMUM_SEEDS
-from analyze.inference.estimate import Estimate, Panel, Table
-from analyze.inference.mixed import mixed_slope
+from analyze.inference.diagnostics import Diagnostic, diagnostics
+from analyze.inference.estimate import Estimate, Panel
 from analyze.inference.sample import mean_test
-from analyze.inference.trends import (
-    page_trend,
-    per_seed_slopes,
-    polynomial_contrasts,
-    sign_flip,
-    slope_t,
-    wilcoxon_hodges_lehmann,
-)
+from analyze.inference.trends import per_seed_slopes, slope_t
 from analyze.questions import Part, Question
 from analyze.replicates import Replicates, panel_of, trend_rows_of
 from analyze.resample import resample_slopes
 from analyze.results import FitLine, FitPoint, Rank
+from analyze.trend_beside import beside_trend
 
 _BAND_POINTS: Final = 25
 
@@ -36,10 +31,8 @@ def answer_trend(
         return Answer(part=part, primary=None, caveats=chosen.caveats)
     primary = slope_t(panel)
     tested = primary.n >= MINIMUM_SEEDS
-    rng = stream(study_seed, question.hypothesis.id, question.arm, part.outcome)
-    rows = trend_rows_of(replicates.students, arm=question.arm, outcome=part.outcome)
-    sign = question.hypothesis.direction.sign
-    beside = _beside(panel, rows, sign, rng) if tested else ()
+    found = diagnostics(panel) if tested else ()
+    beside = _beside(question, part, panel, replicates, found, study_seed) if tested else ()
     return Answer(
         part=part,
         primary=primary,
@@ -50,19 +43,30 @@ def answer_trend(
         fit=_fit_line(question, part, panel),
         resample=resample_slopes(panel) if tested else None,
         blocks=primary.n,
-        caveats=chosen.caveats,
+        caveats=(*chosen.caveats, *(_words(one) for one in found if one.flag)),
     )
 
 
-def _beside(panel: Panel, rows: Table, sign: int, rng: np.random.Generator) -> tuple[Estimate, ...]:
-    """Return what is printed beside the t test; the mixed model takes incomplete blocks too."""
-    return (
-        mixed_slope(rows),
-        page_trend(panel, sign, generator=rng),
-        sign_flip(panel, generator=rng),
-        wilcoxon_hodges_lehmann(panel),
-        *polynomial_contrasts(panel),
+def _beside(
+    question: Question,
+    part: Part,
+    panel: Panel,
+    replicates: Replicates,
+    found: Sequence[Diagnostic],
+    study_seed: int,
+) -> tuple[Estimate, ...]:
+    return beside_trend(
+        panel,
+        trend_rows_of(replicates.students, arm=question.arm, outcome=part.outcome),
+        found,
+        sign=question.hypothesis.direction.sign,
+        sesoi=part.sesoi,
+        rng=stream(study_seed, question.hypothesis.id, question.arm, part.outcome),
     )
+
+
+def _words(diagnostic: Diagnostic) -> str:
+    return f"Diagnostic: {diagnostic.words}."
 
 
 def _fit_line(question: Question, part: Part, panel: Panel) -> FitLine:

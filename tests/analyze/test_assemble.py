@@ -152,6 +152,14 @@ def test_everything_that_the_plan_prints_beside_a_trend_is_there(claimed):
         "wilcoxon_hodges_lehmann",
         "polynomial_quadratic",
         "mixed_model_slope",
+        "jzs_bayes_factor_r0.707",
+        "jzs_bayes_factor_r1.41",
+        "paired_t_1_against_0",
+        "tost_1_against_0",
+        "hedges_g_av_0.25_against_0",
+        "d_z_1_against_0",
+        "diagnostic_leave_one_seed_out",
+        "diagnostic_sphericity",
     } <= tests
 
 
@@ -390,3 +398,38 @@ def test_mediation_is_not_shown_where_one_claim_is_not():
 def test_a_study_without_both_claims_has_no_mediation():
     design = study(claims={"H1": CLAIMS["H1"]})
     assert assemble(design, simulate(design, AS_CLAIMED)).mediation == ()
+
+
+def test_a_cells_equivalence_is_tested_against_the_effect_over_its_distance(claimed):
+    tests = {each.test: each for each in find(claimed, "H2a").evidence}
+    assert "0.005" in tests["tost_0.25_against_0"].method
+    assert "0.02" in tests["tost_1_against_0"].method
+    rows = simulate(study(), AS_CLAIMED).students.filter(pl.col("arm") == "fixed")
+    cells = {
+        dose: rows.filter(pl.col("teacher_strength") == dose).sort("block")["generalization_gap"]
+        for dose in (0.0, 0.25)
+    }
+    paired = stats.ttest_rel(cells[0.25], cells[0.0])
+    assert tests["paired_t_0.25_against_0"].p_value == pytest.approx(paired.pvalue, rel=1e-9)
+    shifted = (cells[0.25] - cells[0.0]).to_numpy()
+    one_sided = max(
+        stats.ttest_1samp(shifted, -0.005, alternative="greater").pvalue,
+        stats.ttest_1samp(shifted, 0.005, alternative="less").pvalue,
+    )
+    assert tests["tost_0.25_against_0"].p_value == pytest.approx(one_sided, rel=1e-9)
+
+
+def test_a_flagged_diagnostic_is_said_and_changes_no_test():
+    design = study()
+    stored = simulate(design, Truth(spread=0.01))
+    wild = (pl.col("block") == 4) & (pl.col("arm") == "fixed")
+    bent = pl.col("generalization_gap") + pl.when(wild).then(
+        pl.lit(2.0) * pl.col("teacher_strength")
+    ).otherwise(0.0)
+    results = assemble(
+        design, replace(stored, students=stored.students.with_columns(generalization_gap=bent))
+    )
+    finding = find(results, "H2a")
+    assert any(text.startswith("Diagnostic: ") for text in finding.outcomes[0].caveats)
+    primary = [each.test for each in finding.evidence if each.rank is Rank.PRIMARY]
+    assert primary == ["per_seed_slope_t"]

@@ -1,0 +1,121 @@
+"""What is printed beside the test of a trend: other tests, Bayes factors, cells, diagnostics."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from analyze.inference.bayes import jzs_sensitivity
+from analyze.inference.cells import CellContrast, paired_contrasts
+from analyze.inference.diagnostics import Diagnostic
+from analyze.inference.estimate import Estimate, Panel, Table
+from analyze.inference.mixed import mixed_slope
+from analyze.inference.trends import (
+    page_trend,
+    per_seed_slopes,
+    polynomial_contrasts,
+    sign_flip,
+    wilcoxon_hodges_lehmann,
+)
+
+
+def beside_trend(
+    panel: Panel,
+    rows: Table,
+    found: Sequence[Diagnostic],
+    *,
+    sign: int,
+    sesoi: float,
+    rng: np.random.Generator,
+) -> tuple[Estimate, ...]:
+    """Return every test beside the per-seed slope t, of 3 seeds or more.
+
+    rows: every student with the outcome; the mixed model takes incomplete blocks too. found:
+    the panel's diagnostics. sign: that the claim expects. sesoi: per unit of strength.
+    """
+    return (
+        page_trend(panel, sign, generator=rng),
+        sign_flip(panel, generator=rng),
+        wilcoxon_hodges_lehmann(panel),
+        mixed_slope(rows),
+        *polynomial_contrasts(panel),
+        *jzs_sensitivity(per_seed_slopes(panel), rows=panel.values.size),
+        *_cells(panel, sesoi),
+        *(_looked_at(panel, diagnostic) for diagnostic in found),
+    )
+
+
+def _cells(panel: Panel, sesoi: float) -> tuple[Estimate, ...]:
+    """Compare each strength with the first; the SESOI of a difference grows with its distance."""
+    return tuple(
+        estimate
+        for index, dose in enumerate(panel.doses[1:])
+        for estimate in _cell(
+            paired_contrasts(panel, sesoi=sesoi * (dose - panel.doses[0]))[index],
+            contrasts=len(panel.doses) - 1,
+        )
+    )
+
+
+def _cell(contrast: CellContrast, *, contrasts: int) -> tuple[Estimate, ...]:
+    """Turn one contrast into its difference, its equivalence test and its two effect sizes."""
+    difference = contrast.difference
+    if contrast.p_holm is not None:
+        text = f"p = {contrast.p_holm:.3g} by Holm over the {contrasts} contrasts"
+        difference = replace(difference, caveats=(*difference.caveats, text))
+    between = f"{contrast.dose:g}_against_{contrast.reference:g}"
+    sizes = (
+        _size(difference, f"hedges_g_av_{between}", "hedges_g_av", contrast.hedges_g_av),
+        _size(difference, f"d_z_{between}", "d_z", contrast.d_z),
+    )
+    return (difference, *_equivalence(contrast, between), *sizes)
+
+
+def _equivalence(contrast: CellContrast, between: str) -> tuple[Estimate, ...]:
+    found = contrast.equivalence
+    if found is None:
+        return ()
+    tested = replace(
+        contrast.difference,
+        test=f"tost_{between}",
+        method="two one-sided t tests over seeds (Schuirmann 1987), against plus or minus "
+        f"{found.sesoi:.3g}",
+        statistic_name=None,
+        statistic=None,
+        p_value=found.p_value,
+        interval=found.interval,
+        caveats=(),
+    )
+    return (tested,)
+
+
+def _size(difference: Estimate, test: str, name: str, value: float | None) -> Estimate:
+    methods = {
+        "hedges_g_av": "difference over the average SD of both strengths, Hedges' correction "
+        "(Cumming 2012)",
+        "d_z": "mean over SD of the seeds' differences",
+    }
+    return Estimate(
+        test=test,
+        method=methods[name],
+        value_name=name,
+        estimate=value,
+        n=difference.n,
+        rows=difference.rows,
+    )
+
+
+def _looked_at(panel: Panel, diagnostic: Diagnostic) -> Estimate:
+    """Turn a diagnostic into a line of evidence: it never chooses a test."""
+    return Estimate(
+        test=f"diagnostic_{diagnostic.name}",
+        method="diagnostic of the primary test; chooses nothing",
+        value_name="diagnostic",
+        estimate=None,
+        n=len(panel.blocks),
+        rows=panel.values.size,
+        statistic_name=diagnostic.statistic_name,
+        statistic=diagnostic.statistic,
+        p_value=diagnostic.p_value,
+        caveats=(diagnostic.words,),
+    )
