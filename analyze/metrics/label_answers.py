@@ -19,6 +19,7 @@ from analyze.metrics.information import (
 from store.vocabulary import Half
 
 ADJUSTED_ESTIMATOR: Final = "exact expectation at fixed margins, arithmetic mean of the entropies"
+NOT_PREDICTED: Final = "predictions of test images are missing, or their logits are not finite"
 _CLASSES: Final = ("label", "ensemble_class", "student_class")
 
 
@@ -73,13 +74,9 @@ def label_answers(
 def _why_not(cells: pl.DataFrame | None, images: int) -> str | None:
     if images == 0:
         return NO_IMAGES
-    if cells is None:
-        return "no predictions of the student and its teachers are stored"
-    if any(cells[column].null_count() for column in _CLASSES):
-        return "the logits of some test images are not finite"
-    if cells["images"].sum() != images:
-        return "predictions of some test images are missing or not finite"
-    return None
+    if cells is None or any(cells[column].null_count() for column in _CLASSES):
+        return NOT_PREDICTED
+    return None if cells["images"].sum() == images else NOT_PREDICTED
 
 
 def _table(cells: pl.DataFrame) -> LabelledContingency:
