@@ -7,6 +7,7 @@ WITH student AS (
     SELECT
         model_id AS student_id,
         view,
+        teacher_ids,
         min(model_id) OVER (PARTITION BY teacher_ids) AS first_id
     FROM model
     WHERE role = 'student'
@@ -16,31 +17,25 @@ asked AS (
     SELECT
         student_id,
         first_id,
+        teacher_ids,
         view
     FROM student
     UNION
     SELECT
         student_id,
         first_id,
+        teacher_ids,
         'clean' AS view
     FROM student
 ),
 
 team AS (
     SELECT DISTINCT
-        asked.first_id,
-        asked.view,
-        student_teacher.teacher_id
+        first_id,
+        view,
+        len(teacher_ids) AS teachers,
+        unnest(teacher_ids) AS teacher_id
     FROM asked
-    INNER JOIN student_teacher ON asked.first_id = student_teacher.student_id
-),
-
-team_size AS (
-    SELECT
-        student_id,
-        count(*) AS teachers
-    FROM student_teacher
-    GROUP BY student_id
 ),
 
 spoken AS (
@@ -48,38 +43,36 @@ spoken AS (
         team.first_id,
         team.view,
         prediction.image_id,
-        prediction.predicted,
-        unnest(prediction.logits)::DOUBLE AS logit,
-        generate_subscripts(prediction.logits, 1) AS place
+        any_value(team.teachers) AS teachers,
+        count(*) = count(prediction.predicted) AS finite,
+        list(prediction.logits::DOUBLE[] ORDER BY team.teacher_id) AS said
     FROM team
     INNER JOIN prediction
         ON team.teacher_id = prediction.model_id AND team.view = prediction.view
     INNER JOIN image ON prediction.image_id = image.image_id AND image.split = 'test'
+    GROUP BY team.first_id, team.view, prediction.image_id
+    HAVING count(*) = any_value(team.teachers)
 ),
 
-averaged AS (
-    SELECT
-        spoken.first_id,
-        spoken.view,
-        spoken.image_id,
-        spoken.place,
-        avg(spoken.logit) AS logit,
-        count(spoken.predicted) = count(*) AS finite
-    FROM spoken
-    INNER JOIN team_size ON spoken.first_id = team_size.student_id
-    GROUP BY spoken.first_id, spoken.view, spoken.image_id, spoken.place
-    HAVING count(*) = any_value(team_size.teachers)
-),
-
+-- one and two teachers have a short way; the last way is for any number, and slower
 ensemble AS (
     SELECT
         first_id,
         view,
         image_id,
-        list(logit ORDER BY place) AS logits,
-        bool_and(finite) AS finite
-    FROM averaged
-    GROUP BY first_id, view, image_id
+        finite,
+        CASE teachers
+            WHEN 1 THEN said[1]
+            WHEN 2
+                THEN list_transform(
+                    list_zip(said[1], said[2]), LAMBDA pair: (pair[1] + pair[2]) / 2
+                )
+            ELSE list_transform(
+                range(1, len(said[1]) + 1),
+                LAMBDA place: list_avg(list_slice(flatten(said), place, -1, len(said[1])))
+            )
+        END AS logits
+    FROM spoken
 )
 
 SELECT
