@@ -116,6 +116,17 @@ answer <- function(panel) {
            tost = max(t.test(d, mu = -0.03, alternative = "greater")$p.value,
                       t.test(d, mu = 0.03, alternative = "less")$p.value))
     }),
+    holm = p.adjust(sapply(2:k, function(j) t.test(y[, j], y[, 1], paired = TRUE)$p.value),
+                    "holm"),
+    games_howell = t(apply(combn(k, 2), 2, function(pair) {
+      v <- apply(y[, pair], 2, var) / nrow(y)
+      df <- sum(v)^2 / sum(v^2 / (nrow(y) - 1))
+      gap <- mean(y[, pair[2]]) - mean(y[, pair[1]])
+      reach <- qtukey(0.95, k, df) * sqrt(sum(v) / 2)
+      c(estimate = gap, se = sqrt(sum(v)), df = df,
+        p = ptukey(abs(gap) / sqrt(sum(v) / 2), k, df, lower.tail = FALSE),
+        low = gap - reach, high = gap + reach)
+    })),
     friedman = if (k > 2) {
       f <- friedman.test(y)
       list(chi2 = unname(f$statistic), df = unname(f$parameter), p = f$p.value)
@@ -133,7 +144,10 @@ answer <- function(panel) {
     },
     shapiro = { s <- shapiro.test(slopes); list(w = unname(s$statistic), p = s$p.value) },
     mauchly = if (k > 2 && nrow(y) > k) {
-      m <- mauchly.test(lm(y ~ 1), X = ~1)
+      # on the contrasts themselves: given X = ~1, mauchly.test puts the number of columns of
+      # y where its second-order term needs the number of contrasts (R 4.2.2)
+      h <- contr.helmert(k)
+      m <- mauchly.test(lm(y %*% h %*% diag(1 / sqrt(colSums(h^2))) ~ 1))
       list(w = unname(m$statistic), p = m$p.value)
     },
     epsilon = if (k > 2) {
