@@ -1,0 +1,150 @@
+"""The store's job: from the packs' manifests to a store and its ledger file."""
+
+import argparse
+import json
+import logging
+import sys
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from store.database import build
+from store.design import Design, load_design
+from store.errors import StaleShardError, StoreError, UserError
+from store.shard import read_manifest
+
+_log = logging.getLogger(__name__)
+
+
+def update_store(study: Path, *, packs: Sequence[Path], store: Path, ledger: Path) -> None:
+    """Bring a study's store in line with its packs, then write what it holds.
+
+    packs: manifests in ``results/<study>/packs``, beside ``results/<study>/shards``; of their
+    blocks those count that the study declares, under their present key.
+
+    Raises UserError where a block is missing or a shard is not what its pack says.
+    """
+    design = load_design(study)
+    shards = _shards(packs)
+    members = _members(design, packs, shards)
+    held = build(store, design=design, shards=shards, members=members)
+    _log.info("%s holds %d blocks of %s", store, held.height, design.study)
+    _write_ledger(ledger, design, held)
+
+
+def _shards(packs: Sequence[Path]) -> Path:
+    folders = {pack.absolute().parent.parent / "shards" for pack in packs}
+    if len(folders) != 1:
+        raise StoreError(
+            f"the packs lie in {len(folders)} results folders; name packs of one study"
+        )
+    return folders.pop()
+
+
+def _members(design: Design, packs: Sequence[Path], shards: Path) -> list[Path]:
+    """Shard folders of the blocks that the study declares, by block."""
+    found: dict[int, Path] = {}
+    for pack in sorted(packs):
+        for entry in _entries(pack):
+            block, key = entry["block"], entry["key"]
+            if block < design.seeds and key == design.shard_key(block):
+                found[block] = shards / entry["shard"]
+                _check_content(pack, shards / entry["shard"], entry["content"])
+    missing = sorted(set(range(design.seeds)) - set(found))
+    if missing:
+        named = ", ".join(str(block) for block in missing[:8])
+        raise StoreError(
+            f"{len(missing)} of {design.seeds} seed blocks of {design.study} are in no pack as "
+            f"the study is declared now: {named}{' ...' if len(missing) > 8 else ''}. Run "
+            "snakemake, which trains them."
+        )
+    return [found[block] for block in sorted(found)]
+
+
+def _entries(pack: Path) -> list[dict[str, Any]]:
+    """Read a pack's manifest."""
+    try:
+        entries = json.loads(pack.read_text(encoding="utf-8"))["blocks"]
+        return [
+            {
+                "block": int(entry["block"]),
+                "key": str(entry["key"]),
+                "shard": str(entry["shard"]),
+                "content": str(entry["content"]),
+            }
+            for entry in entries
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StaleShardError(
+            f"{pack}: not a pack's manifest ({type(error).__name__}: {error}). Delete it and run "
+            "snakemake again."
+        ) from None
+
+
+def _check_content(pack: Path, shard: Path, content: str) -> None:
+    found = read_manifest(shard).content
+    if found != content:
+        raise StaleShardError(
+            f"{shard} has content {found[:16]}..., its pack {pack} says {content[:16]}.... "
+            f"Delete {pack} and run snakemake again."
+        )
+
+
+def _write_ledger(target: Path, design: Design, held: pl.DataFrame) -> None:
+    rows = held.select("block", "key", "shard", "content", "environment_id").to_dicts()
+    text = json.dumps(
+        {
+            "study": design.study,
+            "study_hash": design.study_hash(),
+            "tau": design.attention.tau,
+            "shards": rows,
+        },
+        indent=2,
+    )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    temporary.write_text(text + "\n", encoding="utf-8")
+    temporary.replace(target)
+
+
+def main() -> int:
+    """Run the command line; return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m store.job",
+        description="Build a study's store from its packs, or bring it up to date.",
+        epilog="example: python -m store.job config/digits.yaml --packs "
+        "results/digits/packs/*.json --store results/digits/store.duckdb "
+        "--ledger results/digits/ledger.json",
+    )
+    parser.add_argument("study", type=Path, help="the study file")
+    parser.add_argument("--packs", type=Path, nargs="+", required=True, help="packs' manifests")
+    parser.add_argument("--store", type=Path, required=True, help="the store, made where absent")
+    parser.add_argument("--ledger", type=Path, required=True, help="file to write: what it holds")
+    parser.add_argument("--log", type=Path, help="file that the log goes to")
+    arguments = parser.parse_args()
+    if arguments.log:
+        arguments.log.parent.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        filename=arguments.log,
+        level=logging.INFO if arguments.log else logging.CRITICAL,
+        format="%(asctime)s %(message)s",
+    )
+    try:
+        update_store(
+            arguments.study,
+            packs=arguments.packs,
+            store=arguments.store,
+            ledger=arguments.ledger,
+        )
+    except UserError as error:
+        _log.error("error: %s", error)
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

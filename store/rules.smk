@@ -1,0 +1,19 @@
+rule store:
+    """Gather all shards in one file, so that SQL reaches every logit and attention map."""
+    input:
+        study=ancient(STUDY),
+        packs=expand(f"{RESULTS}/packs/{{pack:05d}}.json", pack=range(DESIGN.packs)),
+    output:
+        f"{RESULTS}/ledger.json",
+    log:
+        f"{RESULTS}/logs/store.log",
+    threads: 1
+    # the store says what the study declares, threshold of the masks included: when that changes,
+    # it is brought up to date. It is no output itself: the analysis writes into it too.
+    params:
+        declared=DESIGN.study_hash(),
+        store=f"{RESULTS}/store.duckdb",
+        python=sys.executable,
+    shell:
+        "OMP_NUM_THREADS=1 {params.python:q} -m store.job {input.study:q} --packs {input.packs:q} "
+        "--store {params.store:q} --ledger {output:q} --log {log:q}"
