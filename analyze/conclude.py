@@ -82,7 +82,11 @@ def finding_of(
         form=question.form,
         deciding=question.deciding,
         verdict=combine([outcome.verdict for outcome in outcomes]),
-        sentence=claim_sentence(outcomes, sign=hypothesis.direction.sign, seeds=answered.seeds),
+        sentence=claim_sentence(
+            outcomes,
+            seeds=[answer.seeds for answer in answered.answers],
+            sign=hypothesis.direction.sign,
+        ),
         n=answered.seeds,
         alpha=level.alpha,
         p_holm=level.p_adjusted if question.deciding else None,
@@ -146,7 +150,8 @@ def _out_of_reach(
     question: Question, ruling: Ruling, answer: Answer, more: int | None
 ) -> tuple[str, ...]:
     asked = question.deciding and ruling.verdict is Verdict.UNDECIDED
-    if not asked or answer.resample is None or more is not None:
+    searched = answer.resample is not None and answer.blocks < SEEDS_CAP
+    if not asked or not searched or more is not None:
         return ()
     return (f"Not even {SEEDS_CAP} seeds would decide it in four of five studies like this one.",)
 

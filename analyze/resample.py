@@ -9,6 +9,7 @@ with replacement from n blocks would understate the variance of new ones.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from scipy import stats
 
 from analyze.inference.estimate import Panel, Table
 from analyze.inference.trends import per_seed_slopes
+
+_CELLS: Final = 2_000_000
 
 Floats = NDArray[np.float64]
 Picks = NDArray[np.intp]
@@ -81,7 +84,16 @@ def resample_within(tables: tuple[Table, ...]) -> Resample | None:
 
     def resample(picks: Picks) -> Resampled:
         counts = np.stack([np.bincount(draw, minlength=len(blocks)) for draw in picks])
-        return _within_cr2(x, y, counts.astype(np.float64))
+        # every draw holds blocks x blocks numbers: many blocks are taken in portions
+        portions = np.array_split(
+            counts.astype(np.float64), 1 + counts.size * len(blocks) // _CELLS
+        )
+        found = [_within_cr2(x, y, portion) for portion in portions if len(portion)]
+        return Resampled(
+            np.concatenate([one.estimate for one in found]),
+            np.concatenate([one.standard_error for one in found]),
+            np.concatenate([one.df for one in found]),
+        )
 
     return resample
 

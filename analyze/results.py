@@ -115,8 +115,8 @@ class Finding:
 
     deciding: True for the one finding per claim that enters the Holm family; the others
     are read at the same level beside it. p_holm: Holm-adjusted p of the claim (of a claim
-    with two outcomes, from the larger p). sign_share: of all ways to pick one seed per
-    condition, the shares that show the claimed and the opposite direction.
+    with two outcomes, from the larger p; of a secondary claim, outside the family, its own
+    p). single_seed: what a study of one run per condition would have shown.
     """
 
     hypothesis: str

@@ -9,9 +9,15 @@ from analyze.results import Interval, OutcomeFinding, Verdict
 from store.measures import BY_NAME
 
 
-def claim_sentence(outcomes: Sequence[OutcomeFinding], *, sign: int, seeds: int) -> str:
-    """Say what was found of a claim: outcome by outcome, then whether the claim needs more."""
-    said = " ".join(_outcome_sentence(outcome, sign=sign, seeds=seeds) for outcome in outcomes)
+def claim_sentence(outcomes: Sequence[OutcomeFinding], *, seeds: Sequence[int], sign: int) -> str:
+    """Say what was found of a claim: outcome by outcome, then whether the claim needs more.
+
+    seeds: in the primary test of each outcome. sign: that the claim expects.
+    """
+    said = " ".join(
+        _outcome_sentence(outcome, sign=sign, seeds=count)
+        for outcome, count in zip(outcomes, seeds, strict=True)
+    )
     verdicts = {outcome.verdict for outcome in outcomes}
     if len(outcomes) > 1 and len(verdicts) > 1:
         return f"{said} The claim needs both, so it is not decided."
