@@ -7,7 +7,9 @@ STUDY ?= digits
 VENV := .venv
 READY := $(VENV)/ready
 RUN := source $(VENV)/bin/activate &&
-PYTHON := $(shell command -v python3.11 || command -v python3.12 || true)
+# the first that runs and has the right version: a shim may be there without its Python
+PYTHON = $(firstword $(foreach name,python3.11 python3.12 python3 python,$(shell \
+  $(name) -c 'import sys; (3, 11) <= sys.version_info < (3, 13) and print("$(name)")' 2>/dev/null)))
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .PHONY: help report test check clean
@@ -33,7 +35,7 @@ clean: ## remove the environment and caches; results stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache
 
 $(READY): pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or 3.12 is needed and was not found"; exit 1; }
+	$(if $(PYTHON),,$(error Python 3.11 or 3.12 is needed and was not found))
 	@echo "setting up $(VENV) with $(PYTHON) (a few minutes, once)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(RUN) python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
