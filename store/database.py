@@ -16,8 +16,8 @@ from typing import Final, Self
 import duckdb
 import polars as pl
 
-from store.design import TRAINING_PROTOCOL, Design, ParquetData
-from store.errors import StaleShardError, StoreError
+from store.design import Design
+from store.errors import StoreError
 from store.frames import (
     ATTENTION,
     ESTIMATE,
@@ -26,6 +26,13 @@ from store.frames import (
     IMAGE,
     SHARD_FRAMES,
     Frame,
+)
+from store.intake import (
+    checked_manifest,
+    count_classes,
+    images_of,
+    read_images,
+    verified_table,
 )
 from store.ledger import (
     CONDITION,
@@ -41,7 +48,7 @@ from store.ledger import (
 )
 from store.masks import with_masks
 from store.schema import VIEWS, column_comment, literal, quoted, schema
-from store.shard import Manifest, combined_hash, file_hash, read_manifest, read_table
+from store.shard import Manifest
 
 STORAGE_VERSION: Final = "v1.4.0"
 """The file can be opened by DuckDB of this version and later."""
@@ -126,13 +133,16 @@ def build(store: Path, *, design: Design, shards: Path, members: Sequence[Path])
     Raises StaleShardError where a shard is damaged or of another study, StoreError where
     shards saw different images.
     """
-    manifests = {shard: _manifest(shard, design) for shard in members}
+    manifests = {shard: checked_manifest(shard, design) for shard in members}
     if len(manifests) != len(members) or not members:
         raise StoreError(f"{store}: a study needs shards, each once; found {len(members)}")
     manifests = dict(sorted(manifests.items(), key=lambda item: item[1].block))
-    images = _images(shards, manifests)
+    images = images_of(shards, manifests)
     study = study_row(
-        design, classes=_classes(design, images), images=images.name, schema_hash=schema().digest
+        design,
+        classes=count_classes(design, images),
+        images=images.name,
+        schema_hash=schema().digest,
     )
     wanted = {shard.name: manifest.content for shard, manifest in manifests.items()}
     with _lock(store):
@@ -146,7 +156,7 @@ def build(store: Path, *, design: Design, shards: Path, members: Sequence[Path])
             held = contents(_table(connection, SHARD))
             for shard, manifest in manifests.items():
                 if shard.name not in held:
-                    _ingest(connection, shard, manifest, design.attention.tau)
+                    _ingest(connection, shard, manifest, design)
             ledger = _table(connection, SHARD)
         _publish(unfinished, store)
     return ledger
@@ -213,7 +223,7 @@ def _start(
             for statement in schema().statements:
                 connection.execute(statement)
             _comment_views(connection)
-            _insert(connection, IMAGE, IMAGE.check(pl.read_parquet(images)))
+            _insert(connection, IMAGE, read_images(images))
         # what an analysis said holds for the shards that it saw
         for frame in (STUDY, CONDITION, ESTIMATE, EVIDENCE, FINDING):
             connection.execute(f"DELETE FROM {quoted(frame.name)}")
@@ -222,79 +232,19 @@ def _start(
 
 
 def _ingest(
-    connection: duckdb.DuckDBPyConnection, shard: Path, manifest: Manifest, tau: float
+    connection: duckdb.DuckDBPyConnection, shard: Path, manifest: Manifest, design: Design
 ) -> None:
     """Take in one shard, whole, with its ledger row."""
-    tables = {frame: _verified(shard, frame, manifest) for frame in SHARD_FRAMES}
+    tables = {frame: verified_table(shard, frame, manifest, design) for frame in SHARD_FRAMES}
+    tables[ATTENTION] = with_masks(tables[ATTENTION], design.attention.tau)
     with _transaction(connection):
         for frame, table in tables.items():
-            _insert(connection, frame, with_masks(table, tau) if frame is ATTENTION else table)
+            _insert(connection, frame, table)
         environment = environment_row(manifest.environment)
         known = _table(connection, ENVIRONMENT)["environment_id"].to_list()
         if environment["environment_id"].item() not in known:
             _insert(connection, ENVIRONMENT, environment)
         _insert(connection, SHARD, ledger_row(manifest, shard.name))
-
-
-def _manifest(shard: Path, design: Design) -> Manifest:
-    """Read a shard's manifest and check that it is the study's."""
-    manifest = read_manifest(shard)
-    key = design.shard_key(manifest.block)
-    again = f"Delete {shard} and run snakemake again."
-    if manifest.protocol != TRAINING_PROTOCOL:
-        raise StaleShardError(
-            f"{shard} was written under training protocol {manifest.protocol}; this study is at "
-            f"{TRAINING_PROTOCOL}. {again}"
-        )
-    if manifest.key != key or not 0 <= manifest.block < design.seeds:
-        raise StaleShardError(
-            f"{shard} is block {manifest.block} with key {manifest.key}; this study has blocks "
-            f"0 to {design.seeds - 1}, and that block's key is {key}. {again}"
-        )
-    if manifest.content != combined_hash(manifest.files):
-        raise StaleShardError(f"{shard}: its manifest contradicts itself. {again}")
-    return manifest
-
-
-def _verified(shard: Path, frame: Frame, manifest: Manifest) -> pl.DataFrame:
-    """Read one table of a shard; its bytes must be those that were written."""
-    path = shard / f"{frame.name}.parquet"
-    again = f"Delete {shard} and run snakemake again."
-    try:
-        found = file_hash(path)
-    except OSError as error:
-        raise StaleShardError(f"{path}: {error.strerror}. {again}") from None
-    expected = manifest.files[frame.name].sha256
-    if found != expected:
-        raise StaleShardError(
-            f"{path} is damaged: its hash is {found[:16]}..., the manifest says "
-            f"{expected[:16]}.... {again}"
-        )
-    try:
-        return read_table(shard, frame)
-    except (ValueError, pl.exceptions.PolarsError) as error:
-        raise StaleShardError(f"{path}: {_one_line(error)}. {again}") from None
-
-
-def _images(shards: Path, manifests: Mapping[Path, Manifest]) -> Path:
-    """Return the one images file that all shards name."""
-    named = {manifest.images: shard for shard, manifest in manifests.items()}
-    if len(named) > 1:
-        (one, shard), (other, another) = sorted(named.items())[:2]
-        raise StoreError(
-            f"{shard} saw the images {one}, but {another} saw {other}: the data set changed "
-            "between them. Delete the shards of the former data and run snakemake again."
-        )
-    path = shards / next(iter(named))
-    if not path.is_file():
-        raise StoreError(f"{path}: missing. Delete {shards} and run snakemake again.")
-    return path
-
-
-def _classes(design: Design, images: Path) -> int:
-    if isinstance(design.dataset, ParquetData):
-        return design.dataset.classes
-    return int(pl.read_parquet(images, columns=["label"])["label"].n_unique())
 
 
 def _replace(store: Path, tables: Mapping[Frame, pl.DataFrame]) -> None:

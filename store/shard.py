@@ -108,7 +108,7 @@ def write_images(shards: Path, images: pl.DataFrame) -> str:
     file. Writing what is there already does nothing.
     """
     checked = IMAGE.check(images)
-    name = f"images-{content_hash(IMAGE, checked)[:16]}.parquet"
+    name = images_name(checked)
     target = shards / name
     if not target.exists():
         shards.mkdir(parents=True, exist_ok=True)
@@ -117,6 +117,11 @@ def write_images(shards: Path, images: pl.DataFrame) -> str:
         _flush(temporary)
         temporary.rename(target)
     return name
+
+
+def images_name(images: pl.DataFrame) -> str:
+    """Return the file name of a study's images, made from their content."""
+    return f"images-{content_hash(IMAGE, images)[:16]}.parquet"
 
 
 def write_shard(
