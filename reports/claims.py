@@ -10,7 +10,7 @@ from analyze.hypotheses import HYPOTHESES, STRENGTH
 from analyze.results import Evidence, Finding, FitLine, OutcomeFinding, Rank, Results
 from reports.figures import Chart, ChartBook, fit_chart, raw_chart
 from reports.forest import forest
-from reports.numbers import Citations, p_clause
+from reports.numbers import Citations, interval_decimals, level_text, p_clause
 from reports.prose import (
     VERDICTS,
     VerdictWords,
@@ -19,6 +19,7 @@ from reports.prose import (
     capitalized,
     expectation,
     form_label,
+    is_primary,
     measure_title,
     outcome_decimals,
     reporting_sentence,
@@ -37,8 +38,11 @@ class OutcomeLine:
 
     title: str
     drawing: Markup
+    compact: Markup
     estimate: Markup
     tested: Markup
+    sesoi: Markup
+    decided_by: Markup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +89,9 @@ class ClaimView:
     published: FindingView | None
     others: tuple[FindingView, ...]
     agreement: str
+    holm: Markup
     caveat: str
-    caveats_more: int
+    caveats_more: bool
     figures: tuple[Figure, ...]
     tests: tuple[tuple[FindingView, Table], ...]
     correlations: Table | None
@@ -95,6 +100,7 @@ class ClaimView:
     caveats: tuple[str, ...]
     differences: tuple[Difference, ...]
     csv: str
+    on_halves: bool
 
 
 def claim_views(results: Results, cite: Citations, book: ChartBook) -> tuple[ClaimView, ...]:
@@ -110,9 +116,7 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
     deciding = next((finding for finding in findings if finding.deciding), findings[0])
     ordered = sorted(findings, key=lambda f: (f is not deciding, f.form != deciding.form, f.arm))
     views = [_finding(finding, cite) for finding in ordered]
-    published = next(
-        (v for v in views if v.form == Form.PUBLISHED and v.arm == deciding.arm), None
-    )
+    published = next((v for v in views if v.finding.as_published), None)
     caveats = _caveats(deciding)
     fits = [fit for fit in results.fits if fit.hypothesis == name]
     known = HYPOTHESES.get(name)
@@ -126,8 +130,9 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
         published=published,
         others=tuple(views[1:]),
         agreement=_agreement(views[0], views[1:]),
-        caveat=caveats[0] if caveats else "",
-        caveats_more=len(caveats) - 1,
+        holm=_holm(deciding, cite),
+        caveat=_first_sentence(caveats[0]) if caveats else "",
+        caveats_more=len(caveats) > 1 or any(_first_sentence(text) != text for text in caveats),
         figures=_figures(results, fits, cite, book),
         tests=tuple((view, tests_table(cite, view.finding)) for view in views),
         correlations=correlations_table(cite, deciding),
@@ -136,6 +141,7 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
         caveats=caveats,
         differences=_differences(deciding),
         csv=points_csv(fits) if any(fit.points for fit in fits) else "",
+        on_halves=any(_twice(fit) for fit in fits),
     )
 
 
@@ -148,9 +154,7 @@ def _finding(finding: Finding, cite: Citations) -> FindingView:
         form=finding.form,
         arm_words=f"{capitalized(arm_word(finding.arm))}, {form_label(finding.form)}",
         lines=tuple(_line(finding, outcome, cite) for outcome in finding.outcomes),
-        seeds=Markup("{} seed{}").format(
-            cite.count(finding, "n"), "" if finding.n == 1 else "s"
-        ),
+        seeds=Markup("{} seed{}").format(cite.count(finding, "n"), "" if finding.n == 1 else "s"),
     )
 
 
@@ -169,9 +173,21 @@ def _line(finding: Finding, outcome: OutcomeFinding, cite: Citations) -> Outcome
     return OutcomeLine(
         title=measure_title(outcome.outcome),
         drawing=forest(finding, outcome),
+        compact=forest(finding, outcome, compact=True),
         estimate=estimate,
         tested=tested,
+        sesoi=Markup("±{}").format(cite.number(outcome, "sesoi", f"{outcome.sesoi:.3g}")),
+        decided_by=_decided_by(outcome, cite),
     )
+
+
+def _decided_by(outcome: OutcomeFinding, cite: Citations) -> Markup:
+    interval = outcome.verdict_interval
+    if interval is None:
+        return Markup("–")
+    digits = interval_decimals(interval, outcome.estimate)
+    level = cite.number(interval, "level", level_text(interval.level))
+    return Markup("{}<small>at {}</small>").format(cite.interval(interval, digits), level)
 
 
 def _agreement(deciding: FindingView, others: Sequence[FindingView]) -> str:
@@ -186,6 +202,17 @@ def _agreement(deciding: FindingView, others: Sequence[FindingView]) -> str:
     if not differing:
         return "Every arm and both forms of the measures read the same."
     return "Read otherwise: " + "; ".join(differing) + "."
+
+
+def _holm(finding: Finding, cite: Citations) -> Markup:
+    if finding.p_holm is None or not is_primary(finding):
+        return Markup("")
+    return Markup("Holm-adjusted {}").format(p_clause(cite.p(finding, "p_holm")))
+
+
+def _first_sentence(text: str) -> str:
+    head, _, rest = text.partition(". ")
+    return capitalized(f"{head}." if rest else head)
 
 
 def _caveats(finding: Finding) -> tuple[str, ...]:
@@ -224,6 +251,12 @@ def _differences(finding: Finding) -> tuple[Difference, ...]:
         for name in names
         if name in BY_NAME and BY_NAME[name].differs
     )
+
+
+def _twice(fit: FitLine) -> bool:
+    """Whether each replicate stands for two points: one per half of the test images."""
+    seen = {(point.block, point.strength) for point in fit.points}
+    return len(fit.points) > len(seen)
 
 
 def arm_sentence(arm: str) -> str:

@@ -16,13 +16,13 @@ import polars as pl
 from analyze.hypotheses import STRENGTH
 from analyze.results import FitLine, Results, Series
 from reports.numbers import fixed, strength_text
-from reports.prose import axis_title, measure_title
+from reports.prose import axis_title, capitalized, measure_title
 
 SEEDS_DRAWN: Final = 100
 """Seed blocks whose replicates are drawn; fits and bands use all of them."""
 
 _SIGNIFICANT: Final = 6
-_HEIGHT: Final = 250
+_HEIGHT: Final = 210
 Columns = dict[str, list[Any]]
 
 
@@ -45,6 +45,7 @@ class Chart:
     name: str
     title: str
     description: str
+    who: str = ""
     spec: dict[str, Any]
     data: Mapping[str, Slice]
 
@@ -149,7 +150,7 @@ def raw_chart(book: ChartBook, fit: FitLine) -> Chart | None:
     if fit.predictor not in replicates or fit.outcome not in replicates:
         return None
     x = alt.X("x:Q", title=axis_title(fit.predictor), scale=alt.Scale(zero=False, nice=True))
-    y = alt.Y("y:Q", title=axis_title(fit.outcome), scale=alt.Scale(zero=False, nice=True))
+    y = alt.Y("y:Q", title=None, scale=alt.Scale(zero=False, nice=True))
     chart = (
         alt.Chart(alt.NamedData("points"))
         .mark_circle(style="replicate-point")
@@ -159,7 +160,7 @@ def raw_chart(book: ChartBook, fit: FitLine) -> Chart | None:
     return book.add(
         Chart(
             name=f"raw-{len(book.charts)}",
-            title="As measured, one point per student",
+            title=f"{capitalized(axis_title(fit.outcome))}, one point per student",
             description=f"Scatter of {measure_title(fit.outcome)} against "
             f"{measure_title(fit.predictor)}, coloured by the strength of augmentation. "
             "Differences between strengths and between seeds are still in it.",
@@ -188,14 +189,20 @@ def curve_charts(book: ChartBook, curves: pl.DataFrame) -> list[Chart]:
 
 
 def _curve_chart(measure: str, words: str, role: str, arm: str, who: str) -> Chart:
-    x = alt.X("epoch:Q", title="epoch", scale=alt.Scale(nice=False), axis=alt.Axis(tickMinStep=1))
-    y = alt.Y("y:Q", title=words, scale=alt.Scale(zero=False, nice=True))
+    x = alt.X(
+        "epoch:Q",
+        title="epoch",
+        scale=alt.Scale(nice=False),
+        axis=alt.Axis(tickMinStep=1, format="d"),
+    )
+    y = alt.Y("y:Q", title=None, scale=alt.Scale(zero=False, nice=True))
     base = alt.Chart(alt.NamedData("points")).encode(x=x, y=y, color=_strength_color())
     chart = alt.layer(base.mark_line(style="curve"), base.mark_circle(style="curve-point"))
     columns = {"epoch": "epoch", "strength": "strength", "y": measure}
     return Chart(
         name=f"curve-{measure}-{role}-{arm}".rstrip("-"),
-        title=who,
+        title=capitalized(words),
+        who=who,
         description=f"{who}: {words} over epochs, one line per augmentation strength of the "
         "teachers, mean over seeds.",
         spec=_spec(chart),
@@ -214,11 +221,11 @@ def _trend_layers(fit: FitLine, alike: Sequence[FitLine]) -> list[alt.Chart]:
         "x:Q",
         title="teachers’ augmentation strength",
         scale=alt.Scale(domain=_padded(strengths), nice=False),
-        axis=alt.Axis(values=strengths, format="~g", grid=False, labelOverlap=True),
+        axis=alt.Axis(values=strengths, format=".6~g", grid=False, labelOverlap=True),
     )
     y = alt.Y(
         "y:Q",
-        title=axis_title(fit.outcome),
+        title=None,
         scale=alt.Scale(domain=_domain(alike, "y"), nice=True, zero=False),
     )
     points = alt.Chart(alt.NamedData("points")).encode(x=x, y=y)
@@ -230,8 +237,8 @@ def _within_layers(fit: FitLine, alike: Sequence[FitLine]) -> list[alt.Chart]:
     scales = {
         axis: alt.Scale(domain=_domain(alike, axis), nice=True, zero=False) for axis in ("x", "y")
     }
-    x = alt.X("x:Q", title=f"{measure_title(fit.predictor)}: deviation", scale=scales["x"])
-    y = alt.Y("y:Q", title=f"{measure_title(fit.outcome)}: deviation", scale=scales["y"])
+    x = alt.X("x:Q", title=f"{measure_title(fit.predictor)}, less the same", scale=scales["x"])
+    y = alt.Y("y:Q", title=None, scale=scales["y"])
     points = (
         alt.Chart(alt.NamedData("points"))
         .mark_circle(style="replicate-point")
@@ -243,7 +250,7 @@ def _within_layers(fit: FitLine, alike: Sequence[FitLine]) -> list[alt.Chart]:
 def _band(fit: FitLine, x: alt.X, y: alt.Y) -> list[alt.Chart]:
     if fit.low is None:
         return []
-    low = alt.Y("low:Q", title=y["title"], scale=y["scale"])
+    low = alt.Y("low:Q", title=None, scale=y["scale"])
     area = alt.Chart(alt.NamedData("line")).mark_area(style="band", clip=True)
     return [area.encode(x=x, y=low, y2="high:Q")]
 
@@ -267,8 +274,8 @@ def _padded(values: Sequence[float]) -> list[float]:
 
 def _fit_title(fit: FitLine) -> str:
     if fit.predictor == STRENGTH:
-        return f"{measure_title(fit.outcome).capitalize()}, one line per seed"
-    return "Within seeds and strengths: deviations from both means"
+        return f"{capitalized(axis_title(fit.outcome))}, one line per seed"
+    return f"{capitalized(measure_title(fit.outcome))}, less its seed’s and its strength’s mean"
 
 
 def _fit_description(fit: FitLine) -> str:
@@ -282,7 +289,7 @@ def _fit_description(fit: FitLine) -> str:
     )
     if fit.predictor == STRENGTH:
         return (
-            f"{measure_title(fit.outcome).capitalize()} against the teachers’ augmentation "
+            f"{capitalized(measure_title(fit.outcome))} against the teachers’ augmentation "
             f"strength, the runs of each of {seeds} seeds joined by a line. "
             f"The mean of the seeds’ fitted lines goes {ends}."
         )

@@ -5,19 +5,22 @@ the signed numbers, so a claim that expects a fall has its negative numbers on t
 """
 
 import math
+from dataclasses import dataclass
 from typing import Final
 
 from markupsafe import Markup
 
 from analyze.hypotheses import HYPOTHESES, Direction
 from analyze.results import Finding, Interval, OutcomeFinding
-from reports.numbers import MINUS, fixed
+from reports.numbers import MINUS
 from reports.prose import spoken_interval
 from store.vocabulary import Form
 
-WIDTH: Final = 440
-_REACH: Final = WIDTH / 2 - 16
+_WIDE: Final = 440
+_NARROW: Final = 220
 _LANE: Final = 24
+_LABELS: Final = 18
+_MARGIN: Final = 16
 _ROOM: Final = 1.12  # the drawing reaches a little further than what it shows
 
 
@@ -27,23 +30,56 @@ def claimed_sign(finding: Finding) -> int:
     return claim.direction.sign if claim else Direction.RISES.sign
 
 
-def forest(finding: Finding, outcome: OutcomeFinding) -> Markup:
-    """Draw an outcome's estimate, 95 % interval and band of effects too small to matter."""
-    sign = claimed_sign(finding)
-    span = _span(outcome)
-    published = finding.form == Form.PUBLISHED
+def forest(finding: Finding, outcome: OutcomeFinding, *, compact: bool = False) -> Markup:
+    """Draw an outcome's estimate, 95 % interval and band of effects too small to matter.
+
+    compact: for a table's cell, without numbers on the axis.
+    """
+    axis = _Axis(
+        width=_NARROW if compact else _WIDE, span=_span(outcome), sign=claimed_sign(finding)
+    )
+    look = " is-published" if finding.form == Form.PUBLISHED else ""
     parts = [
         Markup(
-            '<svg class="forest{}" viewBox="0 0 {} {}" role="img" aria-label="{}" focusable="false">'
-        ).format(" is-published" if published else "", WIDTH, _LANE + 18, spoken_interval(outcome)),
-        _band(outcome.sesoi, span),
-        _ticks(outcome.sesoi, span, sign),
+            '<svg class="forest{}{}" viewBox="0 0 {} {}" role="img" aria-label="{}" '
+            'focusable="false">'
+        ).format(
+            look,
+            " compact" if compact else "",
+            axis.width,
+            _LANE if compact else _LANE + _LABELS,
+            spoken_interval(outcome),
+        ),
+        _band(outcome.sesoi, axis),
+        Markup('<line class="zero" x1="{0}" x2="{0}" y1="0" y2="{1}"/>').format(axis.x(0), _LANE),
     ]
-    if outcome.interval_95 is not None:
-        parts.append(_whisker(outcome.interval_95, span, sign))
+    if not compact:
+        parts.append(_ticks(outcome.sesoi, axis))
+    for name, interval in (("reach", outcome.verdict_interval), ("whisker", outcome.interval_95)):
+        if interval is not None:
+            parts.append(_whisker(name, interval, axis))
     if outcome.estimate is not None and math.isfinite(outcome.estimate):
-        parts.append(_mark(_x(outcome.estimate, span, sign)))
+        parts.append(
+            Markup('<circle class="point" cx="{:.1f}" cy="{}" r="5.5"/>').format(
+                axis.x(outcome.estimate), _LANE / 2
+            )
+        )
     return Markup("").join([*parts, Markup("</svg>")])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Axis:
+    """Values to places: zero in the middle, the claimed direction to the right."""
+
+    width: int
+    span: float
+    sign: int
+
+    def x(self, value: float) -> float:
+        return self.width / 2 + self.length(self.sign * value)
+
+    def length(self, value: float) -> float:
+        return value / self.span * (self.width / 2 - _MARGIN)
 
 
 def _span(outcome: OutcomeFinding) -> float:
@@ -51,34 +87,25 @@ def _span(outcome: OutcomeFinding) -> float:
     values = [1.3 * outcome.sesoi]
     if outcome.estimate is not None:
         values.append(abs(outcome.estimate))
-    if outcome.interval_95 is not None:
-        values += [abs(outcome.interval_95.low), abs(outcome.interval_95.high)]
+    for interval in (outcome.interval_95, outcome.verdict_interval):
+        if interval is not None:
+            values += [abs(interval.low), abs(interval.high)]
     return _ROOM * max(value for value in values if math.isfinite(value))
 
 
-def _x(value: float, span: float, sign: int) -> float:
-    return WIDTH / 2 + sign * value / span * _REACH
-
-
-def _band(sesoi: float, span: float) -> Markup:
-    half = sesoi / span * _REACH
+def _band(sesoi: float, axis: _Axis) -> Markup:
+    half = axis.length(sesoi)
     return Markup('<rect class="band" x="{:.1f}" y="2" width="{:.1f}" height="{}"/>').format(
-        WIDTH / 2 - half, 2 * half, _LANE - 4
+        axis.width / 2 - half, 2 * half, _LANE - 4
     )
 
 
-def _ticks(sesoi: float, span: float, sign: int) -> Markup:
-    axis = Markup('<line class="zero" x1="{0}" x2="{0}" y1="0" y2="{1}"/>').format(
-        WIDTH / 2, _LANE
-    )
-    # the band's bounds are named where their labels have room beside the zero
-    half = sesoi / span * _REACH
-    labels = [(WIDTH / 2, "0")]
-    if half >= 30:
-        labels += [(_x(value, span, sign), _signed(value)) for value in (-sesoi, sesoi)]
-    else:
-        labels += [(_x(value, span, sign), _signed(value)) for value in _round_ticks(span)]
-    return axis + Markup("").join(
+def _ticks(sesoi: float, axis: _Axis) -> Markup:
+    # the band's bounds are named where their labels have room beside the zero's
+    roomy = axis.length(sesoi) >= 2 * _MARGIN
+    ends = (-sesoi, sesoi) if roomy else _round_ticks(axis.span)
+    labels = [(axis.x(0), "0"), *((axis.x(value), _signed(value)) for value in ends)]
+    return Markup("").join(
         Markup('<text class="tick" x="{:.1f}" y="{}">{}</text>').format(x, _LANE + 14, text)
         for x, text in labels
     )
@@ -96,25 +123,13 @@ def _signed(value: float) -> str:
     return f"{MINUS}{text}" if value < 0 else f"+{text}"
 
 
-def _whisker(interval: Interval, span: float, sign: int) -> Markup:
-    ends = sorted(
-        min(max(_x(bound, span, sign), 2), WIDTH - 2)
-        for bound in (_finite(interval.low, span), _finite(interval.high, span))
+def _whisker(name: str, interval: Interval, axis: _Axis) -> Markup:
+    """Draw the interval; an infinite bound runs to the drawing's edge."""
+    bounds = (
+        bound if math.isfinite(bound) else math.copysign(2 * axis.span, bound)
+        for bound in (interval.low, interval.high)
     )
-    return Markup('<line class="whisker" x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"/>').format(
-        ends[0], ends[1], _LANE / 2, _LANE / 2
+    ends = sorted(min(max(axis.x(bound), 2), axis.width - 2) for bound in bounds)
+    return Markup('<line class="{}" x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"/>').format(
+        name, ends[0], ends[1], _LANE / 2, _LANE / 2
     )
-
-
-def _finite(bound: float, span: float) -> float:
-    return bound if math.isfinite(bound) else math.copysign(2 * span, bound)
-
-
-def _mark(x: float) -> Markup:
-    return Markup('<circle class="point" cx="{:.1f}" cy="{}" r="5.5"/>').format(x, _LANE / 2)
-
-
-def scale_note(outcome: OutcomeFinding) -> str:
-    """Say what the shaded band is."""
-    digits = max(0, -math.floor(math.log10(outcome.sesoi))) if outcome.sesoi < 1 else 0
-    return f"±{fixed(outcome.sesoi, max(digits, 2))}"

@@ -104,14 +104,16 @@ def make_gallery(store: Store, design: Design) -> Gallery:
 def _overlap(store: Store, student: Mapping[str, object], method: str) -> pl.DataFrame:
     teachers = student["teacher_ids"]
     assert isinstance(teachers, list)
-    return store.frame(
-        GALLERY_IOU.sql, (teachers[0], teachers[1], method)
-    )
+    return store.frame(GALLERY_IOU.sql, (teachers[0], teachers[1], method))
 
 
 def _choose(ranked: pl.DataFrame) -> dict[int, str]:
     """Images by their rank in overlap; fewer where there are fewer images."""
-    names = {0: "highest IoU", (ranked.height - 1) // 2: "median IoU", ranked.height - 1: "lowest IoU"}
+    names = {
+        0: "highest IoU",
+        (ranked.height - 1) // 2: "median IoU",
+        ranked.height - 1: "lowest IoU",
+    }
     return {ranked["image_id"][place]: words for place, words in names.items()}
 
 
@@ -136,7 +138,7 @@ def _panel(
     for image_id, words in chosen.items():
         image = images.row(by_predicate=pl.col("image_id") == image_id, named=True)
         seen = [
-            _attention_picture(image, maps, model, name, classes, design)
+            _attention_picture(image, maps, int(str(model)), name, classes, design)
             for model, name in zip(models, names, strict=True)
         ]
         label = f"{image['class_name']}"

@@ -1,4 +1,4 @@
-"""Write a study's report: ``python -m reports.job STUDY.yaml --store ... --results ... --out ...``."""
+"""Write a study's report: ``python -m reports.job STUDY.yaml --store ... --results ... --out``."""
 
 import argparse
 import os

@@ -6,6 +6,7 @@ policy names the only scripts and styles that may run.
 
 import base64
 import hashlib
+import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,14 +21,23 @@ from analyze.results import Mediation, Results, Verdict
 from reports.claims import ClaimView, arm_sentence, claim_views
 from reports.figures import Chart, ChartBook, curve_charts, replicate_columns
 from reports.gallery import Gallery, make_gallery
-from reports.numbers import Citations
-from reports.prose import VERDICTS, VerdictWords, study_sentence
+from reports.numbers import Citations, strength_text
+from reports.prose import FAILED_RULES, VERDICTS, VerdictWords, in_words, study_sentence
 from reports.provenance import Provenance, read_provenance
 from reports.queries import GALLERY_BLOCK, GALLERY_IOU, LEARNING_CURVES, Query, Store
-from reports.tables import Table, information_table, missing_table, series_table, tests_rows
+from reports.tables import (
+    Table,
+    data_uri,
+    information_table,
+    missing_table,
+    series_csv,
+    series_table,
+    tests_rows,
+)
 from store.design import Design
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
+_MINUS: Final = re.compile(r"(?<![\w.-])-(?=\d)")
 LEVELS: Final = ("affinity", "affinity_published", "diversity")
 
 
@@ -66,6 +76,8 @@ class Page:
     levels: Table
     information: Table
     measures: Table
+    measures_csv: str
+    curves_csv: str
     missing: Table
     provenance: Provenance
     queries: tuple[Query, ...]
@@ -98,6 +110,8 @@ def make_page(results: Results, design: Design, store: Store, study_file: Path) 
         levels=series_table(cite, results, LEVELS, "Affinity and diversity by strength"),
         information=information_table(cite, results),
         measures=series_table(cite, results, measures, "Every measure by strength"),
+        measures_csv=series_csv(results),
+        curves_csv=data_uri(curves.write_csv()),
         missing=missing_table(cite, results),
         provenance=read_provenance(store),
         queries=(LEARNING_CURVES, GALLERY_BLOCK, GALLERY_IOU),
@@ -128,6 +142,10 @@ def render(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["typeset"] = typeset
+    environment.filters["strength"] = strength_text
+    environment.filters["words"] = in_words
+    environment.filters["failed_rule"] = failed_rule
     style, script = _template("style.css"), _template("charts.js")
     bundle = chart_bundle() if page.book.charts else ""
     return environment.get_template("page.html").render(
@@ -164,6 +182,16 @@ def chart_bundle() -> str:
     bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     # an end tag within a string of the bundle would end the page's script element
     return f"(function(){{{bundle}}})();".replace("</script", "<\\/script")
+
+
+def failed_rule(name: str) -> str:
+    """Say a rule for failed runs in words."""
+    return FAILED_RULES.get(name, name)
+
+
+def typeset(text: str) -> str:
+    """Write apostrophes and minus signs as print does."""
+    return _MINUS.sub("\N{MINUS SIGN}", text.replace("'", "’"))
 
 
 def _template(name: str) -> str:

@@ -32,19 +32,23 @@ class VerdictWords:
 
 VERDICTS: Final = {
     Verdict.SUPPORTED: VerdictWords(
-        "Supported", "The interval lies wholly on the claimed side of zero.", "supported"
+        "Supported",
+        "The interval that decides lies wholly on the claimed side of zero.",
+        "supported",
     ),
     Verdict.CONTRADICTED: VerdictWords(
-        "Contradicted", "The interval lies wholly on the opposite side of zero.", "contradicted"
+        "Contradicted",
+        "The interval that decides lies wholly on the opposite side of zero.",
+        "contradicted",
     ),
     Verdict.NEGLIGIBLE: VerdictWords(
         "Negligible",
-        "The interval lies inside the band of effects too small to matter.",
+        "The interval that decides lies inside the band of effects too small to matter.",
         "negligible",
     ),
     Verdict.UNDECIDED: VerdictWords(
         "Undecided",
-        "The interval excludes neither zero nor an effect that would matter.",
+        "The interval that decides excludes neither zero nor an effect that would matter.",
         "undecided",
     ),
     Verdict.DESCRIPTIVE: VerdictWords(
@@ -56,6 +60,46 @@ VERDICTS: Final = {
 ARMS: Final = {
     Arm.FIXED: "student’s own augmentation fixed",
     Arm.MATCHED: "student’s augmentation matched to its teachers’",
+}
+_SMALL: Final = (
+    "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+    "eleven", "twelve",
+)  # fmt: skip
+TESTS: Final = {
+    "per_seed_slope_t": "Slope per seed, t",
+    "mixed_model_slope": "Mixed model",
+    "page_trend": "Page’s trend test",
+    "sign_flip": "Sign-flip permutation",
+    "wilcoxon_hodges_lehmann": "Signed ranks, Hodges–Lehmann",
+    "polynomial_linear": "Linear contrast",
+    "polynomial_quadratic": "Quadratic contrast",
+    "polynomial_cubic": "Cubic contrast",
+    "split_half_within_cr2": "Within, on opposite halves of the images",
+    "two_way_within_cr2": "Within, on the same images",
+    "split_half_reliability": "Split-half reliability",
+    "two_way_within_ols": "Within, ordinary t",
+    "wild_cluster_bootstrap": "Wild cluster bootstrap",
+    "correlation_pooled": "Pooled",
+    "correlation_between_condition": "Between strengths",
+    "correlation_between_seed": "Between seeds",
+    "correlation_within_seed": "Within seeds",
+    "correlation_two_way_within": "Within seeds and strengths",
+    "mundlak_within": "Mundlak: within",
+    "mundlak_between_seed": "Mundlak: between seeds",
+    "mundlak_between_strength": "Mundlak: between strengths",
+    "mundlak_context": "Mundlak: between less within",
+    "mediation_joint": "Both paths jointly",
+    "mediation_a": "Path a, strength to attention",
+    "mediation_b": "Path b, attention to overfitting",
+    "mediation_acme": "Indirect effect (ACME)",
+    "mediation_ade": "Direct effect (ADE)",
+    "mediation_total": "Total effect",
+    "mediation_proportion": "Proportion mediated",
+    "mediation_rho": "Confounding that would undo it (rho)",
+}
+FAILED_RULES: Final = {
+    "exclude_block": "a block with a failed network is left out whole",
+    "exclude_student": "a student that failed, or whose teacher failed, is left out",
 }
 FORMS: Final = {Form.PLAIN: "sound measures", Form.PUBLISHED: "measures as published"}
 
@@ -81,6 +125,11 @@ def measure_title(name: str) -> str:
         return "teachers’ augmentation strength"
     title = BY_NAME[name].title if name in BY_NAME else name.replace("_", " ")
     return title.replace("'", "’")
+
+
+def test_name(test: str) -> str:
+    """Name a test in a few words."""
+    return TESTS.get(test, capitalized(test.replace("_", " ")))
 
 
 def capitalized(text: str) -> str:
@@ -121,25 +170,26 @@ def expectation(finding: Finding) -> str:
 
 def study_sentence(design: Design) -> str:
     """Say in one sentence what was trained, how many times, and on what."""
-    plan, cells = design.plan(), design.design
-    teacher = _network(design.networks.teacher)
-    student = _network(design.networks.student)
-    same = "of the same kind" if teacher == student else f"({student})"
-    teachers = _plural(cells.teachers, "teacher")
+    cells = design.design
+    teacher, student = _network(design.networks.teacher), _network(design.networks.student)
+    kind = "of the same kind" if teacher == student else f"({student})"
+    levels = _plural(len(cells.strengths), "augmentation strength")
+    number = len(design.plan().students)
+    students = _plural(number, "student")
+    was, were = ("was" if count == 1 else "were" for count in (cells.teachers, number))
     return (
-        f"{_plural(design.seeds, 'time')} over, with fresh seeds, {teachers} ({teacher}) were "
-        f"trained at each of {_plural(len(cells.strengths), 'augmentation strength')} on "
-        f"{_data(design)}, and {_plural(len(plan.students), 'student')} {same} distilled from "
-        f"them: {_arms(cells.arms, cells.fixed_strength)}."
-    ).replace("1 teacher (" + teacher + ") were", "1 teacher (" + teacher + ") was")
+        f"In each of {_plural(design.seeds, 'seed')}, {_plural(cells.teachers, 'teacher')} "
+        f"({teacher}) {was} trained afresh at each of {levels} on {_data(design)}, and {students} "
+        f"{kind} {were} distilled from them, augmented {_arms(cells.arms, cells.fixed_strength)}."
+    )
 
 
 def _arms(arms: tuple[Arm, ...], fixed_strength: float) -> str:
     words = {
-        Arm.FIXED: f"the student’s own augmentation held at {fixed_strength:g}",
-        Arm.MATCHED: "as strong as its teachers’",
+        Arm.FIXED: f"always at strength {fixed_strength:g}",
+        Arm.MATCHED: "as strongly as their teachers",
     }
-    return ", or ".join(words[arm] for arm in arms)
+    return " or ".join(words[arm] for arm in arms)
 
 
 def _network(network: Network) -> str:
@@ -154,8 +204,13 @@ def _data(design: Design) -> str:
     return f"{size} images of {_plural(dataset.classes, 'class', 'classes')}"
 
 
+def in_words(count: int) -> str:
+    """Write a count, in words up to twelve."""
+    return _SMALL[count] if count < len(_SMALL) else whole(count)
+
+
 def _plural(count: int, one: str, many: str | None = None) -> str:
-    return f"{whole(count)} {one if count == 1 else many or one + 's'}"
+    return f"{in_words(count)} {one if count == 1 else many or one + 's'}"
 
 
 def single_seed_words(cite: Citations, check: SingleSeed) -> Markup:
@@ -203,10 +258,16 @@ def reporting_sentence(cite: Citations, finding: Finding, outcome: OutcomeFindin
         parts.append(_statistic(cite, evidence))
     if evidence.p_value is not None:
         parts.append(p_clause(cite.p(evidence)))
-    if finding.p_holm is not None:
+    if finding.p_holm is not None and is_primary(finding):
         parts.append(Markup("Holm-adjusted {}").format(p_clause(cite.p(finding, "p_holm"))))
     parts.append(Markup("<i>N</i> = {} seeds").format(cite.count(evidence, "n")))
     return start + Markup(", ").join(parts) + "."
+
+
+def is_primary(finding: Finding) -> bool:
+    """Whether a finding is in the family whose levels Holm's method sets."""
+    claim = HYPOTHESES.get(finding.hypothesis)
+    return finding.deciding and (claim is None or claim.primary)
 
 
 def _statistic(cite: Citations, evidence: Evidence) -> Markup:

@@ -25,6 +25,7 @@ from reports.prose import (
     df_decimals,
     evidence_decimals,
     measure_title,
+    test_name,
 )
 from store.measures import BY_NAME
 
@@ -75,12 +76,12 @@ def _test_row(cite: Citations, item: Evidence, *, several: bool) -> Row:
     interval = cite.interval(item.interval, digits)
     if item.interval is not None and item.interval.level != 0.95:
         interval += Markup(" <small>({})</small>").format(level_text(item.interval.level))
-    name = Markup("{}").format(item.method)
+    name = Markup("{}").format(test_name(item.test))
     if several or item.rank is Rank.COUPLED:
         about = item.predictor if item.rank is Rank.COUPLED else item.outcome
         name += Markup(' <small class="about">{}</small>').format(measure_title(about))
-    if item.caveats:
-        name += Markup('<small class="note">{}</small>').format(" ".join(item.caveats))
+    told = ". ".join(capitalized(text.rstrip(".")) for text in (item.method, *item.caveats))
+    name += Markup('<small class="how">{}.</small>').format(told.replace("'", "’"))
     p = cite.p(item)
     if item.p_value is not None and item.smallest_p is not None:
         p = Markup("{} <small>(least {})</small>").format(p, cite.p(item, "smallest_p"))
@@ -109,7 +110,7 @@ def _statistic(cite: Citations, item: Evidence) -> Cell:
 
 
 def correlations_table(cite: Citations, finding: Finding) -> Table | None:
-    """Return the correlations of an association at their several levels, where they were computed."""
+    """Return the correlations of an association at their several levels, where there are any."""
     found = [e for e in finding.evidence if "correlation" in e.value_name and e.rank is Rank.BESIDE]
     if len(found) < 2:
         return None
@@ -119,7 +120,7 @@ def correlations_table(cite: Citations, finding: Finding) -> Table | None:
         rows=tuple(
             Row(
                 (
-                    item.method,
+                    Markup("{}<small>{}</small>").format(test_name(item.test), item.method),
                     cite.plain(item, "estimate", 2),
                     cite.interval(item.interval, 2),
                     cite.p(item),
@@ -167,8 +168,7 @@ def series_table(cite: Citations, results: Results, measures: Iterable[str], cap
     wanted = list(measures)
     strengths = sorted({s.strength for s in results.series if s.measure in wanted})
     cells = {(s.measure, s.arm, s.strength): s for s in results.series}
-    keys = list(dict.fromkeys((s.measure, s.arm) for s in results.series if s.measure in wanted))
-    keys.sort(key=lambda key: wanted.index(key[0]))
+    keys = sorted(_series_keys(results, wanted), key=lambda key: wanted.index(key[0]))
     return Table(
         caption=caption,
         head=("Measure", "Arm", *(strength_text(strength) for strength in strengths)),
@@ -178,7 +178,7 @@ def series_table(cite: Citations, results: Results, measures: Iterable[str], cap
                     Markup("{}<small>{}</small>").format(
                         capitalized(measure_title(measure)), _unit(measure)
                     ),
-                    arm,
+                    _arms_alike(results, measure) or arm,
                     *(_mean(cite, cells.get((measure, arm, strength))) for strength in strengths),
                 )
             )
@@ -187,6 +187,25 @@ def series_table(cite: Citations, results: Results, measures: Iterable[str], cap
         words=2,
         note="Means over seeds; below them the 95 % t interval where there are three seeds.",
     )
+
+
+def _series_keys(results: Results, wanted: Sequence[str]) -> list[tuple[str, str]]:
+    """Measures and arms that have series; once where a measure is the same in every arm."""
+    keys = dict.fromkeys((s.measure, s.arm) for s in results.series if s.measure in wanted)
+    first: dict[str, str] = {}
+    for measure, arm in keys:
+        first.setdefault(measure, arm)
+    return [key for key in keys if key[1] == first[key[0]] or not _arms_alike(results, key[0])]
+
+
+def _arms_alike(results: Results, measure: str) -> str:
+    """Return "any" where a measure, being of the teachers alone, is the same in every arm."""
+    by_arm: dict[str, set[tuple[float, tuple[float, ...]]]] = {}
+    for series in results.series:
+        if series.measure == measure:
+            by_arm.setdefault(series.arm, set()).add((series.strength, series.values))
+    values = list(by_arm.values())
+    return "any" if len(values) > 1 and all(item == values[0] for item in values) else ""
 
 
 def _unit(measure: str) -> str:
@@ -208,9 +227,18 @@ def information_table(cite: Citations, results: Results) -> Table:
     return Table(
         caption="Mutual information of the ensemble’s and the student’s predicted labels",
         head=(
-            "Arm", "Strength", "I, bits", "95 % interval", "Ceiling log₂ K", "H(T)", "H(S)",
-            "Bias subtracted", "Images N", "Classes K", "Estimator",
-        ),  # fmt: skip
+            "Arm",
+            "Strength",
+            "I, bits",
+            "95 % interval",
+            "Ceiling log₂ K",
+            "H(T)",
+            "H(S)",
+            "Bias subtracted",
+            "Images N",
+            "Classes K",
+            "Estimator",
+        ),
         rows=tuple(
             Row(
                 (
@@ -259,6 +287,17 @@ def points_csv(fits: Sequence[FitLine]) -> str:
                     (fit.arm, fit.form, fit.outcome, fit.predictor, point.block, point.strength,
                      repr(point.x), repr(point.y))
                 )  # fmt: skip
+    return data_uri(text.getvalue())
+
+
+def series_csv(results: Results) -> str:
+    """Return every series' values, one row per seed, as a CSV data URI."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("measure", "arm", "strength", "seed", "value"))
+    for series in results.series:
+        for block, value in list(zip(series.blocks, series.values, strict=True))[:SEEDS_DRAWN]:
+            writer.writerow((series.measure, series.arm, series.strength, block, repr(value)))
     return data_uri(text.getvalue())
 
 

@@ -111,9 +111,7 @@ class _Writer:
             estimate = sign * sesoi * (CENTRES[centre] + self._rng.normal(0, 0.1))
             wide = 0.5 if centre is Verdict.NEGLIGIBLE else 1.1
             half = sesoi * wide * (1 + 0.2 * self._rng.random())
-            outcomes.append(
-                self._outcome(claim, outcome, verdict, estimate, half, sesoi)
-            )
+            outcomes.append(self._outcome(claim, outcome, verdict, estimate, half, sesoi))
             if not self._nothing:
                 evidence += self._evidence(claim, outcome, arm, form, estimate, half)
                 self._fit(claim, outcome, arm, form, estimate)
@@ -123,6 +121,7 @@ class _Writer:
             arm=arm,
             form=str(form),
             deciding=arm == self._arms[0] and form is Form.PLAIN,
+            as_published=arm == self._arms[-1] and form is Form.PUBLISHED,
             verdict=verdict,
             sentence="What was found, in the analysis's own words, stands here.",
             n=0 if self._nothing else self._seeds,
