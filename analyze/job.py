@@ -5,6 +5,7 @@ The only module of the package that sees paths. Estimates and findings go into t
 """
 
 import argparse
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,16 +22,32 @@ from store.design import Design, load_design
 from store.errors import AnalysisError, UserError
 from store.vocabulary import CLEAN_VIEW
 
+_log = logging.getLogger(__name__)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Analyze one study; return the exit status."""
+    """Analyze one study; return the exit status.
+
+    Progress goes to the log file, or to standard error where none is named; an error to both.
+    """
     chosen = _parser().parse_args(arguments)
+    _start_log(chosen.log)
     try:
         analyze(chosen.study, store=chosen.store, ledger=chosen.ledger, out=chosen.out)
     except UserError as error:
+        if chosen.log:
+            _log.error("error: %s", error)
         sys.stderr.write(f"error: {error}\n")
         return 2
     return 0
+
+
+def _start_log(log: Path | None) -> None:
+    if log is None:
+        logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(filename=log, level=logging.INFO, format="%(asctime)s %(message)s")
 
 
 def analyze(study: Path, *, store: Path, ledger: Path, out: Path) -> None:
@@ -46,14 +63,14 @@ def analyze(study: Path, *, store: Path, ledger: Path, out: Path) -> None:
         classes = _check(reader, design, store)
         estimated = pl.concat(_estimates(reader, design, classes=classes))
     record_estimates(store, estimated)
-    _say("reading measures")
+    _log.info("reading measures")
     with open_reader(store) as reader:
         stored = _stored(reader, classes=classes)
-    _say("testing claims")
+    _log.info("testing claims")
     results = assemble(design, stored)
     record_analysis(store, evidence=evidence_frame(results), findings=finding_frame(results))
     save_results(out, results)
-    _say(f"wrote {out}")
+    _log.info("wrote %s", out)
 
 
 def _check(reader: Reader, design: Design, store: Path) -> int:
@@ -83,7 +100,7 @@ def _estimates(reader: Reader, design: Design, *, classes: int) -> Iterator[pl.D
     contingency = reader.frame("SELECT * FROM contingency")
     blocks = models["block"].unique().sort().to_list()
     for done, block in enumerate(blocks, start=1):
-        _say(f"estimating measures of block {block} ({done} of {len(blocks)})")
+        _log.info("estimating measures of block %d (%d of %d)", block, done, len(blocks))
         members = models.filter(pl.col("block") == block)
         ids = members["model_id"].implode()
         yield estimates(
@@ -123,10 +140,6 @@ def _stored(reader: Reader, *, classes: int) -> Stored:
     )
 
 
-def _say(progress: str) -> None:
-    sys.stderr.write(f"{progress}\n")
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m analyze.job",
@@ -139,6 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--store", type=Path, required=True, help="the study's store.duckdb")
     parser.add_argument("--ledger", type=Path, required=True, help="ledger.json of the store")
     parser.add_argument("--out", type=Path, required=True, help="results.json to write")
+    parser.add_argument("--log", type=Path, help="file that the log goes to")
     return parser
 
 

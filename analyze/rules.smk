@@ -17,4 +17,4 @@ rule analyze:
         python=sys.executable,
     shell:
         "OMP_NUM_THREADS=1 {params.python:q} -m analyze.job {input.study:q} "
-        "--store {params.store:q} --ledger {input.ledger:q} --out {output:q} 2> {log:q}"
+        "--store {params.store:q} --ledger {input.ledger:q} --out {output:q} --log {log:q}"

@@ -1,5 +1,7 @@
 """The analysis job end to end: a real store in, results.json and tables out."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,8 @@ from analyze.job import main
 from analyze.results import Verdict
 from analyze.serialize import load_results
 from store.database import open_reader
+
+ROOT = Path(__file__).parents[2]
 
 
 def run(study, out: Path | None = None, study_file: Path | None = None) -> int:
@@ -128,3 +132,24 @@ def test_a_store_made_with_another_threshold_is_refused(synthetic_study, capsys,
     changed.write_text(text.replace("tau: 0.4", "tau: 0.3"), encoding="utf-8")
     assert run(study, study_file=changed) == 2
     assert "tau 0.4; the study file says 0.3" in capsys.readouterr().err
+
+
+def test_as_a_process_it_tells_its_progress_and_logs_where_it_is_told_to(synthetic_study):
+    study = synthetic_study(seeds=3)
+    ledger, log = study.results / "ledger.json", study.results / "logs" / "analyze.log"
+    ledger.write_text("{}", encoding="utf-8")
+    command = [sys.executable, "-m", "analyze.job", str(study.study_file)]
+    command += ["--store", str(study.store), "--ledger", str(ledger)]
+    command += ["--out", str(study.results / "results.json")]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "block 2 (3 of 3)" in told.stderr
+    assert told.stdout == ""
+    logged = [*command, "--log", str(log)]
+    quiet = subprocess.run(logged, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert quiet.stderr == ""
+    assert "testing claims" in log.read_text(encoding="utf-8")
+    study.store.unlink()
+    failed = subprocess.run(logged, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert failed.returncode == 2
+    assert failed.stderr.startswith("error: ")
+    assert failed.stderr.strip() in log.read_text(encoding="utf-8")
