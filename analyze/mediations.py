@@ -27,14 +27,22 @@ def mediations_of(
     study_seed: int,
 ) -> tuple[Mediation, ...]:
     """Read M in every arm and form of H2b; nothing where the study does not claim H1 too."""
-    paths = {finding.form: finding for finding in findings if finding.hypothesis == H1.id}
-    if not paths:
+    first_paths = [finding for finding in findings if finding.hypothesis == H1.id]
+    if not first_paths:
         return ()
     return tuple(
-        _mediation(each.question, paths[finding.form], finding, replicates, study_seed)
+        _mediation(
+            each.question, _first_path(finding, first_paths), finding, replicates, study_seed
+        )
         for each, finding in zip(answered, findings, strict=True)
         if finding.hypothesis == H2B.id
     )
+
+
+def _first_path(path_b: Finding, first_paths: Sequence[Finding]) -> Finding:
+    """Return H1 in the form of H2b and in its arm, or in the arm that stands for all."""
+    same = [path for path in first_paths if path.form == path_b.form]
+    return next((path for path in same if path.arm == path_b.arm), same[0])
 
 
 def _mediation(
