@@ -48,8 +48,12 @@ def disagreements(deciding: Finding, findings: Sequence[Finding]) -> tuple[str, 
         )
         if other.form == deciding.form:
             texts.append(f"{head}in the {other.arm} arm. {_WHY_ARMS}")
-        elif other.arm == deciding.arm:
-            texts.append(f"{head}by the published measures. {_why_forms(deciding)}")
+        elif other.as_published:
+            why = "" if other.arm == deciding.arm else f" {_WHY_ARMS}"
+            texts.append(
+                f"{head}as the published study computed it, in the {other.arm} arm. "
+                f"{_why_forms(deciding)}{why}"
+            )
     return tuple(texts)
 
 

@@ -81,6 +81,7 @@ def finding_of(
         arm=question.arm,
         form=question.form,
         deciding=question.deciding,
+        as_published=question.as_published,
         verdict=combine([outcome.verdict for outcome in outcomes]),
         sentence=claim_sentence(
             outcomes,

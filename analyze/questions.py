@@ -31,12 +31,17 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One claim in one arm and one form. deciding: it enters the Holm family."""
+    """One claim in one arm and one form.
+
+    deciding: it enters the Holm family. as_published: it is what the published study would
+    have read: its own computations, in its own arm.
+    """
 
     hypothesis: Hypothesis
     arm: Arm
     form: Form
     deciding: bool
+    as_published: bool
     parts: tuple[Part, ...]
 
     @property
@@ -69,8 +74,14 @@ def questions_of(design: Design) -> tuple[Question, ...]:
 
 def deciding_arm(hypothesis: Hypothesis, design: Design) -> Arm:
     """Return the arm whose plain finding decides a claim."""
-    arms = _arms(hypothesis, design.design.arms)
+    arms = _arms(hypothesis, design.design.arms, Form.PLAIN)
     return Arm.FIXED if Arm.FIXED in arms else arms[0]
+
+
+def published_arm(design: Design) -> Arm:
+    """Return the arm that is the published study's: students augmented as their teachers."""
+    arms = design.design.arms
+    return Arm.MATCHED if Arm.MATCHED in arms else arms[0]
 
 
 def _asked_of(hypothesis: Hypothesis, design: Design) -> tuple[Question, ...]:
@@ -83,16 +94,24 @@ def _asked_of(hypothesis: Hypothesis, design: Design) -> tuple[Question, ...]:
             arm=arm,
             form=form,
             deciding=form is Form.PLAIN and arm is decides,
+            as_published=form is Form.PUBLISHED and arm is published_arm(design),
             parts=_parts(hypothesis, sesoi, form),
         )
-        for arm in _arms(hypothesis, design.design.arms)
+        for arm in design.design.arms
         for form in Form
+        if arm in _arms(hypothesis, design.design.arms, form)
     )
 
 
-def _arms(hypothesis: Hypothesis, arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
+def _arms(hypothesis: Hypothesis, arms: tuple[Arm, ...], form: Form) -> tuple[Arm, ...]:
+    """List the arms that can differ.
+
+    The teachers are the same in every arm, but the published study measured them on the
+    student's augmented images, which are not.
+    """
     subjects = {BY_NAME[outcome].subject for outcome in hypothesis.outcomes}
-    return arms[:1] if subjects <= set(_TEACHERS_ALONE) else arms
+    alike = form is Form.PLAIN and subjects <= set(_TEACHERS_ALONE)
+    return arms[:1] if alike else arms
 
 
 def _parts(hypothesis: Hypothesis, sesoi: dict[str, float], form: Form) -> tuple[Part, ...]:

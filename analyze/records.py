@@ -60,6 +60,7 @@ def _finding_row(finding: Finding, outcome: OutcomeFinding) -> tuple[object, ...
         outcome.outcome,
         outcome.predictor,
         finding.deciding,
+        finding.as_published,
         str(finding.verdict),
         finding.sentence,
         finding.n,

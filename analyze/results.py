@@ -113,6 +113,8 @@ class SingleSeed:
 class Finding:
     """One claim in one arm and one form (plain or published): verdict and all evidence.
 
+    as_published: True for the one finding per claim that the published study would have read:
+    its own computations, in its own arm (``matched`` where the study has it).
     deciding: True for the one finding per claim that enters the Holm family; the others
     are read at the same level beside it. p_holm: Holm-adjusted p of the claim (of a claim
     with two outcomes, from the larger p; of a secondary claim, outside the family, its own
@@ -124,6 +126,7 @@ class Finding:
     arm: str
     form: str
     deciding: bool
+    as_published: bool
     verdict: Verdict
     sentence: str
     n: int

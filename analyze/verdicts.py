@@ -30,7 +30,7 @@ def verdict_lines(results: Results) -> tuple[str, ...]:
 def _row(finding: Finding, findings: Sequence[Finding]) -> tuple[str, ...]:
     same = [other for other in findings if other.hypothesis == finding.hypothesis]
     arms = [o.verdict for o in same if o.arm != finding.arm and o.form == Form.PLAIN]
-    published = [o.verdict for o in same if o.arm == finding.arm and o.form == Form.PUBLISHED]
+    published = [o.verdict for o in same if o.as_published]
     return (
         finding.hypothesis,
         str(finding.verdict),

@@ -419,6 +419,12 @@ FINDING = Frame(
             dtype=pl.Boolean(),
             meaning="Whether this is the claim's one finding in the Holm family.",
         ),
+        Column(
+            name="as_published",
+            dtype=pl.Boolean(),
+            meaning="Whether this is what the published study would have read of the claim: its "
+            "own computations, in its own arm.",
+        ),
         Column(name="verdict", dtype=pl.String(), meaning="The claim's verdict, all outcomes."),
         Column(name="sentence", dtype=pl.String(), meaning="What may be said, in words."),
         Column(name="n", dtype=pl.Int32(), meaning="Independent units: seeds, never images."),
