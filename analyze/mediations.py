@@ -45,12 +45,6 @@ def _first_path(path_b: Finding, first_paths: Sequence[Finding]) -> Finding:
     return next((path for path in same if path.arm == path_b.arm), same[0])
 
 
-def _path_to(second: Finding, first: Sequence[Finding]) -> Finding:
-    """Return H1 in the arm of H2b; in the one arm that it has, where arms cannot differ."""
-    alike = [finding for finding in first if finding.form == second.form]
-    return next((finding for finding in alike if finding.arm == second.arm), alike[0])
-
-
 def _mediation(
     question: Question, path_a: Finding, path_b: Finding, replicates: Replicates, study_seed: int
 ) -> Mediation:

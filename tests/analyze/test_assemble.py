@@ -117,7 +117,6 @@ def test_one_finding_per_claim_decides_and_teachers_alone_have_one_arm(claimed):
     arms = {each.hypothesis: set() for each in deciding}
     for each in claimed.findings:
         if each.form == Form.PLAIN:
-            if each.form == Form.PLAIN:
             arms[each.hypothesis].add(each.arm)
     assert arms.pop("H1") == {Arm.FIXED}
     assert all(found == {Arm.FIXED, Arm.MATCHED} for found in arms.values())
