@@ -22,6 +22,10 @@ _FACTOR: Final[dict[RandomTerms, tuple[tuple[int, int], ...]]] = {
     "slope": ((0, 0), (1, 1)),
     "correlated_slope": ((0, 0), (1, 0), (1, 1)),
 }
+_SIZES: Final = (1.0, 4.0)
+_LEANS: Final = (0.0, 1.5, -1.5)
+"""Where the searches start: sizes, and covariances over them. With few rows beyond each seed's
+own line the likelihood can have two optima."""
 _NUDGE: Final = 1e-3
 _FLAT: Final = 1e-6
 """A gradient of the criterion below this is an optimum; the criterion is of order N."""
@@ -90,10 +94,19 @@ def fit_reml(seeds: Seeds, random: RandomTerms) -> RemlFit:
 def _best(seeds: Seeds, random: RandomTerms) -> tuple[Floats, _Profile]:
     """Search from inside, then from every face of the boundary; keep the least."""
     places = _FACTOR[random]
-    theta, profile = _descend(seeds, random, np.array([float(i == j) for i, j in places]))
-    for kept in sorted(product((0, 1), repeat=len(_diagonal(places))), reverse=True)[1:]:
-        face = theta.copy()
-        face[_diagonal(places)] *= np.array(kept, dtype=np.float64)
+    starts = [(size, lean) for size in _SIZES for lean in _LEANS]
+    inside = [
+        _descend(seeds, random, np.array([size if i == j else lean * size for i, j in places]))
+        for size, lean in (starts if random == "correlated_slope" else starts[:: len(_LEANS)])
+    ]
+    theta, profile = min(inside, key=lambda found: found[1].criterion)
+    diagonal = _diagonal(places)
+    # from an optimum on one face, the others start as far inside as the first search did
+    base = theta.copy()
+    base[diagonal] = np.where(theta[diagonal] == 0, 1.0, theta[diagonal])
+    for kept in sorted(product((0, 1), repeat=len(diagonal)), reverse=True)[1:]:
+        face = base.copy()
+        face[diagonal] *= np.array(kept, dtype=np.float64)
         at_face = _descend(seeds, random, face)
         if at_face[1].criterion <= profile.criterion + _TIE:
             theta, profile = at_face

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import optimize
 
 from analyze.inference.estimate import Panel, Table
 from analyze.inference.mixed import BOUNDARY, SLOPES_ALIKE, fit_mixed, mixed_slope
@@ -89,6 +90,32 @@ def test_no_other_variances_are_more_likely(seed, gaps):
         root = np.tril(generator.normal(0, 1, (2, 2)))
         other = _restricted_likelihood(data, root @ root.T, generator.uniform(0.3, 2))
         assert other <= best
+
+
+def test_the_higher_of_two_optima_is_found():
+    # two rows beyond the seeds' own lines: one optimum has slope variance 0, a higher one a
+    # large slope variance and hardly any residual
+    table = table_of(
+        [0, 0, 1, 2, 2, 3, 3, 3, 3],
+        [0.25, 0.75, 0.75, 0.25, 0.5, 0.0, 0.5, 0.75, 1.0],
+        [0.704, 0.585, 0.154, 1.267, -1.202, -1.482, -1.559, -1.32, -1.746],
+    )
+
+    def depth(logs):
+        intercept, slope, residual = np.exp(logs)
+        return -_restricted_likelihood(table, np.diag([intercept, slope]), residual)
+
+    bounds = [(-20, 12)] * 3
+    lower, higher = (
+        -optimize.minimize(depth, start, method="Nelder-Mead", bounds=bounds).fun
+        for start in ([0, -12, 0], [0, 3, -3])
+    )
+    found = fit_mixed(table, random="slope")
+    reached = _restricted_likelihood(table, found.random_covariance, found.residual_variance)
+    assert higher > lower + 0.5
+    # the simplex search stops within 1e-4 of its optimum, never above the true one
+    assert reached == pytest.approx(higher, abs=1e-3)
+    assert reached >= higher - 1e-9
 
 
 def _restricted_likelihood(data, random_covariance, residual_variance):
