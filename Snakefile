@@ -32,8 +32,12 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 
 NAME = str(config.get("study", "digits"))
 STUDY = (
-    NAME if NAME.endswith((".yaml", ".yml")) else str(ROOT / "config" / f"{NAME}.yaml")
+    Path(NAME) if NAME.endswith((".yaml", ".yml")) else ROOT / "config" / f"{NAME}.yaml"
 )
+# as seen from here, so that a moved or copied project is not run again for its new place
+if STUDY.is_absolute() and STUDY.is_relative_to(Path.cwd()):
+    STUDY = STUDY.relative_to(Path.cwd())
+STUDY = str(STUDY)
 try:
     DESIGN = load_design(Path(STUDY))
     questions_of(DESIGN)

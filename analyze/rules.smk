@@ -14,7 +14,6 @@ rule analyze:
         failed_runs=DESIGN.failed_runs,
         attention=DESIGN.attention.model_dump_json(),
         store=f"{RESULTS}/store.duckdb",
-        python=sys.executable,
     shell:
-        "OMP_NUM_THREADS=1 {params.python:q} -m analyze.job {input.study:q} "
+        "OMP_NUM_THREADS=1 {sys.executable:q} -m analyze.job {input.study:q} "
         "--store {params.store:q} --ledger {input.ledger:q} --out {output:q} --log {log:q}"

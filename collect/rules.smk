@@ -16,9 +16,8 @@ rule collect:
     params:
         shard_keys=blocks_of_pack,
         results=RESULTS,
-        python=sys.executable,
     # memory kept by the allocator is memory not asked for again: about 1.15 times as fast
     shell:
         "OMP_NUM_THREADS=1 MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824 "
-        "{params.python:q} -m collect {input.study:q} --pack {wildcards.pack} "
+        "{sys.executable:q} -m collect {input.study:q} --pack {wildcards.pack} "
         "--results {params.results:q} --log {log:q}"

@@ -12,7 +12,6 @@ rule report:
     params:
         declared=DESIGN.study_hash(),
         store=f"{RESULTS}/store.duckdb",
-        python=sys.executable,
     shell:
-        "OMP_NUM_THREADS=1 {params.python:q} -m reports.job {input.study:q} "
+        "OMP_NUM_THREADS=1 {sys.executable:q} -m reports.job {input.study:q} "
         "--store {params.store:q} --results {input.results:q} --out {output:q} 2> {log:q}"

@@ -13,7 +13,6 @@ rule store:
     params:
         declared=DESIGN.study_hash(),
         store=f"{RESULTS}/store.duckdb",
-        python=sys.executable,
     shell:
-        "OMP_NUM_THREADS=1 {params.python:q} -m store.job {input.study:q} --packs {input.packs:q} "
+        "OMP_NUM_THREADS=1 {sys.executable:q} -m store.job {input.study:q} --packs {input.packs:q} "
         "--store {params.store:q} --ledger {output:q} --log {log:q}"
