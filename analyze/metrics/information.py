@@ -23,7 +23,7 @@ from analyze.metrics.contingency import (
 )
 
 JACKKNIFE_CLASSES: Final = 20
-"""Up to this many classes the jackknife has the least bias; above, Chao and Shen's form has."""
+"""Up to this many classes the jackknife is used, above them Chao and Shen's form."""
 
 CONDITIONAL_ESTIMATOR: Final = "plug-in minus its exact mean under permutation within classes"
 
@@ -56,7 +56,7 @@ class Information:
 
 
 def choose_estimator(classes: int) -> Estimator:
-    """Return the estimator for this many classes; docs/mutual-information.md shows why."""
+    """Return the estimator that is used for this many classes; docs/mutual-information.md."""
     return Estimator.JACKKNIFE if classes <= JACKKNIFE_CLASSES else Estimator.CHAO_SHEN
 
 
@@ -107,8 +107,8 @@ def conditional_mutual_information(table: LabelledContingency) -> Information:
 
     The mean over permutations is exact: within a label each n_ij is hypergeometric given the
     margins (Vinh et al. 2010), so nothing is drawn. 0 on average where the two labellings are
-    independent given the label; elsewhere what is subtracted is more than the bias, so the
-    estimate is too small, by amounts that docs/mutual-information.md gives.
+    independent given the label; elsewhere some bias remains, downwards where images per label
+    are few. docs/mutual-information.md gives its size.
     Raises UndefinedError on an empty table.
     """
     _require_images(table.total)
