@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import polars as pl
-from store.database import open_reader
 
+from store.database import open_reader
 from store.frames import STORE_FRAMES
 
 ROOT = Path(__file__).resolve().parents[2]

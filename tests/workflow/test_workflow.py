@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 import running
 from polars.testing import assert_frame_equal
-from store.database import open_reader
 
+from store.database import open_reader
 from store.shard import read_manifest
 
 pytestmark = pytest.mark.xdist_group("workflow")
