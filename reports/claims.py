@@ -8,9 +8,9 @@ from markupsafe import Markup
 
 from analyze.hypotheses import HYPOTHESES, STRENGTH
 from analyze.results import Evidence, Finding, FitLine, OutcomeFinding, Rank, Results
-from reports.figures import Chart, ChartBook, fit_chart, raw_chart
+from reports.figures import SEEDS_DRAWN, Chart, ChartBook, fit_chart, raw_chart
 from reports.forest import forest
-from reports.numbers import Citations, interval_decimals, level_text, p_clause
+from reports.numbers import Citations, interval_decimals, level_text, p_clause, whole
 from reports.prose import (
     VERDICTS,
     VerdictWords,
@@ -101,6 +101,7 @@ class ClaimView:
     differences: tuple[Difference, ...]
     csv: str
     on_halves: bool
+    undrawn: str
 
 
 def claim_views(results: Results, cite: Citations, book: ChartBook) -> tuple[ClaimView, ...]:
@@ -142,6 +143,7 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
         differences=_differences(deciding),
         csv=points_csv(fits) if any(fit.points for fit in fits) else "",
         on_halves=any(_twice(fit) for fit in fits),
+        undrawn=_undrawn(fits),
     )
 
 
@@ -257,6 +259,17 @@ def _twice(fit: FitLine) -> bool:
     """Whether each replicate stands for two points: one per half of the test images."""
     seen = {(point.block, point.strength) for point in fit.points}
     return len(fit.points) > len(seen)
+
+
+def _undrawn(fits: Sequence[FitLine]) -> str:
+    """Say that not every seed is drawn, where that is so."""
+    seeds = max((len({point.block for point in fit.points}) for fit in fits), default=0)
+    if seeds <= SEEDS_DRAWN:
+        return ""
+    return (
+        f"Of {whole(seeds)} seeds the first {SEEDS_DRAWN} are drawn and in the CSV; fits, bands "
+        "and tests use all, and results.json holds them."
+    )
 
 
 def arm_sentence(arm: str) -> str:

@@ -1,0 +1,252 @@
+"""The page: every number is the result's, nothing breaks out, nothing is fetched."""
+
+import base64
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import re
+from urllib.parse import unquote
+
+import pytest
+from conftest import Written, elements
+from drawn_results import drawn_results
+
+from reports.numbers import MINUS
+from reports.queries import GALLERY_IOU
+from store.database import open_reader
+from store.design import load_design
+
+TITLE = '</title><script>alert("x")</script><img src=x onerror=alert(1)> 手写 أرقام'
+
+
+def resolve(content, path):
+    """Follow ``findings[0].outcomes[1].estimate`` through JSON."""
+    for name, index in re.findall(r"(\w+)|\[(\d+)\]", path):
+        content = content[name] if name else content[int(index)]
+    return {"Infinity": float("inf"), "-Infinity": -float("inf")}.get(content, content)
+
+
+def cited(written: Written):
+    return [e for e in elements(written.html) if e.tag == "data"]
+
+
+def agrees(shown: str, value: float) -> bool:
+    """Whether a shown text is the value, rounded."""
+    text = shown.replace(MINUS, "-").replace("\u202f", "")
+    if text in {"∞", "-∞"}:
+        return value == float(text.replace("∞", "inf"))
+    if "×10" in text:
+        digits = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+        mantissa, power = text.split("×10")
+        read = float(mantissa) * 10 ** int(power.translate(digits))
+        return read == pytest.approx(value, rel=0.06)
+    percents = 100 if text.endswith("%") else 1
+    text = text.removesuffix("%")
+    if text.startswith("<"):
+        return percents * value < float(text[1:])
+    if text.startswith(">"):
+        return percents * value > float(text[1:])
+    half = 0.5 * 10 ** -len(text.partition(".")[2])
+    return abs(float(text) - percents * value) <= half + 1e-9
+
+
+@pytest.mark.parametrize("name", ["drawn", "analyzed"])
+def test_every_number_of_the_results_is_theirs_and_rounded_rightly(name, request):
+    written = request.getfixturevalue(name)
+    content = written.json
+    numbers = [e for e in cited(written) if not e.attributes["data-from"].startswith("sql:")]
+    assert len(numbers) > 500
+    for number in numbers:
+        value = float(number.attributes["value"])
+        assert value == resolve(content, number.attributes["data-from"]), number
+        assert agrees(number.text, value), number
+
+
+def test_every_number_of_the_store_is_what_its_query_answers(drawn):
+    numbers = [e for e in cited(drawn) if e.attributes["data-from"].startswith("sql:")]
+    assert numbers
+    method = str(load_design(drawn.study).attention.primary)
+    with open_reader(drawn.store) as reader:
+        for number in numbers:
+            source = re.fullmatch(
+                r"sql:gallery_iou\((\d+),(\d+)\)\[(\d+)\]\.iou", number.attributes["data-from"]
+            )
+            assert source
+            first, second, row = (int(part) for part in source.groups())
+            answer = reader.frame(GALLERY_IOU.sql, (first, second, method))
+            assert answer["iou"][row] == float(number.attributes["value"])
+            assert agrees(number.text, answer["iou"][row])
+
+
+def test_every_verdict_stands_in_words(drawn):
+    text = " ".join(e.text for e in elements(drawn.html) if e.tag == "li")
+    for word in ("Supported", "Negligible", "Undecided", "Contradicted, size uncertain"):
+        assert word in text
+
+
+def test_the_page_asks_nothing_of_a_network(analyzed):
+    for element in elements(analyzed.html):
+        for name in ("src", "href", "action", "srcset", "poster"):
+            link = element.attributes.get(name, "")
+            assert not link or link.startswith(("#", "data:")), element.attributes
+    style = next(e.text for e in elements(analyzed.html) if e.tag == "style")
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_the_policy_allows_exactly_the_scripts_and_styles_of_the_page(analyzed):
+    found = elements(analyzed.html)
+    policy = next(e.attributes["content"] for e in found if "http-equiv" in e.attributes)
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+
+    def digest(element):
+        return base64.b64encode(hashlib.sha256(element.text.encode()).digest()).decode()
+
+    scripts = [e for e in found if e.tag == "script" and "type" not in e.attributes]
+    styles = [e for e in found if e.tag == "style"]
+    assert {f"sha256-{digest(e)}" for e in [*scripts, *styles]} == set(
+        re.findall(r"sha256-[^']+", policy)
+    )
+
+
+def test_a_title_with_html_stays_text(write_page):
+    written = write_page(drawn_results(title=TITLE), seeds=1)
+    found = elements(written.html)
+    assert next(e.text for e in found if e.tag == "h1") == TITLE
+    assert next(e.text for e in found if e.tag == "title").startswith(TITLE)
+    assert not [e for e in found if "onerror" in e.attributes]
+    plain = elements(write_page(drawn_results(), seeds=1).html)
+    assert count(found, "script") == count(plain, "script")
+    assert count(found, "img") == count(plain, "img")
+
+
+def test_text_of_the_results_cannot_end_the_chart_data(write_page):
+    results = drawn_results(arms=("fixed</script><script>alert(1)</script>", "matched"))
+    written = write_page(results, seeds=1)
+    data = next(e.text for e in elements(written.html) if e.attributes.get("id") == "chart-data")
+    arms = set(json.loads(data)["tables"]["replicates"]["arm"])
+    assert arms == {"fixed</script><script>alert(1)</script>", "matched"}
+
+
+def test_class_names_of_every_script_stand_in_the_gallery(write_page):
+    import duckdb
+
+    written = write_page(drawn_results(), seeds=1)
+    with duckdb.connect(str(written.store)) as connection:
+        connection.execute("UPDATE image SET class_name = '<b>数字</b> رقم ' || label")
+    html = written.write().html
+    labels = [e.text for e in elements(html) if e.tag == "bdi"]
+    assert labels
+    assert all(label.startswith("<b>数字</b> رقم ") for label in labels)
+
+
+def test_below_three_seeds_nothing_is_tested(write_page):
+    written = write_page(None, seeds=2, strengths=(0, 1))
+    text = visible(written.html)
+    assert "Description only" in text
+    assert not [e for e in cited(written) if "p_value" in e.attributes["data-from"]]
+    assert not re.search(r"\bp [<=] ", text)
+
+
+def test_one_seed_at_one_strength_gives_a_page(write_page):
+    written = write_page(None, seeds=1, strengths=(0.5,))
+    assert "Described only" in visible(written.html) or "No data" in visible(written.html)
+
+
+def test_one_teacher_gives_a_page_without_pictures_and_says_why(write_page):
+    written = write_page(drawn_results(), seeds=1, teachers=1)
+    assert "An ensemble of one teacher has no two to compare" in visible(written.html)
+
+
+def test_a_study_where_everything_failed_gives_a_page_that_says_so(write_page):
+    everything = [(block, ordinal) for block in range(2) for ordinal in range(12)]
+    written = write_page(drawn_results(seeds=2, nothing=True), seeds=2, failed=everything)
+    text = visible(written.html)
+    assert "No data" in text
+    assert "No seed block is without failures" in text
+    assert "There is nothing to draw" in text
+    assert not [e for e in elements(written.html) if "data-chart" in e.attributes and e.text]
+
+
+def test_failures_and_missing_values_are_counted_with_their_reasons(analyzed):
+    counts = analyzed.json["counts"]
+    text = visible(analyzed.html)
+    assert counts["models_failed"] > 0
+    for words in (*counts["failures"], *counts["excluded"]):
+        assert words.replace("'", "’") in text.replace("'", "’")
+
+
+def test_points_can_be_taken_away_at_full_precision(drawn):
+    links = [e for e in elements(drawn.html) if e.tag == "a" and "download" in e.attributes]
+    link = next(e for e in links if e.attributes["download"].endswith("H1.csv"))
+    text = unquote(link.attributes["href"].partition(",")[2])
+    rows = list(csv.DictReader(io.StringIO(text)))
+    points = [
+        point for fit in drawn.json["fits"] if fit["hypothesis"] == "H1" for point in fit["points"]
+    ]
+    assert sorted(float(row["y"]) for row in rows) == sorted(point["y"] for point in points)
+
+
+def test_charts_hold_what_the_results_hold(drawn):
+    data = next(e.text for e in elements(drawn.html) if e.attributes.get("id") == "chart-data")
+    tables = json.loads(data)["tables"]
+    for index, fit in enumerate(drawn.json["fits"]):
+        drawn_points = tables[f"fit-{index}-points"]
+        assert drawn_points["y"] == pytest.approx([p["y"] for p in fit["points"]], rel=1e-5)
+        assert tables[f"fit-{index}-line"]["y"] == pytest.approx(fit["y"], rel=1e-5)
+
+
+def test_many_seeds_do_not_make_a_heavy_page(write_page):
+    written = write_page(drawn_results(seeds=400), seeds=1)
+    assert len(written.html.encode()) < 3_000_000
+    assert "Of 400 seeds the first 40 are drawn" in visible(written.html)
+
+
+def test_an_infinite_bound_is_shown_as_such(write_page):
+    results = drawn_results()
+    finding = results.findings[0]
+    outcome = finding.outcomes[0]
+    endless = dataclasses.replace(outcome.interval_95, high=float("inf"))
+    changed = dataclasses.replace(
+        results,
+        findings=(
+            dataclasses.replace(
+                finding, outcomes=(dataclasses.replace(outcome, interval_95=endless),)
+            ),
+            *results.findings[1:],
+        ),
+    )
+    written = write_page(changed, seeds=1)
+    assert "∞" in visible(written.html)
+    assert "inf " not in visible(written.html)
+
+
+def test_ids_are_unique_and_every_link_within_the_page_leads_somewhere(analyzed):
+    found = elements(analyzed.html)
+    ids = [e.attributes["id"] for e in found if "id" in e.attributes]
+    assert len(ids) == len(set(ids))
+    for element in found:
+        link = element.attributes.get("href", "")
+        if link.startswith("#"):
+            assert link[1:] in ids, link
+
+
+def test_every_picture_and_drawing_has_words(drawn):
+    for element in elements(drawn.html):
+        if element.tag == "img":
+            assert element.attributes["alt"]
+        if element.attributes.get("role") == "img":
+            assert element.attributes["aria-label"]
+
+
+def count(found, tag):
+    return sum(element.tag == tag for element in found)
+
+
+def visible(html):
+    body = next(e.text for e in elements(re.sub(r"(?s)<script.*?</script>", "", html))
+                if e.tag == "body")  # fmt: skip
+    return re.sub(r"\s+", " ", body)
