@@ -1,4 +1,6 @@
-"""Class activation maps, from the features of the forward pass that gave the logits."""
+"""Attention maps, from the features of the forward pass that gave the logits."""
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -28,7 +30,24 @@ def class_activation_map(
             chosen = weights[logits.argmax(dim=1)]
         case AttentionMethod.CAM_LABEL:
             chosen = weights[labels]
+        case AttentionMethod.GRADCAM:
+            raise ValueError("gradcam takes gradients, not class weights: see grad_cam")
     return torch.einsum("bchw,bc->bhw", features, chosen)
+
+
+def grad_cam(features: Tensor, head: Callable[[Tensor], Tensor]) -> Tensor:
+    """Grad-CAM of each image's predicted class, before any scaling.
+
+    features: shape (batch, channels, grid, grid); head: maps features to logits, shape (batch,
+    classes), by any differentiable way. Returns the positive part of the channels' sum weighted
+    by the mean gradient of the logit, shape (batch, grid, grid). Source: Selvaraju et al. 2017.
+    """
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        inner = features.detach().clone().requires_grad_()
+        logits = head(inner)
+        (gradient,) = torch.autograd.grad(logits.max(dim=1).values.sum(), inner)
+        weights = gradient.mean(dim=(2, 3))
+        return torch.einsum("bchw,bc->bhw", inner.detach(), weights).relu()
 
 
 def quantize(maps: Tensor) -> list[NDArray[np.uint8] | None]:

@@ -156,7 +156,13 @@ class Block:
 
     def _tables(self, plan: BlockPlan, members: dict[int, _Member]) -> dict[str, pl.DataFrame]:
         observations = {
-            ordinal: observe(member.model, self._id(ordinal), self._seen(member), self._runtime)
+            ordinal: observe(
+                member.model,
+                self._id(ordinal),
+                self._seen(member),
+                methods=self._design.attention.kept,
+                runtime=self._runtime,
+            )
             for ordinal, member in members.items()
             if member.record.failure is None
         }

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from collect import augment
-from collect.attention import class_activation_map, quantize
+from collect.attention import class_activation_map, grad_cam, quantize
 from collect.datasets import Data, Images
 from collect.engine import Runtime
 from collect.models import CifarResNet
@@ -97,11 +97,18 @@ def fractions(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
     return torch.from_numpy(pixels).to(device).float() / 255
 
 
-def observe(model: CifarResNet, model_id: int, views: list[View], runtime: Runtime) -> Observation:
+def observe(
+    model: CifarResNet,
+    model_id: int,
+    views: list[View],
+    *,
+    methods: tuple[AttentionMethod, ...],
+    runtime: Runtime,
+) -> Observation:
     """Show a model every view; keep logits, attention maps and clean test features.
 
-    Attention is kept for test images: by every method on the clean view, by ``cam_sum`` on
-    the augmented ones. Memory is bounded by the batch, apart from what is kept.
+    Attention is kept for test images: by each of ``methods`` on the clean view, by
+    ``cam_sum`` on the augmented ones. Memory is bounded by the batch, apart from what is kept.
     """
     model.eval()
     predictions: list[pl.DataFrame] = []
@@ -109,15 +116,19 @@ def observe(model: CifarResNet, model_id: int, views: list[View], runtime: Runti
     kept: list[NDArray[np.float32]] = []
     with torch.inference_mode():
         for view in views:
-            methods = _methods(view)
+            asked = _asked(view, methods)
             for chosen in _batches(len(view.labels), runtime.observation_batch):
                 features = runtime.features(model, view.images[chosen])
                 logits = model.logits(features)
                 rows = _Rows(model_id, view.name, view.image_id[chosen])
                 predictions.append(rows.predictions(logits))
-                for method in methods:
-                    maps = class_activation_map(
-                        features, model.head.weight, logits, view.labels[chosen], method
+                for method in asked:
+                    maps = (
+                        grad_cam(features, model.logits)
+                        if method is AttentionMethod.GRADCAM
+                        else class_activation_map(
+                            features, model.head.weight, logits, view.labels[chosen], method
+                        )
                     )
                     attention.append(rows.attention(maps, method))
                 if view.split is Split.TEST and view.name == CLEAN_VIEW:
@@ -169,10 +180,10 @@ class _Rows:
         )
 
 
-def _methods(view: View) -> tuple[AttentionMethod, ...]:
+def _asked(view: View, methods: tuple[AttentionMethod, ...]) -> tuple[AttentionMethod, ...]:
     if view.split is not Split.TEST:
         return ()
-    return tuple(AttentionMethod) if view.name == CLEAN_VIEW else (AttentionMethod.CAM_SUM,)
+    return methods if view.name == CLEAN_VIEW else (AttentionMethod.CAM_SUM,)
 
 
 def _batches(images: int, size: int) -> Iterator[slice]:

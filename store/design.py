@@ -222,10 +222,33 @@ class Distillation(_Part):
 
 
 class Attention(_Part):
-    """Which attention map the claims are tested on, and the threshold of its mask."""
+    """Which attention maps are kept, which the claims are tested on, its mask's threshold.
 
+    ``cam_sum`` is kept whatever ``methods`` says: the published measures need it.
+    """
+
+    methods: tuple[AttentionMethod, ...] = (
+        AttentionMethod.CAM_LABEL,
+        AttentionMethod.CAM_PREDICTED,
+        AttentionMethod.CAM_SUM,
+    )
     primary: AttentionMethod = AttentionMethod.CAM_LABEL
     tau: float = Field(default=0.4, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _primary_is_kept(self) -> Self:
+        if self.primary not in self.kept:
+            raise ValueError(
+                f"primary {str(self.primary)!r} is not among methods "
+                f"{[str(method) for method in self.methods]}"
+            )
+        return self
+
+    @property
+    def kept(self) -> tuple[AttentionMethod, ...]:
+        """Methods whose maps are kept of clean images, each once, in the vocabulary's order."""
+        asked = {*self.methods, AttentionMethod.CAM_SUM}
+        return tuple(method for method in AttentionMethod if method in asked)
 
 
 class Claim(_Part):
@@ -371,6 +394,7 @@ class Design(_Part):
         dumped = self.model_dump(mode="json")
         for key in _NO_EFFECT_ON_TRAINING:
             del dumped[key]
+        dumped["attention_methods"] = [str(method) for method in self.attention.kept]
         dumped["dataset"].pop("path", None)
         return dumped
 

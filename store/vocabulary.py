@@ -62,15 +62,18 @@ class PairKind(StrEnum):
 
 
 class AttentionMethod(StrEnum):
-    """Class activation maps: which class weights the channels are summed with.
+    """Which weights the last feature map's channels are summed with.
 
-    ``cam_label``: of the image's label. ``cam_predicted``: of the model's own
-    prediction. ``cam_sum``: summed over all classes, as in the published study.
+    Class activation maps, of networks whose head is pooling and a linear layer:
+    ``cam_label`` takes the weights of the image's label, ``cam_predicted`` those of the
+    model's own prediction, ``cam_sum`` their sum over all classes, as in the published study.
+    ``gradcam`` takes the mean gradient of the predicted class's logit, and suits any head.
     """
 
     CAM_LABEL = "cam_label"
     CAM_PREDICTED = "cam_predicted"
     CAM_SUM = "cam_sum"
+    GRADCAM = "gradcam"
 
 
 class Form(StrEnum):

@@ -289,12 +289,13 @@ class _Drawn:
             for model in alive
             for view, split in self._seen(model)
         ]
+        kept = self._design.attention.kept
         attention = [
             self._attention(model, view, method)
             for model in alive
             for view, split in self._seen(model)
             if split == "test"
-            for method in (AttentionMethod if view == CLEAN_VIEW else [AttentionMethod.CAM_SUM])
+            for method in (kept if view == CLEAN_VIEW else [AttentionMethod.CAM_SUM])
         ]
         return {
             "model": pl.DataFrame([self._row(model) for model in self._models], MODEL.schema),

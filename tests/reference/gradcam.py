@@ -1,0 +1,72 @@
+"""Makes gradcam.safetensors: pytorch-grad-cam's maps of a network trained on real digits.
+
+Run where pytorch-grad-cam 1.5.7 is installed (pip install grad-cam), from the project's root:
+python tests/reference/gradcam.py. The tests need the file only.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from collect.torchvision_operators import import_torchvision
+
+import_torchvision()
+from pytorch_grad_cam import GradCAM  # noqa: E402
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget  # noqa: E402
+
+from collect.datasets import load  # noqa: E402
+from collect.engine import Runtime  # noqa: E402
+from collect.models import build  # noqa: E402
+from collect.observe import fractions  # noqa: E402
+from collect.seeding import model_streams  # noqa: E402
+from collect.train import TrainingSet, cross_entropy, train  # noqa: E402
+from store.design import Augmentation, Network, Recipe, load_design  # noqa: E402
+from store.vocabulary import Role  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+NETWORK = Network(depth=8, width=4, strides=(1, 2, 1))
+IMAGES = 40
+
+
+def _main() -> None:
+    design = load_design(ROOT / "config/digits.yaml")
+    data = load(design)
+    cpu = torch.device("cpu")
+    mean, std = (torch.from_numpy(v)[None, :, None, None] for v in (data.mean, data.std))
+    runtime = Runtime(cpu, "fp32", mean, std)
+    pixels, labels = fractions(data.pool.pixels, cpu), torch.from_numpy(data.pool.labels)
+    model = build(NETWORK, channels=1, classes=10, generator=torch.Generator().manual_seed(0))
+    images = runtime.standardized(fractions(data.test.pixels[:IMAGES], cpu)).contiguous()
+    shown = torch.from_numpy(data.test.labels[:IMAGES])
+    train(
+        model,
+        TrainingSet(pixels, labels, images, shown),
+        recipe=Recipe(epochs=10, batch_size=50, learning_rate=0.1),
+        policy=Augmentation(),
+        strength=0.3,
+        streams=model_streams(0, 0, Role.TEACHER, 0),
+        loss=cross_entropy,
+        runtime=runtime,
+    )
+    model.eval()
+    # the grid is 8 x 8 and images are 16 x 16: its maps come out enlarged to the image's size
+    with GradCAM(model=model, target_layers=[model.body]) as cam:
+        predicted = cam(input_tensor=images, targets=None)
+        targets = [ClassifierOutputTarget(int(label)) for label in shown]
+        label = cam(input_tensor=images, targets=targets)
+    save_file(
+        {
+            "images": images,
+            "labels": shown,
+            "gradcam_predicted": torch.from_numpy(np.ascontiguousarray(predicted)),
+            "gradcam_label": torch.from_numpy(np.ascontiguousarray(label)),
+            **{f"model.{name}": value for name, value in model.state_dict().items()},
+        },
+        str(Path(__file__).with_suffix(".safetensors")),
+    )
+
+
+if __name__ == "__main__":
+    _main()
