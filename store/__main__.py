@@ -109,7 +109,9 @@ def _query(arguments: argparse.Namespace) -> int:
     elif arguments.json:
         print(_without_bytes(answer).write_json())
     else:
-        _print_table(answer)
+        _print_table(answer, rows=_ROWS_SHOWN)
+        if answer.height > _ROWS_SHOWN:
+            print(f"{answer.height} rows; all of them with --csv, --json or --parquet OUT")
     return 0
 
 
@@ -207,9 +209,10 @@ def _without_bytes(answer: pl.DataFrame) -> pl.DataFrame:
     return answer.with_columns(pl.col(name).bin.encode("hex") for name in binary)
 
 
-def _print_table(answer: pl.DataFrame) -> None:
+def _print_table(answer: pl.DataFrame, rows: int = -1) -> None:
+    """Print a table; of more rows the first and last half."""
     with pl.Config(
-        tbl_rows=_ROWS_SHOWN,
+        tbl_rows=rows,
         tbl_cols=-1,
         tbl_hide_dataframe_shape=True,
         tbl_hide_column_data_types=True,
@@ -217,8 +220,6 @@ def _print_table(answer: pl.DataFrame) -> None:
         fmt_str_lengths=300,
     ):
         print(answer)
-    if answer.height > _ROWS_SHOWN:
-        print(f"{answer.height} rows; all of them with --csv, --json or --parquet OUT")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Final, Self
 
 import duckdb
 import polars as pl
+import polars.selectors as cs
 
 from store.design import Design
 from store.errors import StoreError
@@ -320,7 +321,9 @@ def _answer(
         return pl.DataFrame()  # DuckDB's types do not say that it gives None here
     frame = pl.from_arrow(relation.to_arrow_table())
     assert isinstance(frame, pl.DataFrame)
-    return frame
+    # moments come in the machine's zone; setting another needs an extension that is not shipped
+    moments = cs.datetime(time_zone="*")
+    return frame.with_columns(moments.dt.convert_time_zone("UTC"))
 
 
 def _has_tables(connection: duckdb.DuckDBPyConnection) -> bool:

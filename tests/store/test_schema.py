@@ -1,0 +1,89 @@
+"""The schema says everything of itself: comments, files, linted SQL."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from synthetic import make_study
+
+from store.database import open_reader
+from store.measures import BY_NAME
+from store.schema import MACROS, TABLES, VIEWS, literal, quoted
+
+SQL = Path(__file__).parents[2] / "store" / "sql"
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory):
+    study = make_study(
+        tmp_path_factory.mktemp("study"),
+        seeds=1,
+        strengths=(0,),
+        test_images=20,
+        train_images=20,
+    )
+    with open_reader(study.store) as opened:
+        yield opened
+
+
+def test_every_sql_file_is_used_once():
+    assert sorted(path.stem for path in SQL.glob("*.sql")) == sorted([*MACROS, *VIEWS])
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_every_view_states_its_grain_and_what_null_means(name: str):
+    header = (SQL / f"{name}.sql").read_text().partition("CREATE")[0]
+    assert "-- Grain: (" in header
+    assert "NULL" in header or "absent" in header
+
+
+def test_every_table_view_and_column_has_a_comment(reader):
+    silent = reader.frame(
+        "SELECT table_name AS name FROM duckdb_tables() WHERE comment IS NULL "
+        "UNION ALL SELECT view_name FROM duckdb_views() WHERE NOT internal AND comment IS NULL "
+        "UNION ALL SELECT table_name || '.' || column_name FROM duckdb_columns() "
+        "WHERE NOT internal AND comment IS NULL"
+    )
+    assert silent["name"].to_list() == []
+
+
+def test_measures_are_explained_by_their_definitions(reader):
+    comments = reader.frame(
+        "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'measures'"
+    )
+    explained = dict(comments.iter_rows())
+    for name, measure in BY_NAME.items():
+        assert explained[name].startswith(measure.definition)
+        assert measure.unit in explained[name]
+
+
+def test_every_declared_column_stands_in_its_table(reader):
+    for frame in TABLES:
+        found = reader.frame(f"SELECT * FROM {quoted(frame.name)} LIMIT 0")
+        assert dict(found.schema) == dict(frame.schema), frame.name
+
+
+def test_a_column_that_may_not_be_null_is_refused_null(reader):
+    nullable = reader.frame(
+        "SELECT table_name, column_name, is_nullable FROM duckdb_columns() WHERE NOT internal"
+    )
+    found = {row[:2]: row[2] for row in nullable.iter_rows()}
+    for frame in TABLES:
+        for column in frame.columns:
+            assert found[frame.name, column.name] == (column.null is not None)
+
+
+def test_names_and_text_are_quoted_whatever_they_hold():
+    assert quoted('a"b') == '"a""b"'
+    assert literal("it's") == "'it''s'"
+
+
+def test_the_sql_is_clean_by_its_linter():
+    done = subprocess.run(
+        [sys.executable, "-m", "sqlfluff", "lint", "store/sql"],
+        cwd=SQL.parents[1],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
