@@ -87,6 +87,7 @@ class ClaimView:
     secondary: bool
     deciding: FindingView
     published: FindingView | None
+    compared: tuple[FindingView, ...]
     others: tuple[FindingView, ...]
     agreement: str
     holm: Markup
@@ -117,7 +118,7 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
     deciding = next((finding for finding in findings if finding.deciding), findings[0])
     ordered = sorted(findings, key=lambda f: (f is not deciding, f.form != deciding.form, f.arm))
     views = [_finding(finding, cite) for finding in ordered]
-    published = next((v for v in views if v.finding.as_published), None)
+    published = next((view for view in views if view.finding.as_published), None)
     caveats = _caveats(deciding)
     fits = [fit for fit in results.fits if fit.hypothesis == name]
     known = HYPOTHESES.get(name)
@@ -129,10 +130,11 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
         secondary=known is not None and not known.primary,
         deciding=views[0],
         published=published,
+        compared=_compared(views, published),
         others=tuple(views[1:]),
         agreement=_agreement(views[0], views[1:]),
         holm=_holm(deciding, cite),
-        caveat=_first_sentence(caveats[0]) if caveats else "",
+        caveat=_leading(name, caveats),
         caveats_more=len(caveats) > 1 or any(_first_sentence(text) != text for text in caveats),
         figures=_figures(results, fits, cite, book),
         tests=tuple((view, tests_table(cite, view.finding)) for view in views),
@@ -192,6 +194,16 @@ def _decided_by(outcome: OutcomeFinding, cite: Citations) -> Markup:
     return Markup("{}<small>at {}</small>").format(cite.interval(interval, digits), level)
 
 
+def _compared(
+    views: Sequence[FindingView], published: FindingView | None
+) -> tuple[FindingView, ...]:
+    """Return the deciding finding, the sound one in the published arm, and the published one."""
+    if published is None:
+        return ()
+    between = [v for v in views[1:] if v.form == Form.PLAIN and v.arm == published.arm]
+    return (views[0], *between, published)
+
+
 def _agreement(deciding: FindingView, others: Sequence[FindingView]) -> str:
     """Say which other arms and forms read differently."""
     differing = [
@@ -210,6 +222,15 @@ def _holm(finding: Finding, cite: Citations) -> Markup:
     if finding.p_holm is None or not is_primary(finding):
         return Markup("")
     return Markup("Holm-adjusted {}").format(p_clause(cite.p(finding, "p_holm")))
+
+
+def _leading(claim: str, caveats: Sequence[str]) -> str:
+    """Return the first caveat's first sentence.
+
+    That the published form reads otherwise stands beside it already.
+    """
+    told = [text for text in caveats if not text.startswith(f"{claim} is ")]
+    return _first_sentence(told[0]) if told else ""
 
 
 def _first_sentence(text: str) -> str:

@@ -115,7 +115,7 @@ def correlations_table(cite: Citations, finding: Finding) -> Table | None:
     if len(found) < 2:
         return None
     return Table(
-        caption=f"The same two measures, correlated in {len(found)} ways",
+        caption=f"The two measures of {finding.hypothesis}, correlated in {len(found)} ways",
         head=("Correlation", "r", "95 % interval", "p", "Rows"),
         rows=tuple(
             Row(

@@ -97,6 +97,8 @@
       .then((result) => {
         if (before) before.finalize();
         views.set(box, result);
+        // the box says in words what it shows; the drawing's parts would only repeat its marks
+        box.querySelector("svg").setAttribute("aria-hidden", "true");
         box.classList.add("drawn");
       })
       .catch((error) => {
