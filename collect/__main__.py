@@ -34,7 +34,8 @@ def main() -> int:
     try:
         collect_pack(arguments.study, arguments.pack, arguments.results)
     except UserError as error:
-        logging.getLogger(__name__).error("error: %s", error)  # noqa: TRY400
+        if arguments.log:
+            logging.getLogger(__name__).error("error: %s", error)
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
