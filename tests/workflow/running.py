@@ -53,9 +53,12 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def stop_while_training(folder: Path, sign: signal.Signals, models: int) -> int:
-    """Start the workflow, send a signal to all its processes once so many models are done.
+def stop_while_training(
+    folder: Path, sign: signal.Signals, models: int, *, head_only: bool = False
+) -> int:
+    """Start the workflow, send a signal to its processes once so many models are done.
 
+    head_only: to Snakemake itself alone, so that the training processes live on as orphans.
     Returns how many models were done then.
     """
     process = subprocess.Popen(
@@ -73,7 +76,10 @@ def stop_while_training(folder: Path, sign: signal.Signals, models: int) -> int:
             break
         time.sleep(0.02)
     assert process.poll() is None, "the workflow ended before it could be stopped"
-    os.killpg(process.pid, sign)
+    if head_only:
+        process.send_signal(sign)
+    else:
+        os.killpg(process.pid, sign)
     process.wait(timeout=60)
     return len(progress.read_text().splitlines())
 

@@ -124,9 +124,10 @@ def test_another_claim_trains_nothing(finished):
     assert sesoi == {0.9}
 
 
-def test_a_study_killed_while_training_ends_as_if_undisturbed(undisturbed, tmp_path):
+@pytest.mark.parametrize("head_only", [False, True], ids=["all processes", "the head alone"])
+def test_a_study_killed_while_training_ends_as_if_undisturbed(undisturbed, tmp_path, head_only):
     folder = running.prepare(tmp_path)
-    done = running.stop_while_training(folder, signal.SIGKILL, models=5)
+    done = running.stop_while_training(folder, signal.SIGKILL, models=5, head_only=head_only)
     assert 5 <= done < 36
     again = running.run(folder)
     assert again.returncode == 0, again.stdout
