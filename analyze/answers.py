@@ -73,38 +73,56 @@ def about(question: Question, part: Part, *, predictor: str | None = None) -> Ab
 def evidence_of(subject: About, estimates: Sequence[Estimate], rank: Rank) -> tuple[Evidence, ...]:
     """Tie estimates to the claim that they speak of."""
     return tuple(
-        Evidence(
-            hypothesis=subject.hypothesis,
-            arm=subject.arm,
-            form=subject.form,
-            outcome=subject.outcome,
-            predictor=subject.predictor,
-            test=estimate.test,
-            rank=rank,
-            method=estimate.method,
-            value_name=estimate.value_name,
-            estimate=number(estimate.estimate),
+        tied(
+            subject,
+            estimate,
+            rank,
             unit=unit_of(estimate.value_name, subject.outcome, subject.predictor),
-            standard_error=number(estimate.standard_error),
-            statistic_name=estimate.statistic_name,
-            statistic=number(estimate.statistic),
-            df=number(estimate.df),
-            p_value=number(estimate.p_value),
-            smallest_p=number(estimate.smallest_p),
-            interval=estimate.interval,
-            n=estimate.n,
-            rows=estimate.rows,
-            caveats=estimate.caveats,
         )
         for estimate in estimates
     )
 
 
+def tied(subject: About, estimate: Estimate, rank: Rank, *, unit: str) -> Evidence:
+    """Tie one estimate, in ``unit``, to what it speaks of."""
+    return Evidence(
+        hypothesis=subject.hypothesis,
+        arm=subject.arm,
+        form=subject.form,
+        outcome=subject.outcome,
+        predictor=subject.predictor,
+        test=estimate.test,
+        rank=rank,
+        method=estimate.method,
+        value_name=estimate.value_name,
+        estimate=number(estimate.estimate),
+        unit=unit,
+        standard_error=number(estimate.standard_error),
+        statistic_name=estimate.statistic_name,
+        statistic=number(estimate.statistic),
+        df=number(estimate.df),
+        p_value=number(estimate.p_value),
+        smallest_p=number(estimate.smallest_p),
+        interval=estimate.interval,
+        n=estimate.n,
+        rows=estimate.rows,
+        caveats=estimate.caveats,
+    )
+
+
 def unit_of(value_name: str, outcome: str, predictor: str) -> str:
     """Return the unit of what a test estimates; empty where it is a pure number."""
-    unit = BY_NAME[outcome].unit
+    per = "unit of strength" if predictor == STRENGTH else _per(predictor)
+    return unit_in(value_name, BY_NAME[outcome].unit, per)
+
+
+def unit_in(value_name: str, unit: str, per: str) -> str:
+    """Return the unit of what a test estimates, of an outcome in ``unit``.
+
+    per: one unit of the predictor, in words.
+    """
     if value_name.startswith("slope"):
-        return f"{unit} per {'unit of strength' if predictor == STRENGTH else _per(predictor)}"
+        return f"{unit} per {per}"
     return unit if value_name.endswith(_OF_OUTCOME) else ""
 
 

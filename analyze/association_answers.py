@@ -76,7 +76,7 @@ def answer_association(
     if tested:
         rng = stream(study_seed, question.hypothesis.id, question.arm, question.form, part.outcome)
         correlations = correlate(rows.whole)
-        beside = _beside(rows, correlations, rng)
+        beside = beside_association(rows, correlations, rng)
         evidence += evidence_of(about(question, part), beside, Rank.BESIDE)
         evidence += _coupled(question, part, replicates)
         if correlations.conflict:
@@ -108,16 +108,22 @@ def rows_of(question: Question, predictor: str, outcome: str, replicates: Replic
     return Rows(whole=whole.table, halves=split, caveats=halves.caveats)
 
 
-def _beside(
-    rows: Rows, correlations: Correlations, rng: np.random.Generator
+def beside_association(
+    rows: Rows, correlations: Correlations, rng: np.random.Generator, *, level: float = 0.95
 ) -> tuple[Estimate, ...]:
-    parts = mundlak(rows.whole)
+    """Return every test beside the within association, of 3 seeds or more.
+
+    correlations: of ``rows.whole``. level: of the intervals.
+    """
+    parts = mundlak(rows.whole, level=level)
     split = (
-        (two_way_within(rows.whole), split_half_reliability(*rows.halves)) if rows.halves else ()
+        (two_way_within(rows.whole, level=level), split_half_reliability(*rows.halves))
+        if rows.halves
+        else ()
     )
     return (
         *split,
-        two_way_within_ols(rows.whole),
+        two_way_within_ols(rows.whole, level=level),
         wild_cluster(rows.regression(), rng),
         correlations.pooled,
         correlations.between_condition,

@@ -59,19 +59,19 @@ def rule(
     verdict_interval: Interval | None,
     equivalence_interval: Interval | None,
     *,
-    sesoi: float,
+    sesoi: float | None,
     sign: int,
 ) -> Ruling:
     """Judge one outcome.
 
     verdict_interval: at 1 - alpha. equivalence_interval: at 1 - 2 alpha (two one-sided tests at
-    alpha). sesoi: positive, in the estimate's unit. sign: 1 where the claim expects a positive
-    estimate, -1 where a negative one. Inside and above are strict: a bound that equals 0 or
-    the SESOI decides nothing. Without an interval, or with a bound that is not a number, the
-    outcome is undecided.
+    alpha). sesoi: positive, in the estimate's unit; None where none was declared: then nothing
+    is negligible. sign: 1 where the claim expects a positive estimate, -1 where a negative one.
+    Inside and above are strict: a bound that equals 0 or the SESOI decides nothing. Without an
+    interval, or with a bound that is not a number, the outcome is undecided.
     Raises ValueError for a SESOI that is not positive or a sign other than 1 and -1.
     """
-    if not sesoi > 0:
+    if sesoi is not None and not sesoi > 0:
         raise ValueError(f"SESOI {sesoi} must be positive")
     if sign not in (-1, 1):
         raise ValueError(f"sign {sign} must be 1 or -1")
@@ -81,16 +81,17 @@ def rule(
     inner_low, inner_high = _oriented(equivalence_interval, sign)
     if any(math.isnan(bound) for bound in (low, high, inner_low, inner_high)):
         return Ruling(Verdict.UNDECIDED)
-    if -sesoi < inner_low and inner_high < sesoi:
+    band = 0.0 if sesoi is None else sesoi
+    if -band < inner_low and inner_high < band:
         return Ruling(Verdict.NEGLIGIBLE)
     if low > 0:
-        return Ruling(Verdict.SUPPORTED, size_uncertain=low < sesoi)
+        return Ruling(Verdict.SUPPORTED, size_uncertain=low < band)
     if high < 0:
-        return Ruling(Verdict.CONTRADICTED, size_uncertain=high > -sesoi)
+        return Ruling(Verdict.CONTRADICTED, size_uncertain=high > -band)
     return Ruling(Verdict.UNDECIDED)
 
 
-def rule_estimate(estimate: Estimate, *, alpha: float, sesoi: float, sign: int) -> Ruling:
+def rule_estimate(estimate: Estimate, *, alpha: float, sesoi: float | None, sign: int) -> Ruling:
     """Judge what a t test found, at level ``alpha``."""
     return rule(
         t_interval(estimate, 1 - alpha),

@@ -125,17 +125,31 @@ def panel_of(students: pl.DataFrame, *, arm: str, outcome: str) -> PanelChoice:
     declared = students.filter(pl.col("arm") == arm)
     doses = tuple(sorted(rows["teacher_strength"].unique().to_list()))
     caveats = _strengths_lost(declared, doses, outcome)
-    complete = _complete_blocks(rows, doses)
+    panel = complete_panel(rows, dose="teacher_strength", outcome=outcome)
+    complete = panel.blocks if panel else ()
     lost = sorted(set(declared["block"].to_list()) - set(complete))
     if lost and complete:
         caveats += (
             f"Seed {_blocks(lost)} left out: no value of {_title(outcome)} at every strength.",
         )
-    if not complete or len(doses) < 2:
+    if panel is None:
         return PanelChoice(panel=None, caveats=(*caveats, _why_no_panel(doses, outcome)))
-    ordered = rows.filter(pl.col("block").is_in(complete)).sort("block", "teacher_strength")
+    return PanelChoice(panel=panel, caveats=caveats)
+
+
+def complete_panel(rows: pl.DataFrame, *, dose: str, outcome: str) -> Panel | None:
+    """Lay out the blocks that have the outcome at every dose; None where none has, or one dose.
+
+    rows: columns ``block``, ``dose`` and ``outcome``, values finite, each block and dose once.
+    """
+    doses = tuple(sorted(rows[dose].unique().to_list()))
+    counts = rows.group_by("block").agg(pl.col(dose).n_unique().alias("doses"))
+    complete = counts.filter(pl.col("doses") == len(doses))["block"].sort()
+    if complete.is_empty() or len(doses) < 2:
+        return None
+    ordered = rows.filter(pl.col("block").is_in(complete.implode())).sort("block", dose)
     values = ordered[outcome].to_numpy().astype(np.float64).reshape(len(complete), len(doses))
-    return PanelChoice(panel=Panel(tuple(complete), doses, values), caveats=caveats)
+    return Panel(tuple(complete.to_list()), doses, values)
 
 
 def trend_rows_of(students: pl.DataFrame, *, arm: str, outcome: str) -> Table:
@@ -215,11 +229,6 @@ def _has_value(measure: str) -> pl.Expr:
 
 def _finite(rows: pl.DataFrame, measures: Sequence[str]) -> pl.DataFrame:
     return rows.filter(pl.all_horizontal([_has_value(measure) for measure in measures]))
-
-
-def _complete_blocks(rows: pl.DataFrame, doses: Sequence[float]) -> list[int]:
-    counts = rows.group_by("block").agg(pl.col("teacher_strength").n_unique().alias("doses"))
-    return counts.filter(pl.col("doses") == len(doses))["block"].sort().to_list()
 
 
 def _table(rows: pl.DataFrame, predictor: str, outcome: str) -> Table:

@@ -38,7 +38,7 @@ def _outcome_sentence(found: OutcomeFinding, *, sign: int, seeds: int) -> str:
         case Verdict.NEGLIGIBLE:
             return (
                 f"{title} hardly moves with {_predictor(found.predictor)}: {numbers}, inside "
-                f"plus or minus {_digits(found.sesoi, found.sesoi)}, the smallest effect of "
+                f"plus or minus {digits(found.sesoi, found.sesoi)}, the smallest effect of "
                 "interest."
             )
         case Verdict.DESCRIPTIVE:
@@ -63,19 +63,19 @@ def _sentence(text: str) -> str:
 def _numbers(found: OutcomeFinding, seeds: int) -> str:
     estimate = found.estimate or 0.0
     interval = found.interval_95
-    value = _digits(estimate, _scale(estimate, interval))
+    value = digits(estimate, _scale(estimate, interval))
     unit = found.unit.removeprefix("fraction ").removeprefix("index ")
     counted = f"{seeds} seed{'' if seeds == 1 else 's'}"
     if interval is None:
         return f"{value} {unit} ({counted})"
-    low, high = (_digits(bound, _scale(estimate, interval)) for bound in _bounds(interval))
+    low, high = (digits(bound, _scale(estimate, interval)) for bound in _bounds(interval))
     return f"{value} {unit} (95 % interval {low} to {high}; {counted})"
 
 
 def _size_note(found: OutcomeFinding) -> str:
     if not found.size_uncertain:
         return ""
-    size = _digits(found.sesoi, found.sesoi)
+    size = digits(found.sesoi, found.sesoi)
     return f" Its size is uncertain: it may be below {size}, the smallest effect of interest."
 
 
@@ -108,7 +108,7 @@ def _scale(estimate: float, interval: Interval | None) -> float:
     return (interval.high - interval.low) / 2 or abs(estimate)
 
 
-def _digits(value: float, scale: float) -> str:
+def digits(value: float, scale: float) -> str:
     """Write a value to two significant digits of ``scale``, never in exponents."""
     if not math.isfinite(value):
         return "infinity" if value > 0 else "minus infinity"
@@ -145,7 +145,7 @@ def _indirect(paths: MediationPaths | None) -> str:
         return ""
     estimate, interval = paths.acme.estimate, paths.acme.interval
     value, low, high = (
-        _digits(number, _scale(estimate, interval))
+        digits(number, _scale(estimate, interval))
         for number in (estimate, interval.low, interval.high)
     )
     return (

@@ -21,7 +21,13 @@ _NOT_FINITE: Final = ("Infinity", "-Infinity", "NaN")
 
 def results_to_json(results: Results) -> str:
     """Return the results as strict JSON text; every float reads back as the same float."""
-    return json.dumps(_plain(results), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return strict_json(_ADAPTER, results)
+
+
+def strict_json(adapter: TypeAdapter[Any], value: object) -> str:
+    """Return any typed value as strict JSON text, as ``results_to_json`` does results."""
+    plain = _texts_for_not_finite(adapter.dump_python(value, mode="json"))
+    return json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def results_from_json(text: str, *, source: str) -> Results:
@@ -50,12 +56,17 @@ def results_from_json(text: str, *, source: str) -> Results:
 
 
 def save_results(path: Path, results: Results) -> None:
-    """Write results whole or not at all: to a temporary name, then renamed."""
+    """Write results whole or not at all."""
+    save_text(path, results_to_json(results))
+
+
+def save_text(path: Path, text: str) -> None:
+    """Write a text whole or not at all: to a temporary name, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with temporary.open("w", encoding="utf-8") as file:
-            file.write(results_to_json(results))
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -87,7 +87,7 @@ def _fit_line(question: Question, part: Part, panel: Panel) -> FitLine:
         low=low,
         high=high,
         points=tuple(
-            FitPoint(block=block, strength=dose, x=dose, y=float(value))
+            FitPoint(block=int(block), strength=dose, x=dose, y=float(value))
             for block, row in zip(panel.blocks, panel.values, strict=True)
             for dose, value in zip(panel.doses, row, strict=True)
         ),

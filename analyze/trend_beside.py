@@ -25,36 +25,42 @@ def beside_trend(
     found: Sequence[Diagnostic],
     *,
     sign: int,
-    sesoi: float,
+    sesoi: float | None,
     rng: np.random.Generator,
+    level: float = 0.95,
 ) -> tuple[Estimate, ...]:
     """Return every test beside the per-seed slope t, of 3 seeds or more.
 
     rows: every student with the outcome; the mixed model takes incomplete blocks too. found:
-    the panel's diagnostics. sign: that the claim expects. sesoi: per unit of strength.
+    the panel's diagnostics. sign: that the claim expects. sesoi: per unit of strength; None
+    where none was declared, and no equivalence is tested. level: of the intervals.
     """
     return (
         page_trend(panel, sign, generator=rng),
-        sign_flip(panel, generator=rng),
-        wilcoxon_hodges_lehmann(panel),
-        mixed_slope(rows),
-        *polynomial_contrasts(panel),
+        sign_flip(panel, level=level, generator=rng),
+        wilcoxon_hodges_lehmann(panel, level=level),
+        mixed_slope(rows, level=level),
+        *polynomial_contrasts(panel, level=level),
         *jzs_sensitivity(per_seed_slopes(panel), rows=panel.values.size),
-        *_cells(panel, sesoi),
+        *_cells(panel, sesoi, level),
         *(_looked_at(panel, diagnostic) for diagnostic in found),
     )
 
 
-def _cells(panel: Panel, sesoi: float) -> tuple[Estimate, ...]:
+def _cells(panel: Panel, sesoi: float | None, level: float) -> tuple[Estimate, ...]:
     """Compare each strength with the first; the SESOI of a difference grows with its distance."""
     return tuple(
         estimate
         for index, dose in enumerate(panel.doses[1:])
         for estimate in _cell(
-            paired_contrasts(panel, sesoi=sesoi * (dose - panel.doses[0]))[index],
+            paired_contrasts(panel, sesoi=_at(sesoi, dose - panel.doses[0]), level=level)[index],
             contrasts=len(panel.doses) - 1,
         )
     )
+
+
+def _at(sesoi: float | None, distance: float) -> float | None:
+    return None if sesoi is None else sesoi * distance
 
 
 def _cell(contrast: CellContrast, *, contrasts: int) -> tuple[Estimate, ...]:

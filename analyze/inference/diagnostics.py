@@ -125,7 +125,7 @@ def leave_one_seed_out(panel: Panel) -> Diagnostic:
     )
 
 
-def _turned(panel: Panel, rest: list[MeanTest], whole: MeanTest) -> list[int]:
+def _turned(panel: Panel, rest: list[MeanTest], whole: MeanTest) -> list[int | str]:
     """Name the seeds without which the sign, or p against .05, would be another."""
     decided = _below(whole)
     return [

@@ -36,11 +36,11 @@ class Estimate:
 class Panel:
     """Complete blocks: one outcome per seed and dose.
 
-    blocks: seed blocks, length n. doses: augmentation strengths, ascending, length k.
+    blocks: labels of the seed blocks, length n. doses: augmentation strengths, ascending, length k.
     values: shape (n, k), finite.
     """
 
-    blocks: tuple[int, ...]
+    blocks: tuple[int | str, ...]
     doses: tuple[float, ...]
     values: NDArray[np.float64]
 

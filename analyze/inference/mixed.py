@@ -113,7 +113,7 @@ def fit_mixed(data: Table | Panel, *, random: RandomTerms = "slope") -> MixedFit
 def _columns(data: Table | Panel) -> tuple[Floats, Floats, Floats]:
     """Return block, dose and outcome per row, sorted by block and dose."""
     if isinstance(data, Panel):
-        block = np.repeat(np.asarray(data.blocks, dtype=np.float64), len(data.doses))
+        block = np.repeat(np.arange(float(len(data.blocks))), len(data.doses))
         dose = np.tile(np.asarray(data.doses, dtype=np.float64), len(data.blocks))
         outcome = data.values.ravel()
     else:
