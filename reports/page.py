@@ -22,7 +22,14 @@ from reports.claims import ClaimView, arm_sentence, claim_views
 from reports.figures import Chart, ChartBook, curve_charts, replicate_columns
 from reports.gallery import Gallery, make_gallery
 from reports.numbers import Citations, strength_text
-from reports.prose import FAILED_RULES, VERDICTS, VerdictWords, in_words, study_sentence
+from reports.prose import (
+    FAILED_RULES,
+    VERDICTS,
+    VerdictWords,
+    capitalized,
+    in_words,
+    study_sentence,
+)
 from reports.provenance import Provenance, read_provenance
 from reports.queries import GALLERY_BLOCK, GALLERY_IOU, LEARNING_CURVES, Query, Store
 from reports.tables import (
@@ -69,6 +76,7 @@ class Page:
     sentence: str
     claims: tuple[ClaimView, ...]
     tally: tuple[Tally, ...]
+    common_caveats: tuple[str, ...]
     arms: tuple[str, ...]
     mediation: tuple[MediationView, ...]
     gallery: Gallery
@@ -100,6 +108,7 @@ def make_page(results: Results, design: Design, store: Store, study_file: Path) 
         sentence=study_sentence(design),
         claims=claims,
         tally=_tally(claims),
+        common_caveats=_common_caveats(results, claims),
         arms=tuple(arm_sentence(str(arm)) for arm in design.design.arms),
         mediation=tuple(
             MediationView(mediation=m, table=tests_rows(cite, m.evidence, "Tests of mediation"))
@@ -133,6 +142,12 @@ def _tally(claims: tuple[ClaimView, ...]) -> tuple[Tally, ...]:
     )
 
 
+def _common_caveats(results: Results, claims: tuple[ClaimView, ...]) -> tuple[str, ...]:
+    """Caveats of the whole study, without those that stand with their claim."""
+    told = {caveat for claim in claims for caveat in claim.caveats}
+    return tuple(caveat for caveat in results.caveats if caveat not in told)
+
+
 def render(page: Page) -> str:
     """Write the page as one HTML text."""
     environment = Environment(
@@ -143,6 +158,7 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters["typeset"] = typeset
+    environment.filters["capital"] = capitalized
     environment.filters["strength"] = strength_text
     environment.filters["words"] = in_words
     environment.filters["failed_rule"] = failed_rule
