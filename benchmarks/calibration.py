@@ -1,0 +1,375 @@
+"""Does every primary test hold its level, and does its interval cover? By simulation.
+
+    make calibrate        (python -m benchmarks.calibration --write docs/calibration.md)
+
+Runs the tests' own code on studies whose truth is known, prints Markdown tables and puts
+them between the markers of the file given. Every stream of random numbers follows from the seed
+and the row's own name, so a row is the same alone or among others.
+"""
+
+import argparse
+import platform
+import re
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import Pool
+from pathlib import Path
+
+import numpy as np
+import scipy
+from scipy import stats
+
+from analyze.inference.associations import split_half_within, two_way_within, two_way_within_ols
+from analyze.inference.correlations import correlate
+from analyze.inference.estimate import Estimate, Panel, Table
+from analyze.inference.mediation import mediate
+from analyze.inference.trends import slope_t
+from benchmarks.simulated_studies import (
+    DOSES,
+    LEVELS,
+    Scenario,
+    Studies,
+    draw,
+    split_half_target,
+    whole_target,
+)
+
+SEEDS = (8, 12)
+ALPHAS = (0.05, 0.0125)
+TARGET_STUDIES = 4_000
+TREND_EFFECT = 0.3
+ASSOCIATION_EFFECT = 0.5
+
+Test = Callable[[Studies, int], Estimate]
+Target = Callable[[Studies], float]
+
+
+def slope_per_seed(studies: Studies, index: int) -> Estimate:
+    """The primary test of a trend, on all test images."""
+    values = studies.y[index].mean(axis=0)
+    return slope_t(Panel(tuple(range(len(values))), tuple(DOSES), values))
+
+
+def split_half(studies: Studies, index: int) -> Estimate:
+    """The primary test of an association whose measures have halves."""
+    return split_half_within(*_halves(studies, index))
+
+
+def whole(studies: Studies, index: int) -> Estimate:
+    """The primary test of an association whose measures have no halves."""
+    return two_way_within(_images(studies, index))
+
+
+def joint(studies: Studies, index: int) -> Estimate:
+    """The test of both paths of a mediation. Its p takes no bootstrap, so one draw is made."""
+    return mediate(*_halves(studies, index), rng=np.random.default_rng(0), draws=1).joint
+
+
+def ordinary(studies: Studies, index: int) -> Estimate:
+    """The ordinary t of the association, printed beside the primary test."""
+    return two_way_within_ols(_images(studies, index))
+
+
+def repeated_measures(studies: Studies, index: int) -> Estimate:
+    """The correlation within seeds, printed beside the primary test."""
+    return correlate(_images(studies, index)).within_seed
+
+
+def _halves(studies: Studies, index: int) -> tuple[Table, Table]:
+    """Predictor on half a with outcome on half b, and swapped."""
+    there = studies.there[index].ravel()
+    seeds = len(studies.there[index])
+    block = np.repeat(np.arange(seeds), LEVELS)[there]
+    dose = np.tile(DOSES, seeds)[there]
+    x = studies.x[index].reshape(2, -1)[:, there]
+    y = studies.y[index].reshape(2, -1)[:, there]
+    return Table(block, dose, x[0], y[1]), Table(block, dose, x[1], y[0])
+
+
+def _images(studies: Studies, index: int) -> Table:
+    """Predictor and outcome on all test images: the mean of the halves."""
+    first, second = _halves(studies, index)
+    return Table(first.block, first.dose, (first.x + second.x) / 2, (first.y + second.y) / 2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One test under one scenario without an effect, and with one where coverage is asked.
+
+    null_effect: what a unit of x adds to y where there is nothing to find (a mediation can have
+    one of its paths). target: the slope that the interval should cover, of planted studies.
+    """
+
+    title: str
+    test: Test
+    scenario: Scenario
+    null_effect: float = 0.0
+    planted: Scenario | None = None
+    planted_effect: float = 0.0
+    target: Target | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """How often something happened in how many studies."""
+
+    count: int
+    studies: int
+
+    @property
+    def share(self) -> float:
+        return self.count / self.studies
+
+    def departs(self, nominal: float) -> int:
+        """1 or -1 where more than 3 Monte Carlo standard errors above or below, else 0."""
+        error = (nominal * (1 - nominal) / self.studies) ** 0.5
+        distance = self.share - nominal
+        return 0 if abs(distance) <= 3 * error else int(np.sign(distance))
+
+    def text(self) -> str:
+        """Share with its exact 95 % Monte Carlo interval (Clopper and Pearson 1934)."""
+        found = stats.binomtest(self.count, self.studies).proportion_ci(method="exact")
+        return f"{_share(self.share)} ({_share(found.low)}–{_share(found.high)})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """Type I error at each of ``ALPHAS``, coverage of the 95 % interval, seconds of CPU."""
+
+    case: Case
+    seeds: int
+    rejected: tuple[Rate, ...]
+    covered: Rate | None
+    seconds: float
+
+    def reading(self) -> str:
+        """Say in words where the test is off, by more than 3 Monte Carlo standard errors."""
+        sides = [rate.departs(alpha) for rate, alpha in zip(self.rejected, ALPHAS, strict=True)]
+        coverage = 0 if self.covered is None else self.covered.departs(0.95)
+        words: list[str] = []
+        if 1 in sides:
+            words.append("**rejects too often**")
+        elif -1 in sides:
+            words.append("rejects less often than it may")
+        if coverage:
+            words.append("**covers too seldom**" if coverage < 0 else "covers more than it says")
+        return "; ".join(words) or "holds"
+
+
+def calibrate(case: Case, *, seeds: int, studies: int, seed: int) -> Calibration:
+    """Run one case at one number of seeds. A test that gives no p does not reject."""
+    started = time.process_time()
+    null = draw(
+        case.scenario,
+        seeds=seeds,
+        studies=studies,
+        effect=case.null_effect,
+        rng=_stream(seed, case, seeds, "null"),
+    )
+    found = [case.test(null, index).p_value for index in range(studies)]
+    covered = _coverage(case, seeds=seeds, studies=studies, seed=seed)
+    return Calibration(
+        case=case,
+        seeds=seeds,
+        rejected=tuple(
+            Rate(count=sum(p is not None and p <= alpha for p in found), studies=studies)
+            for alpha in ALPHAS
+        ),
+        covered=covered,
+        seconds=time.process_time() - started,
+    )
+
+
+def _coverage(case: Case, *, seeds: int, studies: int, seed: int) -> Rate | None:
+    """Count intervals that hold the target; a test that gives no interval does not cover."""
+    if case.target is None or case.planted is None:
+        return None
+    many, planted = (
+        draw(
+            case.planted,
+            seeds=seeds,
+            studies=number,
+            effect=case.planted_effect,
+            rng=_stream(seed, case, seeds, purpose),
+        )
+        for number, purpose in ((TARGET_STUDIES, "target"), (studies, "planted"))
+    )
+    truth = case.target(many)
+    found = [case.test(planted, index).interval for index in range(studies)]
+    count = sum(one is not None and one.low <= truth <= one.high for one in found)
+    return Rate(count=count, studies=studies)
+
+
+def _stream(seed: int, case: Case, seeds: int, purpose: str) -> np.random.Generator:
+    name = f"{case.title}/{case.scenario.name}/{purpose}"
+    return np.random.default_rng([seed, seeds, zlib.crc32(name.encode())])
+
+
+NOISE = (
+    Scenario(name="slopes alike in all seeds"),
+    Scenario(name="slopes vary by 0.5 SD per level", slope_sd=0.5),
+    Scenario(name="slopes vary by 1 SD per level", slope_sd=1.0),
+    Scenario(name="heavy tails (t, 3 df)", heavy=True),
+    Scenario(name="noise grows from 1 to 3 SD over strengths", fan=True),
+)
+COMMON_CAUSE = (
+    Scenario(name="common cause, slopes alike", on_x=-1, on_y=-1),
+    Scenario(name="common cause, slopes vary by 0.5 SD", on_x=-1, on_y=-1, slope_sd=0.5),
+    Scenario(name="common cause, slopes vary by 1 SD", on_x=-1, on_y=-1, slope_sd=1.0),
+    Scenario(name="common cause along a bend", on_x=-1, on_y=-1, bend=True),
+    Scenario(name="common cause, heavy tails", on_x=-1, on_y=-1, heavy=True),
+    Scenario(name="common cause, noise grows over strengths", on_x=-1, on_y=-1, fan=True),
+    Scenario(name="seeds lift both by 3 SD", seed_effect=3.0),
+    Scenario(
+        name="cells lost, up to 30 % of the strongest; slopes vary by 0.5 SD",
+        on_x=-1,
+        on_y=-1,
+        slope_sd=0.5,
+        missing=0.3,
+    ),
+    Scenario(name="sampling noise of the images is in both", on_x=-1, on_y=-1, shared=2.0),
+)
+
+
+def trend_cases() -> list[Case]:
+    """The per-seed slope t. Its studies with an effect have a mean slope; x plays no part."""
+    return [
+        Case(
+            title="per_seed_slope_t",
+            test=slope_per_seed,
+            scenario=scenario,
+            planted=Scenario(
+                name=scenario.name,
+                on_y=TREND_EFFECT,
+                slope_sd=scenario.slope_sd,
+                heavy=scenario.heavy,
+                fan=scenario.fan,
+            ),
+            target=_planted_slope,
+        )
+        for scenario in NOISE
+    ]
+
+
+def _planted_slope(_: Studies) -> float:
+    return TREND_EFFECT * (LEVELS - 1)
+
+
+def association_cases() -> list[Case]:
+    """Both forms of the within association."""
+    forms: tuple[tuple[str, Test, Target], ...] = (
+        ("split_half_within_cr2", split_half, split_half_target),
+        ("two_way_within_cr2", whole, whole_target),
+    )
+    return [
+        Case(
+            title=title,
+            test=test,
+            scenario=scenario,
+            planted=scenario,
+            planted_effect=ASSOCIATION_EFFECT,
+            target=target,
+        )
+        for title, test, target in forms
+        for scenario in COMMON_CAUSE
+    ]
+
+
+def mediation_cases() -> list[Case]:
+    """Joint significance, without one of its paths or both. It has no interval."""
+    seeds = Scenario(name="seeds lift both by 3 SD; first path alone", on_x=-1, seed_effect=3.0)
+    second = Scenario(name="second path alone")
+    return [
+        Case(title="mediation_joint", test=joint, scenario=seeds),
+        Case(title="mediation_joint", test=joint, scenario=second, null_effect=ASSOCIATION_EFFECT),
+        *(Case(title="mediation_joint", test=joint, scenario=one) for one in COMMON_CAUSE),
+    ]
+
+
+def contrast_cases() -> list[Case]:
+    """Tests printed beside the primary ones, where they mislead."""
+    return [
+        *(
+            Case(title="two_way_within_ols", test=ordinary, scenario=scenario)
+            for scenario in COMMON_CAUSE[:3]
+        ),
+        *(
+            Case(title="correlation_within_seed", test=repeated_measures, scenario=scenario)
+            for scenario in COMMON_CAUSE[:3]
+        ),
+    ]
+
+
+def report(*, studies: int, seed: int, jobs: int) -> str:
+    """All tables as Markdown."""
+    parts = {
+        "Trends: `per_seed_slope_t`": trend_cases(),
+        "Associations: `split_half_within_cr2` and `two_way_within_cr2`": association_cases(),
+        "Mediation: `mediation_joint`": mediation_cases(),
+        "For contrast: tests that are printed beside, never in place of, the primary ones": (
+            contrast_cases()
+        ),
+    }
+    with Pool(jobs) as pool:
+        found = {
+            title: list(
+                pool.imap(_one, [(case, n, studies, seed) for case in cases for n in SEEDS])
+            )
+            for title, cases in parts.items()
+        }
+    spent = sum(one.seconds for rows in found.values() for one in rows)
+    made = (
+        f"{studies:,} simulated studies a rate, seed {seed}, Python {platform.python_version()}, "
+        f"NumPy {np.__version__}, SciPy {scipy.__version__}; {spent / 60:.0f} minutes of one core."
+    )
+    return "\n\n".join([made, *(f"### {title}\n\n{_table(rows)}" for title, rows in found.items())])
+
+
+def _one(row: tuple[Case, int, int, int]) -> Calibration:
+    case, seeds, studies, seed = row
+    found = calibrate(case, seeds=seeds, studies=studies, seed=seed)
+    print(f"{case.title}, {case.scenario.name}, {seeds}: {found.reading()}", file=sys.stderr)
+    return found
+
+
+def _table(found: list[Calibration]) -> str:
+    rows = [
+        "| test | truth | seeds | type I error at .05 | at .0125 | coverage of 95 % | reading |",
+        "| --- | --- | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for one in found:
+        rejected = " | ".join(rate.text() for rate in one.rejected)
+        covered = one.covered.text() if one.covered else "–"
+        rows.append(
+            f"| `{one.case.title}` | {one.case.scenario.name} | {one.seeds} | {rejected} "
+            f"| {covered} | {one.reading()} |"
+        )
+    return "\n".join(rows)
+
+
+def _share(value: float) -> str:
+    return f"{value:.3f}".removeprefix("0")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Type I error and coverage, by simulation.")
+    parser.add_argument("--seed", type=int, default=20)
+    parser.add_argument("--studies", type=int, default=2000, help="simulated studies a rate")
+    parser.add_argument("--jobs", type=int, default=1, help="processes, one core each")
+    parser.add_argument("--write", type=Path, help="file with the markers to write between")
+    chosen = parser.parse_args()
+    text = report(studies=chosen.studies, seed=chosen.seed, jobs=chosen.jobs)
+    print(text)
+    if chosen.write:
+        between = re.compile(r"(<!-- simulated -->\n).*(\n<!-- end -->)", flags=re.DOTALL)
+        page = chosen.write.read_text(encoding="utf-8")
+        chosen.write.write_text(
+            between.sub(lambda marks: marks[1] + text + marks[2], page), encoding="utf-8"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""The primary tests hold their level and cover: a short form of ``make calibrate``."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmarks.calibration import (
+    COMMON_CAUSE,
+    TARGET_STUDIES,
+    Calibration,
+    Case,
+    Rate,
+    association_cases,
+    calibrate,
+    contrast_cases,
+    joint,
+    mediation_cases,
+    trend_cases,
+)
+from benchmarks.simulated_studies import DOSES, Scenario, draw, split_half_target, within
+
+SEED = 41
+STUDIES = 300
+# a test that holds exceeds this in 1 of 1,000 runs; the seeds are fixed
+MOST_REJECTED = stats.binom.isf(0.001, STUDIES, 0.05) / STUDIES
+LEAST_COVERED = 1 - MOST_REJECTED
+
+
+def run(case: Case, *, seeds: int = 8, studies: int = STUDIES) -> Calibration:
+    return calibrate(case, seeds=seeds, studies=studies, seed=SEED)
+
+
+def of(cases: list[Case], title: str, truth: str) -> Case:
+    return next(one for one in cases if (one.title, one.scenario.name) == (title, truth))
+
+
+@pytest.mark.parametrize("case", trend_cases(), ids=lambda case: case.scenario.name)
+def test_the_slope_per_seed_holds_its_level_and_covers(case):
+    found = run(case)
+    assert found.rejected[0].share <= MOST_REJECTED
+    assert found.covered.share >= LEAST_COVERED
+
+
+@pytest.mark.parametrize("title", ["split_half_within_cr2", "two_way_within_cr2"])
+@pytest.mark.parametrize(
+    "truth",
+    [
+        "common cause, slopes alike",
+        "common cause, slopes vary by 1 SD",
+        "cells lost, up to 30 % of the strongest; slopes vary by 0.5 SD",
+    ],
+)
+def test_an_association_holds_its_level_and_covers_under_a_common_cause(title, truth):
+    found = run(of(association_cases(), title, truth))
+    assert found.rejected[0].share <= MOST_REJECTED
+    assert found.covered.share >= LEAST_COVERED
+
+
+def test_halves_keep_the_sampling_noise_of_shared_images_out():
+    truth = "sampling noise of the images is in both"
+    halves = run(of(association_cases(), "split_half_within_cr2", truth))
+    assert halves.rejected[0].share <= MOST_REJECTED
+    whole = run(of(association_cases(), "two_way_within_cr2", truth))
+    assert whole.rejected[0].share > MOST_REJECTED
+
+
+@pytest.mark.parametrize(
+    "truth",
+    [
+        "seeds lift both by 3 SD; first path alone",
+        "second path alone",
+        "common cause, slopes vary by 1 SD",
+    ],
+)
+def test_mediation_is_seldom_found_where_a_path_is_missing(truth):
+    found = run(of(mediation_cases(), "mediation_joint", truth))
+    assert found.rejected[0].share <= MOST_REJECTED
+
+
+@pytest.mark.parametrize(
+    ("title", "truth"),
+    [
+        ("correlation_within_seed", "common cause, slopes alike"),
+        ("two_way_within_ols", "common cause, slopes vary by 1 SD"),
+    ],
+)
+def test_a_test_that_misleads_fails_the_same_bound(title, truth):
+    found = run(of(contrast_cases(), title, truth))
+    assert found.rejected[0].share > MOST_REJECTED
+    assert "rejects too often" in found.reading()
+
+
+def test_an_interval_that_is_too_short_is_named():
+    short = Calibration(
+        case=trend_cases()[0],
+        seeds=8,
+        rejected=(Rate(count=100, studies=2000), Rate(count=25, studies=2000)),
+        covered=Rate(count=1850, studies=2000),
+        seconds=0.0,
+    )
+    assert short.reading() == "**covers too seldom**"
+
+
+def test_every_effect_is_found_where_it_is_large():
+    """A test that never rejects would hold every level."""
+    planted = Scenario(name="both paths", on_x=-1)
+    case = Case(title="power", test=joint, scenario=planted, null_effect=1.0)
+    assert run(case, seeds=12, studies=40).rejected[0].share > 0.9
+
+
+def test_a_row_is_the_same_alone_and_again():
+    case = of(association_cases(), "two_way_within_cr2", COMMON_CAUSE[1].name)
+    first, again = run(case, studies=30), run(case, studies=30)
+    assert (first.rejected, first.covered) == (again.rejected, again.covered)
+
+
+def test_noise_of_the_predictor_pulls_the_target_by_its_reliability():
+    """Slopes alike: reliability is 1 / (1 + 0.5^2)."""
+    rng = np.random.default_rng(SEED)
+    many = draw(Scenario(name="plain"), seeds=8, studies=TARGET_STUDIES, effect=0.5, rng=rng)
+    assert split_half_target(many) == pytest.approx(0.5 / 1.25, abs=0.005)
+
+
+def test_taking_out_seeds_and_strengths_by_turns_is_least_squares():
+    rng = np.random.default_rng(SEED)
+    values, there = rng.normal(size=(1, 6, len(DOSES))), rng.random((1, 6, len(DOSES))) > 0.25
+    seed, strength = np.indices(there.shape[1:])
+    rows = there[0]
+    factors = np.hstack([seed[rows][:, None] == range(6), strength[rows][:, None] == range(5)])
+    fitted = factors @ np.linalg.lstsq(factors.astype(float), values[0][rows], rcond=None)[0]
+    assert within(values, there)[0][rows] == pytest.approx(values[0][rows] - fitted, abs=1e-9)
