@@ -35,7 +35,7 @@ def main() -> int:
         collect_pack(arguments.study, arguments.pack, arguments.results)
     except UserError as error:
         if arguments.log:
-            logging.getLogger(__name__).error("error: %s", error)
+            logging.getLogger(__name__).error("error: %s", error)  # noqa: TRY400
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
