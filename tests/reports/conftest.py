@@ -1,6 +1,7 @@
 """Pages to test: of drawn results, and of results that the analysis made from a synthetic store."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -77,7 +78,10 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Written:
 def tab(tmp_path: Path) -> Any:
     """A tab of a headless browser without network."""
     if BINARY is None:
-        pytest.skip("Chromium is not installed: what a browser makes of the page is not tested")
+        message = "Chromium is not installed: what a browser makes of the page is not tested"
+        if os.environ.get("KD_REQUIRE_BROWSER"):
+            pytest.fail(message)
+        pytest.skip(message)
     with browser(tmp_path) as opened:
         yield opened
 
