@@ -1,10 +1,11 @@
-"""Commands on results: print the verdicts, print the schema of results.json."""
+"""Commands: print a study's verdicts, the schema of results.json; test any table of runs."""
 
 import argparse
 import sys
 from pathlib import Path
 
 from analyze.serialize import load_results, results_schema
+from analyze.table_command import add_table_parser, run_table
 from analyze.verdicts import verdict_lines
 from store.errors import UserError
 
@@ -15,6 +16,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "schema":
             sys.stdout.write(results_schema())
+        elif options.command == "table":
+            run_table(options)
         else:
             print("\n".join(verdict_lines(load_results(options.results))))
     except UserError as error:
@@ -37,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
         help="print the JSON Schema of results.json",
         epilog="example: python -m analyze schema > docs/results.schema.json",
     )
+    add_table_parser(commands)
     return parser
 
 

@@ -14,7 +14,7 @@ from analyze.decide import (
     claim_p,
     combine,
     holm,
-    rule_estimate,
+    rule_primary,
     t_interval,
 )
 from analyze.questions import Question
@@ -101,7 +101,8 @@ def _outcome(question: Question, answer: Answer, alpha: float, study_seed: int) 
     """Read one part's primary test at the claim's level."""
     primary, part = answer.primary, answer.part
     tested = primary if answer.seeds >= MINIMUM_SEEDS else None
-    ruling = _ruling(answer, alpha, question.hypothesis.direction.sign)
+    sign = question.hypothesis.direction.sign
+    ruling = rule_primary(primary, alpha=alpha, sesoi=part.sesoi, sign=sign)
     more = _seeds_to_decide(question, answer, ruling, alpha, study_seed)
     return OutcomeFinding(
         outcome=part.outcome,
@@ -124,16 +125,6 @@ def _outcome(question: Question, answer: Answer, alpha: float, study_seed: int) 
             *_out_of_reach(question, ruling, answer, more),
         ),
     )
-
-
-def _ruling(answer: Answer, alpha: float, sign: int) -> Ruling:
-    if answer.primary is None:
-        return Ruling(Verdict.NO_DATA)
-    if answer.seeds < MINIMUM_SEEDS:
-        return Ruling(Verdict.DESCRIPTIVE)
-    if number(answer.primary.estimate) is None:
-        return Ruling(Verdict.NO_DATA)
-    return rule_estimate(answer.primary, alpha=alpha, sesoi=answer.part.sesoi, sign=sign)
 
 
 def _seeds_to_decide(

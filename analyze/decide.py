@@ -101,6 +101,19 @@ def rule_estimate(estimate: Estimate, *, alpha: float, sesoi: float | None, sign
     )
 
 
+def rule_primary(
+    primary: Estimate | None, *, alpha: float, sesoi: float | None, sign: int
+) -> Ruling:
+    """Judge a primary test, whatever it could find: nothing, too few seeds, or an estimate."""
+    if primary is None:
+        return Ruling(Verdict.NO_DATA)
+    if primary.n < MINIMUM_SEEDS:
+        return Ruling(Verdict.DESCRIPTIVE)
+    if primary.estimate is None or math.isnan(primary.estimate):
+        return Ruling(Verdict.NO_DATA)
+    return rule_estimate(primary, alpha=alpha, sesoi=sesoi, sign=sign)
+
+
 def combine(verdicts: Sequence[Verdict]) -> Verdict:
     """Return a claim's verdict from its outcomes': a claim holds where every outcome does.
 

@@ -103,11 +103,7 @@ def open_reader(store: Path) -> Reader:
     """
     if not store.is_file():
         raise StoreError(f"{store}: no such store; run snakemake, or python -m store.job")
-    try:
-        connection = duckdb.connect(str(store.absolute()), read_only=True, config=dict(_READ_ONLY))
-    except duckdb.Error as error:
-        raise StoreError(f"{store}: cannot be opened: {_one_line(error)}") from None
-    reader = Reader(connection, store)
+    reader = open_database(store)
     try:
         version = reader.frame(f"SELECT schema_version FROM {quoted(STUDY.name)}")
     except StoreError:
@@ -121,6 +117,18 @@ def open_reader(store: Path) -> Reader:
             "Update the software, or build the store again with snakemake."
         )
     return reader
+
+
+def open_database(path: Path) -> Reader:
+    """Open any DuckDB file for reading, as a store is read.
+
+    Raises StoreError where DuckDB refuses it.
+    """
+    try:
+        connection = duckdb.connect(str(path.absolute()), read_only=True, config=dict(_READ_ONLY))
+    except duckdb.Error as error:
+        raise StoreError(f"{path}: cannot be opened: {_one_line(error)}") from None
+    return Reader(connection, path)
 
 
 def build(store: Path, *, design: Design, shards: Path, members: Sequence[Path]) -> pl.DataFrame:

@@ -1,0 +1,333 @@
+"""Any table of runs, tested as a study's claims are: rows in, typed result out, no paths.
+
+Two questions, and a third with a predictor: does the outcome move with the dose, does the
+predictor, and do both move together once seed and dose are held fixed? Holm's method holds
+the error rate over the questions asked.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+import numpy as np
+import polars as pl
+from pydantic import TypeAdapter
+
+from analyze.answers import About, number, stream, tied, unit_in
+from analyze.association_answers import Rows, beside_association
+from analyze.decide import MINIMUM_SEEDS, HolmLevel, Ruling, holm, rule_primary, t_interval
+from analyze.hypotheses import Direction
+from analyze.inference.associations import two_way_within
+from analyze.inference.correlations import SignConflict, correlate
+from analyze.inference.diagnostics import diagnostics
+from analyze.inference.estimate import Estimate, Panel, Table
+from analyze.inference.mixed import mixed_slope
+from analyze.inference.trends import slope_t
+from analyze.replicates import complete_panel
+from analyze.results import Evidence, Interval, Rank, Verdict
+from analyze.serialize import strict_json
+from analyze.table_rows import Columns, Dropped, Runs
+from analyze.trend_beside import beside_trend
+
+_NAMED_AT_MOST: Final = 8
+_SHARED: Final = (
+    "If predictor and outcome are measured on the same test images, they share those images' "
+    "noise, which no test here removes."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What is expected of one question.
+
+    expected: None where either direction would do. sesoi: smallest effect size of interest in
+    the slope's unit; None where none was declared, and nothing can be found negligible.
+    """
+
+    expected: Direction | None = None
+    sesoi: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """What is expected of every question."""
+
+    trend: Claim = Claim()
+    predictor_trend: Claim = Claim()
+    association: Claim = Claim()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableAnswer:
+    """What the tests say of one question.
+
+    outcome, predictor: columns; of a trend the predictor is the dose. interval: at the level
+    asked for; verdict_interval: at 1 - alpha, alpha being Holm's level over the questions;
+    equivalence_interval: at 1 - 2 alpha. n: seeds; rows: in the primary test. conflict:
+    correlations at different levels of the data that point in different directions.
+    """
+
+    question: Literal["trend", "predictor_trend", "association"]
+    outcome: str
+    predictor: str
+    expected: Direction | None
+    sesoi: float | None
+    verdict: Verdict
+    size_uncertain: bool
+    estimate: float | None
+    unit: str
+    p_value: float | None
+    p_holm: float | None
+    alpha: float
+    interval: Interval | None
+    verdict_interval: Interval | None
+    equivalence_interval: Interval | None
+    n: int
+    rows: int
+    evidence: tuple[Evidence, ...]
+    conflict: SignConflict | None
+    caveats: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableResults:
+    """All answers of one table: what ``--json`` writes.
+
+    kind: ``descriptive`` below 3 seeds, where no p-value exists. level: of printed intervals;
+    1 - level is the error rate over the questions.
+    """
+
+    format_version: Literal[1]
+    source: str
+    columns: Columns
+    kind: Literal["inferential", "descriptive"]
+    level: float
+    rows_read: int
+    rows_chosen: int
+    rows_analyzed: int
+    dropped: tuple[Dropped, ...]
+    seeds: int
+    doses: tuple[float, ...]
+    answers: tuple[TableAnswer, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tests:
+    """One question's tests before its level is known."""
+
+    question: Literal["trend", "predictor_trend", "association"]
+    outcome: str
+    predictor: str
+    claim: Claim
+    primary: Estimate | None
+    beside: tuple[Estimate, ...] = ()
+    rows: int = 0
+    conflict: SignConflict | None = None
+    caveats: tuple[str, ...] = ()
+
+    @property
+    def p_value(self) -> float | None:
+        return number(self.primary.p_value) if self.primary else None
+
+
+_ADAPTER: Final = TypeAdapter(TableResults)
+
+
+def analyze_table(
+    runs: Runs, columns: Columns, claims: Claims, *, level: float, source: str
+) -> TableResults:
+    """Test every question of a table.
+
+    level: in (.5, 1). Raises ValueError elsewhere.
+    """
+    if not 0.5 < level < 1:
+        raise ValueError(f"level {level} is not in (.5, 1); write .95 for 95 %")
+    tested = [_trend(runs, columns, columns.outcome, claims.trend, level)]
+    if columns.predictor is not None:
+        tested.append(_trend(runs, columns, columns.predictor, claims.predictor_trend, level))
+        tested.append(_association(runs, columns, columns.predictor, claims.association, level))
+    levels = holm([one.p_value for one in tested], 1 - level)
+    seeds = runs.rows["block"].n_unique()
+    return TableResults(
+        format_version=1,
+        source=source,
+        columns=columns,
+        kind="inferential" if seeds >= MINIMUM_SEEDS else "descriptive",
+        level=level,
+        rows_read=runs.read,
+        rows_chosen=runs.chosen,
+        rows_analyzed=runs.rows.height,
+        dropped=runs.dropped,
+        seeds=seeds,
+        doses=tuple(sorted(runs.rows["dose"].unique().to_list())),
+        answers=tuple(
+            _answer(one, at, columns.dose, level) for one, at in zip(tested, levels, strict=True)
+        ),
+    )
+
+
+def table_json(results: TableResults) -> str:
+    """Return the results as strict JSON text at full precision."""
+    return strict_json(_ADAPTER, results)
+
+
+def _trend(runs: Runs, columns: Columns, measure: str, claim: Claim, level: float) -> _Tests:
+    """Test whether a measure moves with the dose."""
+    name = "outcome" if measure == columns.outcome else "predictor"
+    rows = runs.rows.drop_nulls(name)
+    panel = complete_panel(rows, dose="dose", outcome=name)
+    table = _table(rows, "dose", name)
+    primary = slope_t(panel, level=level) if panel else None
+    tests = _Tests(
+        question="trend" if name == "outcome" else "predictor_trend",
+        outcome=measure,
+        predictor=columns.dose,
+        claim=claim,
+        primary=primary,
+        rows=rows.height,
+        caveats=_left_out(runs.rows, rows, panel, columns, measure),
+    )
+    if panel is None or primary is None or primary.n < MINIMUM_SEEDS:
+        several = panel is None and rows["dose"].n_unique() > 1
+        return replace(tests, beside=(mixed_slope(table, level=level),) if several else ())
+    found = diagnostics(panel)
+    sign = claim.expected.sign if claim.expected else 1
+    rng = stream(0, "table", tests.question)
+    beside = beside_trend(panel, table, found, sign=sign, sesoi=claim.sesoi, rng=rng, level=level)
+    flags = tuple(f"Diagnostic: {one.words}." for one in found if one.flag)
+    return replace(tests, beside=beside, caveats=(*tests.caveats, *flags))
+
+
+def _association(
+    runs: Runs, columns: Columns, predictor: str, claim: Claim, level: float
+) -> _Tests:
+    """Test whether outcome and predictor move together at fixed seed and dose."""
+    rows = runs.rows.drop_nulls(["outcome", "predictor"])
+    tests = _Tests(
+        question="association",
+        outcome=columns.outcome,
+        predictor=predictor,
+        claim=claim,
+        primary=None,
+        rows=rows.height,
+    )
+    if rows.is_empty():
+        words = f"No row has both {columns.outcome} and {predictor}."
+        return replace(tests, caveats=(words,))
+    table = _table(rows, "predictor", "outcome")
+    primary = two_way_within(table, level=level)
+    tests = replace(tests, primary=primary, caveats=(*_unpaired(runs.rows, rows), _SHARED))
+    if primary.n < MINIMUM_SEEDS or rows["dose"].n_unique() < 2:
+        return tests
+    correlations = correlate(table, level=level)
+    beside = beside_association(
+        Rows(whole=table, halves=None, caveats=()),
+        correlations,
+        stream(0, "table", tests.question),
+        level=level,
+    )
+    return replace(tests, beside=beside, conflict=correlations.conflict)
+
+
+def _table(rows: pl.DataFrame, x: str, y: str) -> Table:
+    codes = np.unique(rows["block"].to_numpy(), return_inverse=True)[1].astype(np.int64)
+    return Table(
+        codes,
+        rows["dose"].to_numpy(),
+        rows[x].to_numpy(),
+        rows[y].to_numpy(),
+    )
+
+
+def _answer(tests: _Tests, at: HolmLevel, dose: str, level: float) -> TableAnswer:
+    """Read one question's primary test at its level."""
+    primary, claim = tests.primary, tests.claim
+    ruling = _ruling(tests, at.alpha)
+    tested = primary if primary and primary.n >= MINIMUM_SEEDS else None
+    return TableAnswer(
+        question=tests.question,
+        outcome=tests.outcome,
+        predictor=tests.predictor,
+        expected=claim.expected,
+        sesoi=claim.sesoi,
+        verdict=ruling.verdict,
+        size_uncertain=ruling.size_uncertain,
+        estimate=number(primary.estimate) if primary else None,
+        unit=unit_in("slope", tests.outcome, f"unit of {tests.predictor}"),
+        p_value=tests.p_value,
+        p_holm=at.p_adjusted,
+        alpha=at.alpha,
+        interval=t_interval(tested, level) if tested else None,
+        verdict_interval=t_interval(tested, 1 - at.alpha) if tested else None,
+        equivalence_interval=t_interval(tested, 1 - 2 * at.alpha) if tested else None,
+        n=primary.n if primary else 0,
+        rows=primary.rows if primary else 0,
+        evidence=_evidence(tests),
+        conflict=tests.conflict,
+        caveats=(*tests.caveats, *(primary.caveats if primary else ())),
+    )
+
+
+def _ruling(tests: _Tests, alpha: float) -> Ruling:
+    """Judge by the expected direction; where none is expected, by the one that was found."""
+    primary, claim = tests.primary, tests.claim
+    estimate = number(primary.estimate) if primary else None
+    sign = claim.expected.sign if claim.expected else (-1 if estimate and estimate < 0 else 1)
+    return rule_primary(primary, alpha=alpha, sesoi=claim.sesoi, sign=sign)
+
+
+def _evidence(tests: _Tests) -> tuple[Evidence, ...]:
+    subject = About(
+        hypothesis=tests.question,
+        arm="all",
+        form="plain",
+        outcome=tests.outcome,
+        predictor=tests.predictor,
+    )
+    ranked = [(tests.primary, Rank.PRIMARY)] if tests.primary else []
+    ranked += [(one, Rank.BESIDE) for one in tests.beside]
+    per = f"unit of {tests.predictor}"
+    return tuple(
+        tied(subject, one, rank, unit=unit_in(one.value_name, tests.outcome, per))
+        for one, rank in ranked
+    )
+
+
+def _left_out(
+    runs: pl.DataFrame, rows: pl.DataFrame, panel: Panel | None, columns: Columns, measure: str
+) -> tuple[str, ...]:
+    """Name what the tests of complete blocks leave out, or why there are none."""
+    doses = sorted(rows["dose"].unique().to_list())
+    if len(doses) < 2:
+        only = f"Only {columns.dose} {doses[0]:g}" if doses else f"No value of {measure}"
+        return (f"{only}: a trend needs two or more.",)
+    if panel is None:
+        return (
+            f"No {columns.block} has {measure} at every {columns.dose} ({_named(doses)}): the "
+            "mixed model alone takes incomplete seeds. Leave out what few seeds have.",
+        )
+    lost = sorted(set(runs["block"].to_list()) - set(panel.blocks))
+    if not lost:
+        return ()
+    return (
+        f"{len(lost)} of {len(lost) + len(panel.blocks)} seeds left out of the tests of complete "
+        f"seeds ({columns.block} {_named(lost)}): no value of {measure} at every {columns.dose}. "
+        "The mixed model takes them.",
+    )
+
+
+def _unpaired(runs: pl.DataFrame, rows: pl.DataFrame) -> tuple[str, ...]:
+    lost = runs.height - rows.height
+    if not lost:
+        return ()
+    return (f"{lost} of {runs.height} rows left out: not both predictor and outcome.",)
+
+
+def _named(values: Sequence[object]) -> str:
+    shown = ", ".join(
+        f"{value:g}" if isinstance(value, float) and math.isfinite(value) else str(value)
+        for value in values[:_NAMED_AT_MOST]
+    )
+    rest = len(values) - _NAMED_AT_MOST
+    return f"{shown} and {rest} more" if rest > 0 else shown
