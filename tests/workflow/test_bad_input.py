@@ -18,8 +18,8 @@ FAULTS = {
     "another dataset": ("kind: digits", "kind: digitz", ["dataset", "digitz", "digits", "parquet"]),
     "a study that is not YAML": ("study: tiny", "study: [tiny", ["not YAML"]),
     "too many images": (
-        "size: 40",
-        "size: 4000",
+        "size: 100}",
+        "size: 4000}",
         ["dataset", "train_subset.size", "4000", "at most 1717"],
     ),
     "a missing folder": (

@@ -74,6 +74,14 @@ def test_results_and_store_hold_the_same_findings(undisturbed):
     assert sorted(written, key=str) == sorted(stored.rows(), key=str)
 
 
+def test_the_tiny_study_has_something_to_compare(undisturbed):
+    """Networks that all answer alike would make equal stores of unequal runs."""
+    with open_reader(undisturbed / "results/tiny/store.duckdb") as reader:
+        measures = reader.frame("SELECT agreement, generalization_gap FROM measures")
+    assert measures["agreement"].n_unique() > 5
+    assert measures["generalization_gap"].n_unique() > 5
+
+
 def test_running_again_does_nothing(finished):
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("results/tiny/*")}
     started = time.monotonic()
