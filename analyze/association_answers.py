@@ -36,6 +36,9 @@ _COUPLED: Final = (
     "there is nothing to find, so it bears no verdict."
 )
 
+_RELIABLE: Final = 0.7
+"""Least share of the predictor's within variation that is no cause for a caveat."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
@@ -79,8 +82,9 @@ def answer_association(
         beside = beside_association(rows, correlations, rng)
         evidence += evidence_of(about(question, part), beside, Rank.BESIDE)
         evidence += _coupled(question, part, replicates)
-        if correlations.conflict:
-            caveats += (correlations.conflict.words,)
+        if correlations.conflict and correlations.conflict.clear:
+            caveats += (f"Signs conflict: {correlations.conflict.words}.",)
+        caveats += _noisy_predictor(part, rows)
     return Answer(
         part=part,
         primary=primary,
@@ -89,6 +93,19 @@ def answer_association(
         resample=resample_within(rows.tables) if tested else None,
         blocks=_complete(rows.whole),
         caveats=caveats,
+    )
+
+
+def _noisy_predictor(part: Part, rows: Rows) -> tuple[str, ...]:
+    """Warn where the halves of the test images hardly agree on the predictor."""
+    reliability = split_half_reliability(*rows.halves).estimate if rows.halves else None
+    if reliability is None or reliability >= _RELIABLE:
+        return ()
+    return (
+        f"Within seeds and strengths, {max(reliability, 0):.0%} of the variation of the "
+        f"{BY_NAME[part.predictor].title} is common to both halves of the test images; the rest "
+        "is sampling noise, which pulls the slope towards 0 by as much. Read a small slope as "
+        "not shown, rather than as absent.",
     )
 
 
