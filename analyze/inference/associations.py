@@ -10,7 +10,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
 from analyze.inference.cluster_robust import (
     SMALL_DF,
@@ -20,6 +19,7 @@ from analyze.inference.cluster_robust import (
     t_p_value,
 )
 from analyze.inference.estimate import Estimate, Table
+from analyze.inference.factors import Factors, codes_of, two_way_factors
 from analyze.inference.sample import FEWEST_SEEDS, TOO_FEW, t_interval
 from analyze.results import FitPoint
 
@@ -39,8 +39,8 @@ _CONSTANT: Final = 1e-10
 class WithinRegression:
     """A regression of y on x with factors, clustered by seed block; as ``two_way`` builds it.
 
-    block, dose, x, y: shape (rows,). factors: the factors' indicator columns, shape (rows,
-    columns), which may depend on one another. x_within, y_within: residuals of x and y on the
+    block, dose, x, y: shape (rows,). factors: seed and strength, of each half.
+    x_within, y_within: residuals of x and y on the
     factors (deviations from seed and strength means where every cell is filled).
     """
 
@@ -48,7 +48,7 @@ class WithinRegression:
     dose: Floats
     x: Floats
     y: Floats
-    factors: Floats
+    factors: Factors
     x_within: Floats
     y_within: Floats
 
@@ -87,13 +87,16 @@ def split_halves(table_ab: Table, table_ba: Table) -> WithinRegression:
     Raises ValueError where the two tables list different students.
     """
     same_students(table_ab, table_ba)
-    factors = two_way_factors(table_ab.block, table_ab.dose)
+    half = two_way_factors(table_ab.block, table_ab.dose)
+    strengths = np.asarray(np.kron(np.eye(2), half.others), dtype=np.float64)
+    groups = np.concatenate([half.groups, half.groups + half.groups.max(initial=-1) + 1])
+    factors = Factors(groups, strengths)
     return _regression(
         np.concatenate([table_ab.block, table_ba.block]),
         np.concatenate([table_ab.dose, table_ba.dose]),
         np.concatenate([table_ab.x, table_ba.x]),
         np.concatenate([table_ab.y, table_ba.y]),
-        np.asarray(linalg.block_diag(factors, factors), dtype=np.float64),
+        factors,
     )
 
 
@@ -145,10 +148,11 @@ def within_cr2(
     if described.caveats:
         return described
     # x's residual gives the same coefficient as x and a design that is well conditioned
-    design = np.column_stack([regression.x_within, regression.factors])
-    contrast = np.zeros(design.shape[1])
-    contrast[0] = 1.0
-    robust = cr2(design, regression.y, regression.block, contrast)
+    factors = regression.factors
+    design = np.column_stack([regression.x_within, factors.basis])
+    contrast = np.eye(1, design.shape[1]).ravel()
+    clusters = codes_of(regression.block)
+    robust = cr2(design, regression.y, clusters, contrast, groups=factors.groups)
     return described if robust is None else with_robust_t(described, robust, level)
 
 
@@ -167,7 +171,7 @@ def two_way_within_ols(table: Table, *, level: float = 0.95) -> Estimate:
     if described.caveats or described.estimate is None:
         return described
     residuals = regression.y_within - described.estimate * regression.x_within
-    df = described.rows - int(np.linalg.matrix_rank(regression.factors)) - 1
+    df = described.rows - regression.factors.rank - 1
     if df < 1 or is_exact(residuals, regression.y):
         return replace(described, caveats=(NO_ERROR,))
     spread = float(regression.x_within @ regression.x_within)
@@ -249,13 +253,6 @@ def describe(
     )
 
 
-def two_way_factors(block: Ints, dose: Floats) -> Floats:
-    """Return indicator columns of seed and strength, the first strength left out."""
-    seeds = block[:, None] == np.unique(block)
-    strengths = dose[:, None] == np.unique(dose)[1:]
-    return np.hstack([seeds, strengths]).astype(np.float64)
-
-
 def residual(factors: Floats, values: Floats) -> Floats:
     """Return what least squares on the factors leaves of values, shape (rows,)."""
     left, singular, _ = np.linalg.svd(factors, full_matrices=False)
@@ -281,7 +278,7 @@ def with_robust_t(described: Estimate, robust: RobustCoefficient, level: float) 
 
 
 def _regression(
-    block: Ints, dose: Floats, x: Floats, y: Floats, factors: Floats
+    block: Ints, dose: Floats, x: Floats, y: Floats, factors: Factors
 ) -> WithinRegression:
     return WithinRegression(
         block=block,
@@ -289,8 +286,8 @@ def _regression(
         x=x,
         y=y,
         factors=factors,
-        x_within=residual(factors, x),
-        y_within=residual(factors, y),
+        x_within=factors.residual(x),
+        y_within=factors.residual(y),
     )
 
 

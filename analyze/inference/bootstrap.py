@@ -14,6 +14,7 @@ from analyze.inference.associations import (
 )
 from analyze.inference.cluster_robust import is_exact
 from analyze.inference.estimate import Estimate
+from analyze.inference.factors import codes_of, sums_by
 
 Floats = NDArray[np.float64]
 
@@ -27,6 +28,11 @@ LIBERAL: Final = (
 
 WEBB: Final = np.array([-math.sqrt(1.5), -1, -math.sqrt(0.5), math.sqrt(0.5), 1, math.sqrt(1.5)])
 """The 6-point weights of Webb (2023), mean 0 and variance 1."""
+
+MOST_SEEDS: Final = 1000
+"""Above this the bootstrap would take minutes, and the t that it checks needs no check."""
+
+MANY: Final = f"more than {MOST_SEEDS} seeds: not drawn, as the t test needs no help there"
 
 _TIE: Final = 1e-9
 """Two statistics this close, relatively, are the same number rounded differently."""
@@ -73,6 +79,8 @@ def wild_cluster(
     )
     if described.caveats or described.estimate is None:
         return described
+    if seeds > MOST_SEEDS:
+        return replace(described, caveats=(MANY,))
     if is_exact(regression.y_within - described.estimate * regression.x_within, regression.y):
         return replace(described, caveats=(NO_ERROR,))
     scores = _scores(regression)
@@ -91,13 +99,12 @@ def wild_cluster(
 def _scores(regression: WithinRegression) -> _Scores:
     """Reduce rows to seeds."""
     x, y = regression.x_within, regression.y_within
-    labels = np.unique(regression.block)
-    member = (regression.block == labels[:, None]).astype(np.float64)
-    left, singular, _ = np.linalg.svd(regression.factors, full_matrices=False)
-    unit = x / np.linalg.norm(x)
-    basis = np.column_stack([left[:, singular > 1e-10 * singular[0]], unit])
-    annihilator = np.eye(len(y)) - basis @ basis.T
-    return _Scores(numerator=member @ (x * y), spread=(member * x) @ annihilator @ (member * y).T)
+    seeds = codes_of(regression.block)
+    basis = np.column_stack([regression.factors.basis, x / np.linalg.norm(x)])
+    # x and y have no seed means left, so that of I - H only the basis joins seeds
+    own = sums_by(seeds, x * y)
+    joined = sums_by(seeds, x[:, None] * basis) @ sums_by(seeds, y[:, None] * basis).T
+    return _Scores(numerator=own, spread=np.diag(own) - joined)
 
 
 def _observed_t(scores: _Scores, seeds: int) -> float:

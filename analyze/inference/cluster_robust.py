@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from analyze.inference.factors import codes_of, without_means
+
 Floats = NDArray[np.float64]
 
 SMALL_DF: Final = 4.0
@@ -48,38 +50,71 @@ class RobustCoefficient:
 
 
 def cr2(
-    design: Floats, outcome: Floats, clusters: NDArray[np.int64], contrast: Floats
+    design: Floats,
+    outcome: Floats,
+    clusters: NDArray[np.int64],
+    contrast: Floats,
+    *,
+    groups: NDArray[np.int64] | None = None,
 ) -> RobustCoefficient | None:
     """Ordinary least squares with the CR2 variance of ``contrast @ coefficients``.
 
     design: shape (rows, columns), its constant written out; columns may depend on one
     another. outcome, clusters: shape (rows,), one label per row. contrast: shape (columns,).
+    groups: codes from 0, shape (rows,), each group inside one cluster: their means are taken
+    out of design and outcome, which is the same as one indicator column for each.
     None where the rows do not identify the contrast.
     Raises ValueError for fewer than two clusters or shapes that do not fit.
     Source: Pustejovsky & Tipton (2018), equations 8 (adjustment) and 12 (df).
     """
     _check_shapes(design, outcome, clusters, contrast)
-    basis, weights = _project(design, contrast)
+    centred = outcome if groups is None else without_means(groups, outcome)
+    basis, weights = _project(design if groups is None else without_means(groups, design), contrast)
     if weights is None:
         return None
-    residuals = outcome - basis @ (basis.T @ outcome)
+    residuals = centred - basis @ (basis.T @ centred)
     residuals -= basis @ (basis.T @ residuals)
-    annihilator = np.eye(len(outcome)) - basis @ basis.T
     scores: list[float] = []
+    own: list[float] = []
     loadings: list[Floats] = []
-    for label in np.unique(clusters):
-        rows = clusters == label
-        adjusted = _inverse_root(annihilator[np.ix_(rows, rows)]) @ weights[rows]
+    for rows in _members(clusters):
+        within = _annihilator(basis[rows], None if groups is None else groups[rows])
+        adjusted = _inverse_root(within) @ weights[rows]
         scores.append(float(adjusted @ residuals[rows]))
-        loadings.append(annihilator[:, rows] @ adjusted)
-    gram = np.stack(loadings) @ np.stack(loadings).T
-    free = float(np.trace(gram)) > _RANK * float(weights @ weights)
+        own.append(float(adjusted @ within @ adjusted))
+        loadings.append(basis[rows].T @ adjusted)
+    trace, squares = _satterthwaite(np.array(own), np.stack(loadings))
+    free = trace > _RANK * float(weights @ weights)
     return RobustCoefficient(
-        estimate=float(weights @ outcome),
+        estimate=float(weights @ centred),
         standard_error=math.sqrt(math.fsum(score**2 for score in scores)),
-        df=float(np.trace(gram) ** 2 / np.sum(gram**2)) if free else 0.0,
+        df=trace**2 / squares if free else 0.0,
         testable=free and not is_exact(residuals, outcome),
     )
+
+
+def _members(clusters: NDArray[np.int64]) -> list[NDArray[np.intp]]:
+    """Return the rows of each cluster."""
+    codes = codes_of(clusters)
+    return np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+
+
+def _annihilator(basis: Floats, groups: NDArray[np.int64] | None) -> Floats:
+    """Return I - H among the rows of one cluster, from their rows of the basis."""
+    identity = np.eye(len(basis))
+    free = identity if groups is None else without_means(codes_of(groups), identity)
+    return free - basis @ basis.T
+
+
+def _satterthwaite(own: Floats, loadings: Floats) -> tuple[float, float]:
+    """Return trace and sum of squares of the clusters' gram matrix G, never written out.
+
+    own: its diagonal, shape (clusters,). loadings: shape (clusters, rank); off the diagonal
+    G = -loadings @ loadings.T.
+    """
+    inner = loadings.T @ loadings
+    lengths = np.sum(loadings**2, axis=1)
+    return float(own.sum()), float(np.sum(own**2) + np.sum(inner**2) - np.sum(lengths**2))
 
 
 def is_exact(residuals: Floats, outcome: Floats) -> bool:

@@ -15,12 +15,11 @@ from scipy import stats
 from analyze.inference.associations import (
     NO_ERROR,
     ONE_STRENGTH,
-    residual,
-    two_way_factors,
     varies,
 )
 from analyze.inference.cluster_robust import t_p_value
 from analyze.inference.estimate import Estimate, Table
+from analyze.inference.factors import Factors, one_factor, two_way_factors
 from analyze.inference.mundlak import DISCONNECTED, additive_parts
 from analyze.inference.sample import FEWEST_SEEDS, TOO_FEW
 from analyze.results import Interval
@@ -123,7 +122,7 @@ def fisher_interval(correlation: float, df: float, level: float) -> Interval:
 
 
 def _pooled(table: Table) -> Estimate:
-    grand_mean = np.ones((len(table.x), 1))
+    grand_mean = one_factor(np.zeros(len(table.x)))
     return _describe(
         table,
         "pooled",
@@ -166,7 +165,7 @@ def _between_seed(table: Table, level: float) -> Estimate:
 
 def _within_seed(table: Table, level: float) -> Estimate:
     seeds = np.unique(table.block)
-    factors = (table.block[:, None] == seeds).astype(np.float64)
+    factors = one_factor(table.block)
     described = _describe(
         table,
         "within_seed",
@@ -189,7 +188,7 @@ def _two_way_within(table: Table, level: float) -> Estimate:
         otherwise=ONE_STRENGTH if one else NO_VARIATION,
         caveats=(SAME_SLOPES,),
     )
-    return _tested(described, len(table.x) - int(np.linalg.matrix_rank(factors)) - 1, level)
+    return _tested(described, len(table.x) - factors.rank - 1, level)
 
 
 def _between(table: Table, labels: NDArray[np.generic], *, part: int) -> tuple[float | None, str]:
@@ -203,9 +202,9 @@ def _between(table: Table, labels: NDArray[np.generic], *, part: int) -> tuple[f
     return _cosine((x - x.mean(), y - y.mean()), (table.x, table.y)), NO_VARIATION
 
 
-def _partial(table: Table, factors: Floats) -> float | None:
+def _partial(table: Table, factors: Factors) -> float | None:
     """Correlate what the factors leave of x and y."""
-    remainders = (residual(factors, table.x), residual(factors, table.y))
+    remainders = (factors.residual(table.x), factors.residual(table.y))
     return _cosine(remainders, (table.x, table.y))
 
 

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from analyze.inference.associations import (
     ONE_STRENGTH,
     WithinRegression,
-    residual,
     two_way,
-    two_way_factors,
     varies,
     with_robust_t,
 )
 from analyze.inference.cluster_robust import cr2
 from analyze.inference.estimate import Estimate, Table
+from analyze.inference.factors import sums_by, two_way_factors, without_means
 from analyze.inference.sample import TOO_FEW
 
 Floats = NDArray[np.float64]
@@ -80,14 +79,15 @@ def additive_parts(
     is 0. None where the seeds do not share enough strengths to tell the two apart.
     """
     factors = two_way_factors(block, dose)
-    if values.size == 0 or np.linalg.matrix_rank(factors) < factors.shape[1]:
+    groups, others = factors.groups, factors.others
+    if values.size == 0 or factors.basis.shape[1] < others.shape[1]:
         return None
-    coefficients = np.linalg.lstsq(factors, values, rcond=None)[0]
-    seeds = len(np.unique(block))
-    seed_part = factors[:, :seeds] @ coefficients[:seeds]
-    strength_part = factors[:, seeds:] @ coefficients[seeds:]
+    centred = without_means(groups, others), without_means(groups, values)
+    strength_part = others @ np.linalg.lstsq(*centred, rcond=None)[0]
+    means = sums_by(groups, values - strength_part) / np.bincount(groups)
+    seed_part = means[groups]
     parts = (
-        residual(factors, values),
+        factors.residual(values),
         seed_part - seed_part.mean(),
         strength_part - strength_part.mean(),
     )

@@ -54,7 +54,9 @@ def test_drawn_weights_agree_with_refitting_the_regression():
     table = table_of(REFERENCE["three_seeds"]["rows"])
     regression, draws = two_way(table), 200
     weights = np.random.default_rng(60).choice(WEBB, size=(draws, 3))
-    design = np.column_stack([regression.x, regression.factors])
+    seeds = table.block[:, None] == np.unique(table.block)
+    strengths = table.dose[:, None] == np.unique(table.dose)[1:]
+    design = np.column_stack([regression.x, seeds, strengths])
 
     def squared_t(y):
         beta = np.linalg.lstsq(design, y, rcond=None)[0]

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from analyze.inference.associations import two_way_factors
 from analyze.inference.cluster_robust import cr2, t_p_value
 from analyze.inference.sample import t_interval
 
@@ -66,14 +65,27 @@ def test_row_order_and_cluster_names_change_nothing():
 
 def test_redundant_columns_leave_an_identified_contrast_unchanged():
     label, x, y = clustered()
-    factors = two_way_factors(label, np.tile(np.arange(5.0), 8))
-    design = np.column_stack([x, factors])
+    strengths = np.tile(np.arange(5), 8)[:, None] == np.arange(1, 5)
+    design = np.column_stack([x, label[:, None] == np.unique(label), strengths])
     doubled = np.column_stack([design, np.ones(x.size)])
     contrast = np.eye(1, design.shape[1]).ravel()
     plain = cr2(design, y, label, contrast)
     redundant = cr2(doubled, y, label, np.append(contrast, 0.0))
     assert redundant.estimate == pytest.approx(plain.estimate, rel=1e-9)
     assert redundant.standard_error == pytest.approx(plain.standard_error, rel=1e-9)
+
+
+def test_taking_out_group_means_is_the_same_as_writing_out_their_columns():
+    # two groups in every cluster, as the halves of the test images are
+    label, x, y = clustered()
+    groups = 2 * np.unique(label, return_inverse=True)[1] + (np.arange(x.size) % 2)
+    written = np.column_stack([x, groups[:, None] == np.unique(groups)])
+    plain = cr2(written, y, label, np.eye(1, written.shape[1]).ravel())
+    absorbed = cr2(x[:, None], y, label, np.ones(1), groups=groups)
+    assert absorbed.estimate == pytest.approx(plain.estimate, rel=1e-9)
+    assert absorbed.standard_error == pytest.approx(plain.standard_error, rel=1e-9)
+    assert absorbed.df == pytest.approx(plain.df, rel=1e-9)
+    assert absorbed.testable
 
 
 def test_a_contrast_that_the_rows_do_not_identify_has_no_answer():
