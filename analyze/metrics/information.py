@@ -60,6 +60,11 @@ def choose_estimator(classes: int) -> Estimator:
     return Estimator.JACKKNIFE if classes <= JACKKNIFE_CLASSES else Estimator.CHAO_SHEN
 
 
+def second_estimator(classes: int) -> Estimator:
+    """Return the estimator that stands beside the chosen one, to be compared with it."""
+    return Estimator.MILLER_MADOW if classes <= JACKKNIFE_CLASSES else Estimator.JACKKNIFE
+
+
 def mutual_information(table: Contingency, estimator: Estimator) -> Information:
     """I(first; second).
 

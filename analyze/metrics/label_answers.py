@@ -1,4 +1,4 @@
-"""A student's predicted labels against its ensemble's: the three information measures."""
+"""A student's predicted labels against its ensemble's: the information measures."""
 
 from collections.abc import Callable
 from typing import Final
@@ -10,11 +10,13 @@ from analyze.metrics.answers import MODEL_FAILED, NO_IMAGES, Answer
 from analyze.metrics.contingency import Counts, LabelledContingency, UndefinedError
 from analyze.metrics.information import (
     CONDITIONAL_ESTIMATOR,
+    Estimator,
     Information,
     adjusted_mutual_information,
     choose_estimator,
     conditional_mutual_information,
     mutual_information,
+    second_estimator,
 )
 from store.vocabulary import Half
 
@@ -36,8 +38,10 @@ def label_answers(
     table = None if reason or cells is None else _table(cells)
     chosen = choose_estimator(classes)
 
-    def of_bits(table: LabelledContingency) -> Information:
-        return mutual_information(table.pooled(), chosen)
+    second = second_estimator(classes)
+
+    def by(estimator: Estimator) -> Callable[[LabelledContingency], Information]:
+        return lambda table: mutual_information(table.pooled(), estimator)
 
     def of_index(table: LabelledContingency) -> float:
         return adjusted_mutual_information(table.pooled())
@@ -61,7 +65,8 @@ def label_answers(
         return Answer(measure=measure, half=half, estimator=estimator, value=value, bias=bias)
 
     return (
-        answer("mutual_information_bits", chosen, of_bits),
+        answer("mutual_information_bits", chosen, by(chosen)),
+        answer("mutual_information_second_bits", second, by(second)),
         answer(
             "conditional_mutual_information_bits",
             CONDITIONAL_ESTIMATOR,

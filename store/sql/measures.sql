@@ -44,6 +44,7 @@ SELECT
     whole.error_consistency,
     whole.predictive_kl_nats,
     whole.mutual_information_bits,
+    whole.mutual_information_second_bits,
     whole.conditional_mutual_information_bits,
     whole.adjusted_mutual_information,
     whole.attention_iou,

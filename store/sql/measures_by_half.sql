@@ -109,6 +109,9 @@ estimated AS (
             WHERE measure = 'mutual_information_bits'
         ) AS mutual_information_bits,
         max(value) FILTER (
+            WHERE measure = 'mutual_information_second_bits'
+        ) AS mutual_information_second_bits,
+        max(value) FILTER (
             WHERE measure = 'conditional_mutual_information_bits'
         ) AS conditional_mutual_information_bits,
         max(value) FILTER (
@@ -154,6 +157,7 @@ SELECT
     END AS error_consistency,
     expected.predictive_kl_nats,
     estimated.mutual_information_bits,
+    estimated.mutual_information_second_bits,
     estimated.conditional_mutual_information_bits,
     estimated.adjusted_mutual_information,
     teacher_teacher.attention_iou,

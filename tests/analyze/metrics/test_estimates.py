@@ -291,7 +291,7 @@ def test_predictions_that_are_not_finite_or_missing_give_a_reason_on_their_half_
         found = replace(store, contingency=contingency).estimated()
         lost = found.filter(pl.col("value").is_null())
         assert set(lost["half"]) == {"a"}
-        assert lost.height == 2 * 3
+        assert lost.height == 2 * 4
         assert all("not finite" in reason for reason in lost["reason"])
 
 
@@ -315,6 +315,7 @@ def test_undefined_maps_are_left_out_and_the_estimator_says_how_many():
 
 OVERLAP, RANKS = "attention_iou_adjusted", "attention_rank_correlation"
 CONDITIONAL = "conditional_mutual_information_bits"
+SECOND = "mutual_information_second_bits"
 
 
 def reasons(store, measure):
@@ -384,7 +385,7 @@ def test_a_half_without_images_and_a_single_image_have_reasons_everywhere():
     assert store.images["half"].to_list() == ["b"]
     assert set(found.filter(pl.col("half") == "a")["reason"]) == {"no test image in this half"}
     defined = found.filter(pl.col("value").is_not_null())
-    assert set(defined["measure"]) == {RANKS, f"{RANKS}_teacher_student", CONDITIONAL}
+    assert set(defined["measure"]) == {RANKS, f"{RANKS}_teacher_student", CONDITIONAL, SECOND}
     overlap = row(found, 2, Half.ALL, OVERLAP)
     assert overlap["reason"] == "no two different images where either attends anywhere (0/0)"
 
