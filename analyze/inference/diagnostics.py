@@ -24,6 +24,8 @@ from analyze.inference.sample import (
 from analyze.inference.trends import orthonormal_polynomials, per_seed_slopes, polynomial_contrasts
 
 FLAG_BELOW: Final = 0.05
+MOST_SHAPIRO: Final = 5000
+"""Above this many values the approximation of Shapiro and Wilk's p is not known to hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,8 @@ def slope_normality(panel: Panel) -> Diagnostic:
     """
     slopes = per_seed_slopes(panel)
     words = _undefined(panel, spread=has_spread(slopes))
+    if words is None and len(slopes) > MOST_SHAPIRO:
+        words = f"more than {MOST_SHAPIRO} seeds: not tested, as their mean is normal enough"
     if words is not None:
         return Diagnostic(name="slope_normality", flag=False, words=words, statistic_name="W")
     found = stats.shapiro(slopes)

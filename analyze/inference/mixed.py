@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats
 
 from analyze.inference.estimate import Estimate, Panel, Table
+from analyze.inference.factors import codes_of, without_means
 from analyze.inference.reml import Floats, RandomTerms, RemlFit, Seeds, fit_reml
 from analyze.inference.sample import FEWEST_SEEDS, NO_SPREAD, TOO_FEW, t_interval
 from store.errors import AnalysisError
@@ -22,6 +23,9 @@ SLOPES_ALIKE: Final = (
 )
 NO_RESIDUAL: Final = "each seed's outcomes lie on its own line: no residual to fit"
 NOT_CONVERGED: Final = "the restricted likelihood has no clear maximum: not tested"
+MOST_SEEDS: Final = 1000
+"""Above this the restricted likelihood takes minutes."""
+MANY: Final = f"more than {MOST_SEEDS} seeds: not fitted; least squares within seeds"
 UNIDENTIFIED: Final = (
     "no seed has more strengths than random terms: random intercept only, as slopes cannot "
     "be told from residuals"
@@ -61,13 +65,15 @@ def mixed_slope(
     """Test the slope of outcome ``y`` on ``dose`` by a mixed model with Kenward-Roger df.
 
     random: which terms vary by seed. A random intercept alone is anticonservative where
-    slopes differ between seeds, which a caveat says. Below 3 seeds, or without residual
-    variance, the least-squares slope within seeds and a caveat. Raises AnalysisError when
+    slopes differ between seeds, which a caveat says. Below 3 seeds, above 1,000, or without
+    residual variance, the least-squares slope within seeds and a caveat. Raises AnalysisError when
     there are no rows or one dose only.
     """
     if not 0 < level < 1:
         raise ValueError(f"level {level} is not in (0, 1); write .95 for 95 %")
     block, dose, outcome = _columns(data)
+    if len(np.unique(block)) > MOST_SEEDS:
+        return _described(block, dose, outcome, random, (MANY,))
     terms, caveats = _identified(block, dose, random)
     if terms == "intercept":
         caveats = (*caveats, SLOPES_ALIKE)
@@ -173,11 +179,8 @@ def _described(
     caveats: tuple[str, ...],
 ) -> Estimate:
     """Return the least-squares slope within seeds, untested."""
-    means = np.zeros((2, len(block)))
-    for seed in np.unique(block):
-        rows = block == seed
-        means[:, rows] = [[dose[rows].mean()], [outcome[rows].mean()]]
-    x, y = dose - means[0], outcome - means[1]
+    seeds = codes_of(block)
+    x, y = without_means(seeds, dose), without_means(seeds, outcome)
     squares = float(x @ x)
     if squares == 0:
         caveats = (*caveats, "no seed has two strengths: no slope within seeds")

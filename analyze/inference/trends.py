@@ -4,6 +4,7 @@ The primary test is Student's t over the seeds' own slopes. The others stand bes
 assume less (sign-flip, signed ranks, Page) or ask more (is the trend a straight line?).
 """
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -28,6 +29,13 @@ EXACT_PAGE_DOSES: Final = 10
 EXACT_PAGE_SEEDS: Final = 200
 """Up to here Page's null distribution is exact, in well under a second."""
 DRAWS: Final = 99_999
+FEWEST_DRAWS: Final = 999
+_DRAWN: Final = 20_000_000
+"""Numbers that one sampled test draws at most: of thousands of seeds, fewer samples."""
+_PORTION: Final = 4_000_000
+MOST_RANKED_SEEDS: Final = 1000
+"""Above this the exact signed-rank distribution and all pairwise means take minutes."""
+MANY_RANKED: Final = f"more than {MOST_RANKED_SEEDS} seeds: not ranked; see the sign-flip test"
 _POLYNOMIALS: Final = ("linear", "quadratic", "cubic")
 
 
@@ -165,10 +173,16 @@ def _page_p(
     if k <= EXACT_PAGE_DOSES and n <= EXACT_PAGE_SEEDS:
         null = page_null(scores)
         return two_sided(null, observed), smallest_two_sided(null), ()
-    drawn = sampled_page_null(scores, DRAWS, generator or np.random.default_rng(0))
+    draws = draws_of(scores.size)
+    drawn = sampled_page_null(scores, draws, generator or np.random.default_rng(0))
     tail = min(int((drawn >= observed).sum()), int((drawn <= observed).sum()))
-    p_value = min(1.0, 2 * (tail + 1) / (DRAWS + 1))
-    return p_value, 2 / (DRAWS + 1), (f"p from {DRAWS} sampled permutations, not exact",)
+    p_value = min(1.0, 2 * (tail + 1) / (draws + 1))
+    return p_value, 2 / (draws + 1), (f"p from {draws} sampled permutations, not exact",)
+
+
+def draws_of(size: int) -> int:
+    """Return how many samples, of ``size`` numbers each, a sampled test draws."""
+    return max(FEWEST_DRAWS, min(DRAWS, _DRAWN // size))
 
 
 def _any_ties(ranks: NDArray[np.float64]) -> bool:
@@ -191,7 +205,7 @@ def sign_flip(
     if n >= FEWEST_SEEDS:
         caveats = ()
         if n > EXACT_FLIP_SEEDS:
-            caveats = (f"p from {DRAWS} sampled sign flips, not exact",)
+            caveats = (f"p from {draws_of(n)} sampled sign flips, not exact",)
         sums, sizes = _subsets(slopes, generator)
         p_value, smallest = _flip_p(sums, slopes)
         interval = _flip_interval(sums / sizes, level)
@@ -220,14 +234,27 @@ def _subsets(
     both the test and its interval. The empty subset is the data as observed.
     """
     if len(slopes) > EXACT_FLIP_SEEDS:
-        chooser = generator or np.random.default_rng(0)
-        chosen = chooser.integers(0, 2, size=(DRAWS, len(slopes)), dtype=np.int8)
-        chosen = chosen[chosen.any(axis=1)]
-        return chosen @ slopes, chosen.sum(axis=1).astype(np.float64)
+        return _sampled_subsets(slopes, generator or np.random.default_rng(0))
     sums, sizes = np.zeros(1), np.zeros(1)
     for slope in slopes:
         sums, sizes = np.append(sums, sums + slope), np.append(sizes, sizes + 1)
     return sums[1:], sizes[1:]
+
+
+def _sampled_subsets(
+    slopes: NDArray[np.float64], generator: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Draw subsets in portions that fit into memory."""
+    draws, portion = draws_of(len(slopes)), 4 * max(1, _PORTION // (4 * len(slopes)))
+    sums: list[NDArray[np.float64]] = []
+    sizes: list[NDArray[np.float64]] = []
+    for start in range(0, draws, portion):
+        shape = (min(portion, draws - start), len(slopes))
+        chosen = generator.integers(0, 2, size=shape, dtype=np.int8)
+        chosen = chosen[chosen.any(axis=1)]
+        sums.append(chosen @ slopes)
+        sizes.append(chosen.sum(axis=1).astype(np.float64))
+    return np.concatenate(sums), np.concatenate(sizes)
 
 
 def _flip_p(sums: NDArray[np.float64], slopes: NDArray[np.float64]) -> tuple[float, float]:
@@ -261,10 +288,22 @@ def wilcoxon_hodges_lehmann(panel: Panel, *, level: float = 0.95) -> Estimate:
     Exact given the ties; slopes of 0 leave the test (Wilcoxon's rule), which a caveat
     states, but not the estimate. The estimate is the median of all pairwise (Walsh) means;
     the interval is made of their order statistics, conservative with ties, infinite where the
-    seeds are too few for the level. Source: Hollander, Wolfe and Chicken (2014), ch. 3.
+    seeds are too few for the level. Not computed above 1,000 seeds, which a caveat states.
+    Source: Hollander, Wolfe and Chicken (2014), ch. 3.
     """
     slopes = per_seed_slopes(panel)
     n = len(slopes)
+    unranked = Estimate(
+        test="wilcoxon_hodges_lehmann",
+        method="exact signed ranks of the seeds' slopes; Hodges-Lehmann centre",
+        value_name="slope",
+        estimate=None,
+        n=n,
+        rows=panel.values.size,
+        caveats=(MANY_RANKED,),
+    )
+    if n > MOST_RANKED_SEEDS:
+        return unranked
     first, second = np.triu_indices(n)
     walsh = (slopes[first] + slopes[second]) / 2
     kept = slopes[slopes != 0]
@@ -277,13 +316,9 @@ def wilcoxon_hodges_lehmann(panel: Panel, *, level: float = 0.95) -> Estimate:
         smallest = smallest_two_sided(null)
         interval = _ordered_interval(walsh, _walsh_rank(n, level), level)
         caveats = _rank_caveats(n - len(kept), tied=_any_ties(ranks[np.newaxis]))
-    return Estimate(
-        test="wilcoxon_hodges_lehmann",
-        method="exact signed ranks of the seeds' slopes; Hodges-Lehmann centre",
-        value_name="slope",
+    return replace(
+        unranked,
         estimate=float(np.median(walsh)),
-        n=n,
-        rows=panel.values.size,
         statistic_name="V",
         statistic=float(ranks[kept > 0].sum()),
         p_value=p_value,
