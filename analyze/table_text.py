@@ -2,6 +2,7 @@
 
 import math
 import textwrap
+from collections.abc import Sequence
 from typing import Final
 
 from analyze.decide import MINIMUM_SEEDS
@@ -10,6 +11,7 @@ from analyze.sentences import digits
 from analyze.table import TableAnswer, TableResults
 
 WIDTH: Final = 100
+_SHOWN_DOSES: Final = 12
 TEST_HEAD: Final = ("test", "estimate", "SE", "df", "statistic", "p", "interval", "seeds", "rows")
 
 
@@ -26,6 +28,7 @@ def table_lines(results: TableResults) -> tuple[str, ...]:
         if answer.evidence:
             lines += ["", f"Every test: {question_text(answer)}"]
             lines += _columns([TEST_HEAD, *(test_row(one) for one in answer.evidence)])
+            lines += ["* decides", *map(_wrapped, test_notes(answer.evidence))]
     return tuple(lines)
 
 
@@ -54,9 +57,6 @@ def read_sentences(results: TableResults) -> tuple[str, ...]:
             f"the {len(results.answers)} questions."
         )
     return tuple(said)
-
-
-_SHOWN_DOSES: Final = 12
 
 
 def question_text(answer: TableAnswer) -> str:
@@ -125,6 +125,15 @@ def test_row(one: Evidence) -> tuple[str, ...]:
         str(one.n),
         str(one.rows),
     )
+
+
+def test_notes(evidence: Sequence[Evidence]) -> tuple[str, ...]:
+    """Every caveat once, with the tests that it is of."""
+    tests: dict[str, list[str]] = {}
+    for one in evidence:
+        for caveat in one.caveats:
+            tests.setdefault(caveat, []).append(one.test)
+    return tuple(f"{', '.join(names)}: {caveat}" for caveat, names in tests.items())
 
 
 def number_text(value: float | None) -> str:
