@@ -1,4 +1,5 @@
 import json
+import math
 import re
 import shutil
 import signal
@@ -13,6 +14,7 @@ import running
 from polars.testing import assert_frame_equal
 
 from store.database import open_reader
+from store.measures import BY_NAME, MEASURES
 from store.shard import read_manifest
 
 pytestmark = pytest.mark.xdist_group("workflow")
@@ -80,6 +82,20 @@ def test_the_tiny_study_has_something_to_compare(undisturbed):
         measures = reader.frame("SELECT agreement, generalization_gap FROM measures")
     assert measures["agreement"].n_unique() > 5
     assert measures["generalization_gap"].n_unique() > 5
+
+
+@pytest.mark.parametrize("name", [m.name for m in MEASURES if m.published])
+def test_no_published_measure_is_its_sound_one_under_another_name(undisturbed, name):
+    published = BY_NAME[name].published
+    with open_reader(undisturbed / "results/tiny/store.duckdb") as reader:
+        rows = reader.frame(f"SELECT {name} AS sound, {published} AS published FROM measures")
+    rows = rows.drop_nulls()
+    assert rows.height >= 9
+    nats_to_bits = "nats" in published and "bits" in name
+    values = rows["published"] / (math.log(2) if nats_to_bits else 1)
+    apart = ((rows["sound"] - values).abs() > 1e-6).mean()
+    # the last epoch may be the best, and a student without augmentation may see clean images
+    assert apart > 0.2, f"{published} equals {name} in {1 - apart:.0%} of students"
 
 
 def test_running_again_does_nothing(finished):
