@@ -224,6 +224,26 @@ def test_simpsons_paradox_is_told_by_level_and_flagged():
     assert "Simpson" in "\n".join(table_lines(ask(simpson())))
 
 
+def test_thousands_of_seeds_are_tested_and_what_is_left_out_says_so():
+    rng = np.random.default_rng(9)
+    seeds, doses = 1200, np.array([0.0, 0.5, 1.0])
+    block, strength = np.repeat(np.arange(seeds), 3), np.tile(doses, seeds)
+    own = rng.normal(0, 0.02, 3 * seeds)
+    gap = 0.3 - 0.1 * strength + 0.5 * own + rng.normal(0, 0.02, 3 * seeds)
+    frame = pl.DataFrame({"seed": block, "strength": strength, "gap": gap, "iou": own - strength})
+    results = ask(frame, claims=TOGETHER)
+    found = answer(results, "association")
+    assert found.verdict is Verdict.SUPPORTED
+    assert found.interval.low < 0.5 < found.interval.high
+    trend = answer(results, "trend")
+    for name in ("wilcoxon_hodges_lehmann", "mixed_model_slope"):
+        assert "more than 1000 seeds" in named(trend, name).caveats[0]
+        assert named(trend, name).p_value is None
+    sampled = named(trend, "page_trend")
+    assert sampled.caveats == ("p from 5555 sampled permutations, not exact",)
+    assert sampled.smallest_p == 2 / 5556
+
+
 def test_more_doses_than_five_and_uneven_ones_are_taken():
     frame = planted(doses=(0.0, 0.1, 0.7, 1.3, 2.0, 5.0, 9.0))
     assert ask(frame).doses == (0.0, 0.1, 0.7, 1.3, 2.0, 5.0, 9.0)
