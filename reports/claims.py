@@ -9,7 +9,7 @@ from markupsafe import Markup
 from analyze.hypotheses import HYPOTHESES, STRENGTH
 from analyze.results import Evidence, Finding, FitLine, OutcomeFinding, Rank, Results
 from reports.figures import SEEDS_DRAWN, Chart, ChartBook, fit_chart, raw_chart
-from reports.forest import forest
+from reports.forest import deciding_interval, forest
 from reports.numbers import Citations, interval_decimals, level_text, p_clause, whole
 from reports.prose import (
     VERDICTS,
@@ -186,7 +186,7 @@ def _line(finding: Finding, outcome: OutcomeFinding, cite: Citations) -> Outcome
 
 
 def _decided_by(outcome: OutcomeFinding, cite: Citations) -> Markup:
-    interval = outcome.verdict_interval
+    interval = deciding_interval(outcome)
     if interval is None:
         return Markup("–")
     digits = interval_decimals(interval, outcome.estimate)

@@ -11,7 +11,7 @@ from typing import Final
 from markupsafe import Markup
 
 from analyze.hypotheses import HYPOTHESES, Direction
-from analyze.results import Finding, Interval, OutcomeFinding
+from analyze.results import Finding, Interval, OutcomeFinding, Verdict
 from reports.numbers import MINUS
 from reports.prose import spoken_interval
 from store.vocabulary import Form
@@ -28,6 +28,16 @@ def claimed_sign(finding: Finding) -> int:
     """Return 1 where the claim expects a positive estimate, else -1."""
     claim = HYPOTHESES.get(finding.hypothesis)
     return claim.direction.sign if claim else Direction.RISES.sign
+
+
+def deciding_interval(outcome: OutcomeFinding) -> Interval | None:
+    """Return the interval that the verdict was read from.
+
+    That an effect is negligible is read from a narrower one (1 - 2 alpha) than that there is one.
+    """
+    if outcome.verdict is Verdict.NEGLIGIBLE:
+        return outcome.equivalence_interval
+    return outcome.verdict_interval
 
 
 def forest(finding: Finding, outcome: OutcomeFinding, *, compact: bool = False) -> Markup:
@@ -55,7 +65,7 @@ def forest(finding: Finding, outcome: OutcomeFinding, *, compact: bool = False) 
     ]
     if not compact:
         parts.append(_ticks(outcome.sesoi, axis))
-    for name, interval in (("reach", outcome.verdict_interval), ("whisker", outcome.interval_95)):
+    for name, interval in (("reach", deciding_interval(outcome)), ("whisker", outcome.interval_95)):
         if interval is not None:
             parts.append(_whisker(name, interval, axis))
     if outcome.estimate is not None and math.isfinite(outcome.estimate):
@@ -87,7 +97,7 @@ def _span(outcome: OutcomeFinding) -> float:
     values = [1.3 * outcome.sesoi]
     if outcome.estimate is not None:
         values.append(abs(outcome.estimate))
-    for interval in (outcome.interval_95, outcome.verdict_interval):
+    for interval in (outcome.interval_95, deciding_interval(outcome)):
         if interval is not None:
             values += [abs(interval.low), abs(interval.high)]
     return _ROOM * max(value for value in values if math.isfinite(value))

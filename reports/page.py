@@ -8,6 +8,7 @@ import base64
 import hashlib
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analyze.results import Mediation, Results, Verdict
-from reports.claims import ClaimView, arm_sentence, claim_views
+from reports.claims import ClaimView, FindingView, arm_sentence, claim_views
 from reports.figures import Chart, ChartBook, curve_charts, replicate_columns
 from reports.gallery import Gallery, make_gallery
 from reports.numbers import Citations, strength_text
@@ -76,6 +77,7 @@ class Page:
     sentence: str
     claims: tuple[ClaimView, ...]
     tally: tuple[Tally, ...]
+    published_tally: tuple[Tally, ...]
     common_caveats: tuple[str, ...]
     arms: tuple[str, ...]
     mediation: tuple[MediationView, ...]
@@ -107,7 +109,8 @@ def make_page(results: Results, design: Design, store: Store, study_file: Path) 
         study_name=study_file.name,
         sentence=study_sentence(design),
         claims=claims,
-        tally=_tally(claims),
+        tally=_tally({claim.id: claim.deciding for claim in claims}),
+        published_tally=_tally({c.id: c.published for c in claims if c.published is not None}),
         common_caveats=_common_caveats(results, claims),
         arms=tuple(arm_sentence(str(arm)) for arm in design.design.arms),
         mediation=tuple(
@@ -129,13 +132,14 @@ def make_page(results: Results, design: Design, store: Store, study_file: Path) 
     )
 
 
-def _tally(claims: tuple[ClaimView, ...]) -> tuple[Tally, ...]:
-    counts = Counter(claim.deciding.finding.verdict for claim in claims)
+def _tally(read: Mapping[str, FindingView]) -> tuple[Tally, ...]:
+    """Count verdicts; ``read``: by claim."""
+    counts = Counter(view.finding.verdict for view in read.values())
     return tuple(
         Tally(
             words=VERDICTS[verdict],
             count=counts[verdict],
-            claims=tuple(c.id for c in claims if c.deciding.finding.verdict is verdict),
+            claims=tuple(name for name, view in read.items() if view.finding.verdict is verdict),
         )
         for verdict in Verdict
         if counts[verdict]
