@@ -279,7 +279,7 @@ def test_a_claim_without_data_has_no_verdict_but_stays_in_the_family():
 
 def test_an_undecided_claim_says_how_many_seeds_would_decide_it():
     design = study(seeds=6)
-    truth = Truth(slopes={"generalization_gap": -0.06}, spread=0.06)
+    truth = Truth(slopes={"generalization_gap": -0.03}, spread=0.06)
     outcome = find(assemble(design, simulate(design, truth, seed=3)), "H2a").outcomes[0]
     assert outcome.verdict is Verdict.UNDECIDED
     assert outcome.seeds_to_decide is None or outcome.seeds_to_decide > 6
