@@ -23,6 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # the reader of our output, such as head, has enough; nothing is left to flush to it
+        sys.stdout = None
     return 0
 
 
