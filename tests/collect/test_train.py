@@ -127,6 +127,17 @@ def test_a_distilled_student_comes_to_answer_as_its_teacher_does():
     assert result.epochs[-1].train_loss < 0.2 * result.epochs[0].train_loss
 
 
+@pytest.mark.parametrize("distilled", [False, True])
+def test_no_loss_moves_the_sum_of_a_heads_weights_over_classes(distilled):
+    # what makes cam_sum a random projection of the features: see CAM_SUM and measures.py
+    model = _model()
+    before, first = model.head.weight.sum(dim=0).clone(), model.head.weight.clone()
+    loss = distilled_from([_model(1)], Distillation(), RUNTIME) if distilled else cross_entropy
+    _train(model, epochs=10, weight_decay=0, loss=loss)
+    assert torch.allclose(model.head.weight.sum(dim=0), before, atol=1e-5)
+    assert (model.head.weight - first).abs().max() > 1e-2
+
+
 def test_bf16_is_used_where_declared_and_gives_fp32_logits():
     runtime = Runtime(torch.device("cpu"), "bf16", RUNTIME.mean, RUNTIME.std)
     images = RUNTIME.standardized(_data().pixels)
