@@ -16,6 +16,8 @@ MISSING: Final = ("", "nan", "na", "n/a", "null", "none")
 """Texts that stand for no value, in any case."""
 
 _LISTED_AT_MOST: Final = 12
+LARGEST: Final = 1e100
+"""Larger numbers overflow where they are squared twice."""
 _NESTED: Final = (pl.List, pl.Array, pl.Struct, pl.Object, pl.Binary)
 
 
@@ -168,6 +170,8 @@ def _numbers(frame: pl.DataFrame, column: str, source: str) -> pl.Series:
         _refuse(frame, column, texts.is_not_null() & numbers.is_null(), "is no number", source)
     else:
         raise AnalysisError(f"{source}: column {column!r} holds {values.dtype}, not numbers")
+    huge = numbers.is_finite() & (numbers.abs() > LARGEST)
+    _refuse(frame, column, huge, "is too large to compute with", source)
     _refuse(frame, column, numbers.is_infinite(), "is infinite: drop the run or repair it", source)
     return numbers.fill_nan(None)
 

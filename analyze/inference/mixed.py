@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from analyze.inference.estimate import Estimate, Panel, Table
-from analyze.inference.factors import codes_of, without_means
+from analyze.inference.factors import codes_of, sums_by, without_means
 from analyze.inference.reml import Floats, RandomTerms, RemlFit, Seeds, fit_reml
 from analyze.inference.sample import FEWEST_SEEDS, NO_SPREAD, TOO_FEW, t_interval
 from store.errors import AnalysisError
@@ -80,7 +80,11 @@ def mixed_slope(
     refusal = _refusal(block, dose, outcome, terms)
     if refusal is not None:
         return _described(block, dose, outcome, terms, (refusal,))
-    fit = _fit(block, dose, outcome, terms)
+    try:
+        fit = _fit(block, dose, outcome, terms)
+    except np.linalg.LinAlgError:
+        # doses that differ by many orders of magnitude leave no likelihood to invert
+        return _described(block, dose, outcome, terms, (NOT_CONVERGED,))
     if not fit.converged:
         return _described(block, dose, outcome, terms, (NOT_CONVERGED,))
     if fit.boundary:
@@ -164,11 +168,13 @@ def _within_residual(
     block: Floats, dose: Floats, outcome: Floats, *, own_slopes: bool
 ) -> tuple[float, int]:
     """Return the largest residual and its df with seed terms fixed: the likelihood's floor."""
-    seeds = (block[:, np.newaxis] == np.unique(block)).astype(np.float64)
-    centred = (dose - dose.mean())[:, np.newaxis]
-    design = np.hstack([seeds, seeds * centred if own_slopes else centred])
-    coefficients, _, rank, _ = np.linalg.lstsq(design, outcome, rcond=None)
-    return float(np.abs(outcome - design @ coefficients).max()), len(outcome) - int(rank)
+    seeds = codes_of(block)
+    x, y = without_means(seeds, dose), without_means(seeds, outcome)
+    lines = seeds if own_slopes else np.zeros_like(seeds)
+    squares, products = sums_by(lines, x * x), sums_by(lines, x * y)
+    slopes = np.divide(products, squares, out=np.zeros_like(squares), where=squares > 0)
+    df = _spare(block, dose) if own_slopes else len(y) - len(np.unique(block)) - bool(x.any())
+    return float(np.abs(y - slopes[lines] * x).max()), df
 
 
 def _described(

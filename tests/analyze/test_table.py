@@ -224,6 +224,16 @@ def test_simpsons_paradox_is_told_by_level_and_flagged():
     assert "Simpson" in "\n".join(table_lines(ask(simpson())))
 
 
+def test_doses_of_very_different_sizes_and_few_rows_give_an_answer():
+    frame = planted(7, doses=(0.0, 0.1, 1.0, 1e6))
+    kept = frame.with_row_index().filter(pl.col("index") % 5 != 2).drop("index")
+    constant = kept.with_columns(gap=pl.lit(0.3))
+    for rows in (frame, kept, constant):
+        for found in ask(rows).answers:
+            assert found.verdict in set(Verdict)
+    assert answer(ask(constant), "trend").p_value is None
+
+
 def test_thousands_of_seeds_are_tested_and_what_is_left_out_says_so():
     rng = np.random.default_rng(9)
     seeds, doses = 1200, np.array([0.0, 0.5, 1.0])

@@ -88,6 +88,7 @@ def test_the_page_is_one_file_without_scripts_that_holds_every_number(runs: Path
         ("seed,strength,gap\n1,0,.1\n1,weak,.2\n", "row 2, column 'strength': 'weak'"),
         ("seed,strength,gap\n1,0,.1\n1,1,-inf\n", "row 2, column 'gap': '-inf' is infinite"),
         ("seed,strength,gap\n1,0,1e999\n", "is infinite"),
+        ("seed,strength,gap\n1,0,1e300\n", "row 1, column 'gap': '1e300' is too large"),
         ("seed,strength,gap\n1,0,\n2,0,nan\n", "none of 2 rows has values"),
         ("seed,strength,gap,gap\n1,0,1,2\n", "two columns are named 'gap'"),
         ("seed,strength,gap\n1,0,1,2,3\n", "cannot be read as a table"),
