@@ -5,14 +5,13 @@ JSON has no infinite numbers: they stand as the texts "Infinity", "-Infinity" an
 
 import json
 import math
-import os
-import uuid
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from analyze.results import Results
+from store.atomic import write_text
 from store.errors import AnalysisError
 
 _ADAPTER: Final = TypeAdapter(Results)
@@ -57,21 +56,7 @@ def results_from_json(text: str, *, source: str) -> Results:
 
 def save_results(path: Path, results: Results) -> None:
     """Write results whole or not at all."""
-    save_text(path, results_to_json(results))
-
-
-def save_text(path: Path, text: str) -> None:
-    """Write a text whole or not at all: to a temporary name, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(path, results_to_json(results))
 
 
 def load_results(path: Path) -> Results:

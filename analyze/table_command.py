@@ -12,11 +12,11 @@ from typing import Final
 import polars as pl
 
 from analyze.hypotheses import Direction
-from analyze.serialize import save_text
 from analyze.table import Claim, Claims, analyze_table, table_json
 from analyze.table_page import table_page
 from analyze.table_rows import Columns, runs_of
 from analyze.table_text import table_lines
+from store.atomic import write_text
 from store.database import open_database
 from store.errors import AnalysisError
 
@@ -190,6 +190,6 @@ def _read_text(path: Path) -> pl.DataFrame:
 
 def _save(path: Path, text: str) -> None:
     try:
-        save_text(path, text)
+        write_text(path, text)
     except OSError as error:
         raise AnalysisError(f"{path}: cannot be written: {error.strerror or error}") from None

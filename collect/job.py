@@ -4,7 +4,6 @@ import json
 import logging
 import shutil
 import time
-import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from collect.block import Block
 from collect.datasets import Data, image_table, load
 from collect.engine import Runtime, choose_device, make_deterministic, observe_environment
 from collect.progress import Progress
+from store.atomic import write_text
 from store.design import TRAINING_PROTOCOL, Design, load_design
 from store.errors import StaleShardError, UserError
 from store.shard import Manifest, read_manifest, shard_name, write_images, write_shard
@@ -112,7 +112,4 @@ def _publish(target: Path, pack: int, manifests: list[Manifest]) -> None:
         }
         for manifest in manifests
     ]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    temporary.write_text(json.dumps({"pack": pack, "blocks": blocks}, indent=2) + "\n", "utf-8")
-    temporary.replace(target)
+    write_text(target, json.dumps({"pack": pack, "blocks": blocks}, indent=2) + "\n")

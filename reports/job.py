@@ -1,14 +1,13 @@
 """Write a study's report: ``python -m reports.job STUDY.yaml --store ... --results ... --out``."""
 
 import argparse
-import os
 import sys
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 from analyze.serialize import load_results
 from reports.page import make_page, render
+from store.atomic import write_text
 from store.database import open_reader
 from store.design import load_design
 from store.errors import UserError
@@ -34,20 +33,7 @@ def write_report(study: Path, *, store: Path, results: Path, out: Path) -> None:
     found = load_results(results)
     with open_reader(store) as reader:
         page = make_page(found, design, reader, study)
-    _write_whole(out, render(page))
-
-
-def _write_whole(out: Path, text: str) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(out, render(page))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,13 +4,13 @@ import argparse
 import json
 import logging
 import sys
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from store.atomic import write_text
 from store.database import build
 from store.design import Design, load_design
 from store.errors import StaleShardError, StoreError, UserError
@@ -104,10 +104,7 @@ def _write_ledger(target: Path, design: Design, held: pl.DataFrame) -> None:
         },
         indent=2,
     )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(target)
+    write_text(target, text + "\n")
 
 
 def main() -> int:
