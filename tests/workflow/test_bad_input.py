@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import running
 
-pytestmark = pytest.mark.xdist_group("workflow")
+pytestmark = pytest.mark.xdist_group("bad input")
 
 FAULTS = {
     "an unknown key": ("seeds: 3", "sedes: 3", ["sedes", "3", "seeds"]),
