@@ -235,3 +235,68 @@ def write_design():
 
     with tempfile.TemporaryDirectory() as folder:
         return write_study(Path(folder), **{**SMALL, "seeds": 1})[0]
+
+
+def _said_by(model_id: int, right: pl.Expr, confidence: float):
+    """Make a model right on some clean test images, and as sure of every answer as told."""
+
+    def change(tables):
+        images = (
+            draw_images(write_design())
+            .filter(pl.col("split") == "test")
+            .sort("image_id")
+            .select("image_id", "label")
+            .with_row_index("place")
+        )
+        rows = tables["prediction"].join(images, on="image_id", how="left")
+        mine = (
+            (pl.col("model_id") == model_id)
+            & (pl.col("view") == "clean")
+            & pl.col("place").is_not_null()
+        )
+        said = pl.when(right).then("label").otherwise((pl.col("label") + 1) % 10)
+        shares = [
+            pl.when(said == k).then(confidence).otherwise((1 - confidence) / 9).log()
+            for k in range(10)
+        ]
+        logits = pl.concat_list(share.cast(pl.Float32) for share in shares)
+        rows = rows.with_columns(
+            predicted=pl.when(mine).then(said.cast(pl.Int32)).otherwise("predicted"),
+            logits=pl.when(mine).then(logits).otherwise("logits"),
+        ).drop("place", "label")
+        return tables | {"prediction": rows}
+
+    return change
+
+
+def _measures_of_student_4(study: SyntheticStudy) -> dict[str, float]:
+    with open_reader(study.store) as reader:
+        return reader.frame("SELECT * FROM measures WHERE student_id = 4").row(0, named=True)
+
+
+@pytest.mark.parametrize(("shift", "kappa"), [(1, 0.0), (0, 1.0), (2, -1.0)])
+def test_independent_errors_have_an_error_consistency_of_0_and_equal_ones_of_1(
+    rewritten, shift, kappa
+):
+    teachers_right = pl.col("place") % 4 < 2
+    student_right = (pl.col("place") + shift) % 4 < 2
+
+    def change(tables):
+        for teacher in (0, 1):
+            tables = _said_by(teacher, teachers_right, 0.9)(tables)
+        return _said_by(4, student_right, 0.9)(tables)
+
+    row = _measures_of_student_4(rewritten(change))
+    assert row["test_accuracy"] == row["test_accuracy_ensemble"] == 0.5
+    assert row["error_consistency"] == pytest.approx(kappa, abs=1e-12)
+
+
+@pytest.mark.parametrize(("right_of_four", "expected"), [(3, 0.0), (2, 0.25), (4, 0.25)])
+def test_calibration_error_is_the_distance_of_confidence_from_accuracy(
+    rewritten, right_of_four, expected
+):
+    change = _said_by(4, pl.col("place") % 4 < right_of_four, 0.75)
+    row = _measures_of_student_4(rewritten(change))
+    assert row["test_accuracy"] == right_of_four / 4
+    # logits are single precision: confidence is 0.75 to seven digits
+    assert row["ece"] == pytest.approx(expected, abs=1e-6)
