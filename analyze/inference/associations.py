@@ -253,14 +253,6 @@ def describe(
     )
 
 
-def residual(factors: Floats, values: Floats) -> Floats:
-    """Return what least squares on the factors leaves of values, shape (rows,)."""
-    left, singular, _ = np.linalg.svd(factors, full_matrices=False)
-    basis = left[:, singular > _CONSTANT * singular.max(initial=0.0)]
-    once = values - basis @ (basis.T @ values)
-    return once - basis @ (basis.T @ once)
-
-
 def varies(remainder: Floats, original: Floats) -> bool:
     """Whether a residual is more than rounding, beside the values that it is a residual of."""
     return float(np.linalg.norm(remainder)) > _CONSTANT * float(np.linalg.norm(original))

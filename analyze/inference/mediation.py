@@ -1,25 +1,27 @@
 """Whether strength acts on the outcome through a mediator, with a term for every seed.
 
-Linear within seeds: mediator = a strength + seed; outcome = b mediator + direct strength + seed.
-Without seed terms, a seed that lifts mediator and outcome both looks like mediation.
+Path a is the mediator's slope on strength within seeds. Path b is the outcome's slope on the
+mediator at fixed seed and strength, strength a factor: were it a line, a bend that strength gives
+both would pass for path b. The indirect effect is a x b; what is left of the outcome's slope on
+strength is direct. Without seed terms, a seed that lifts mediator and outcome both looks like
+mediation.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analyze.inference.associations import (
-    CONSTANT_X,
     ONE_STRENGTH,
-    residual,
     same_students,
-    varies,
-    with_robust_t,
+    split_halves,
+    two_way,
+    within_cr2,
 )
-from analyze.inference.cluster_robust import cr2
 from analyze.inference.estimate import Estimate, Table
+from analyze.inference.factors import codes_of, sums_by, without_means
 from analyze.inference.sample import FEWEST_SEEDS, TOO_FEW, mean_test
 from analyze.results import Interval
 
@@ -36,6 +38,9 @@ NO_JOINT: Final = "one of the two paths has no test"
 _PERCENTILE_SEEDS: Final = 20
 _LOST_SHARE: Final = 0.05
 _ROUNDING: Final = 1e-12
+_SINGULAR: Final = 1e-10
+_CELLS: Final = 10_000_000
+"""Numbers that a portion of bootstrap draws holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,25 +68,52 @@ class MediationPaths:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rows:
-    """One table, or two stacked, with a seed term for each table: ``groups``, (rows, groups).
+    """One table, or two stacked, reduced to the within-seed sums of products of every seed.
 
-    t strength, m mediator, y outcome, shape (rows,); moments: shape (seeds, 6), the within-seed
-    sums tt, tm, ty, mm, my, yy of every seed.
+    rows: how many went in; strengths: how many there are. moments: shape (seeds, 6), the sums
+    tt, tm, ty, mm, my, yy of strength t, mediator m and outcome y, each as deviation from its
+    seed's mean in its table. gram: of the strengths' indicators among themselves, shape
+    (seeds, d, d); on_m, on_y: of the indicators with m and y of each table, shape
+    (seeds, tables, d).
     """
 
-    block: Ints
-    t: Floats
-    m: Floats
-    y: Floats
-    groups: Floats
+    rows: int
+    strengths: int
     moments: Floats
+    gram: Floats
+    on_m: Floats
+    on_y: Floats
+
+    @property
+    def seeds(self) -> int:
+        """Number of seed blocks."""
+        return len(self.moments)
+
+    def summed(self, counts: Floats) -> "_Sums":
+        """Sum over seeds, each taken as often as counted; counts: shape (draws, seeds)."""
+        return _Sums(
+            moments=counts @ self.moments,
+            gram=np.tensordot(counts, self.gram, axes=1),
+            on_m=np.tensordot(counts, self.on_m, axes=1),
+            on_y=np.tensordot(counts, self.on_y, axes=1),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """As ``_Rows``, summed over the seeds of each draw: the first axis counts draws."""
+
+    moments: Floats
+    gram: Floats
+    on_m: Floats
+    on_y: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Effects:
     """What summed moments imply, each of one common shape; NaN where undetermined.
 
-    mediator_error, outcome_error: residual sums of squares on strength and seed.
+    mediator_error, outcome_error: residual sums of squares on seed and strength as factors.
     """
 
     a: Floats
@@ -114,9 +146,9 @@ def mediate(
     if draws < 1:
         raise ValueError(f"{draws} bootstrap draws: at least one is needed")
     rows = _stack(table, swapped)
-    found = _effects(rows.moments.sum(axis=0))
-    drawn = _effects(_resampled(rows.moments, rng, draws))
-    a, b = _path_a(rows, level), _path_b(rows, level)
+    found = _whole(rows)
+    drawn = _resampled(rows, rng, draws)
+    a, b = _path_a(rows, level), _path_b(table, swapped, level)
     acme = _percentile(rows, "acme", "slope", found.acme, drawn.acme, level)
     total = _percentile(rows, "total", "slope", found.total, drawn.total, level)
     direct = (found.total - found.acme, drawn.total - drawn.acme)
@@ -143,41 +175,56 @@ def acme_at(table: Table, rho: Floats, swapped: Table | None = None) -> Floats:
     """
     if not np.all(np.abs(rho) < 1):
         raise ValueError(f"rho {rho} must lie between -1 and 1")
-    effects = _effects(_stack(table, swapped).moments.sum(axis=0))
+    effects = _whole(_stack(table, swapped))
     scale = effects.a * np.sqrt(effects.outcome_error / effects.mediator_error)
     return scale * (effects.rho - rho * np.sqrt((1 - effects.rho**2) / (1 - rho**2)))
 
 
 def _stack(table: Table, swapped: Table | None) -> _Rows:
-    """Give every table its own seed terms and sum its within-seed products by seed."""
+    """Take every table's seed means out and sum products by seed."""
     tables = (table,) if swapped is None else same_students(table, swapped)
-    labels = np.unique(table.block)
-    member = (table.block[:, None] == labels).astype(np.float64)
-    groups = np.kron(np.eye(len(tables)), member)
-    t, m, y = (
-        np.concatenate([getattr(one, name) for one in tables]) for name in ("dose", "x", "y")
+    seeds = codes_of(table.block)
+    doses = np.unique(table.dose)
+    # all but the first; of one strength alone a column of zeros, which takes nothing out
+    above = doses[1:] if len(doses) > 1 else np.array([np.nan])
+    dummies = _centre(seeds, table.dose[:, None] == above)
+    t = _centre(seeds, table.dose)
+    moments, on_m, on_y = [], [], []
+    for one in tables:
+        m, y = _centre(seeds, one.x), _centre(seeds, one.y)
+        products = np.stack([t * t, t * m, t * y, m * m, m * y, y * y], axis=1)
+        moments.append(sums_by(seeds, products))
+        on_m.append(sums_by(seeds, dummies * m[:, None]))
+        on_y.append(sums_by(seeds, dummies * y[:, None]))
+    count, width = len(moments[0]), dummies.shape[1]
+    pairs = (dummies[:, :, None] * dummies[:, None, :]).reshape(len(dummies), width**2)
+    return _Rows(
+        rows=len(tables) * len(table.y),
+        strengths=len(doses),
+        moments=np.sum(moments, axis=0),
+        gram=sums_by(seeds, pairs).reshape(count, width, width),
+        on_m=np.stack(on_m, axis=1),
+        on_y=np.stack(on_y, axis=1),
     )
-    within = [_centre(groups, column) for column in (t, m, y)]
-    pairs = [within[i] * within[j] for i in range(3) for j in range(i, 3)]
-    block = np.tile(table.block, len(tables))
-    moments = (block == labels[:, None]).astype(np.float64) @ np.stack(pairs, axis=1)
-    return _Rows(block=block, t=t, m=m, y=y, groups=groups, moments=moments)
 
 
-def _centre(groups: Floats, column: Floats) -> Floats:
-    """Take out the groups' means; what rounding leaves of a constant group is 0."""
-    left = residual(groups, column)
-    left[np.abs(left) <= _ROUNDING * np.abs(column).max(initial=0.0)] = 0.0
+def _centre(seeds: Ints, values: NDArray[np.generic]) -> Floats:
+    """Take out the seeds' means; what rounding leaves of a constant seed is 0."""
+    left = without_means(seeds, values.astype(np.float64))
+    left[np.abs(left) <= _ROUNDING * np.abs(values).max(initial=0.0)] = 0.0
     return left
 
 
-def _effects(moments: Floats) -> _Effects:
-    """Effects from summed moments tt, tm, ty, mm, my, yy on the last axis."""
-    tt, tm, ty, mm, my, yy = np.moveaxis(moments, -1, 0)
+def _effects(sums: _Sums) -> _Effects:
+    """Effects of every draw."""
+    tt, tm, ty, mm, my, yy = np.moveaxis(sums.moments, -1, 0)
     a, total = _ratio(tm, tt), _ratio(ty, tt)
-    mediator_error = _remainder(mm, a * tm)
-    outcome_error = _remainder(yy, total * ty)
-    shared = my - a * ty
+    inverse = np.linalg.pinv(sums.gram, rcond=_SINGULAR, hermitian=True)
+    solved = np.einsum("nde,nhe->nhd", inverse, sums.on_m)
+    mediator_error = _remainder(mm, np.einsum("nhd,nhd->n", solved, sums.on_m))
+    shared = my - np.einsum("nhd,nhd->n", solved, sums.on_y)
+    explained = np.einsum("nhd,nde,nhe->n", sums.on_y, inverse, sums.on_y)
+    outcome_error = _remainder(yy, explained)
     return _Effects(
         a=a,
         acme=a * shared / mediator_error,
@@ -188,12 +235,28 @@ def _effects(moments: Floats) -> _Effects:
     )
 
 
-def _resampled(moments: Floats, rng: np.random.Generator, draws: int) -> Floats:
-    """Sum the moments of as many seeds as there are, drawn with replacement; (draws, 6)."""
-    seeds = len(moments)
-    if seeds == 0:
-        return np.zeros((draws, 6))
-    return rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=draws) @ moments
+def _whole(rows: _Rows) -> _Effects:
+    """Effects of the data themselves, shape (1,)."""
+    return _effects(rows.summed(np.ones((1, rows.seeds))))
+
+
+def _resampled(rows: _Rows, rng: np.random.Generator, draws: int) -> _Effects:
+    """Effects of as many seeds as there are, drawn with replacement, ``draws`` times."""
+    if rows.seeds == 0:
+        return _effects(rows.summed(np.zeros((draws, 0))))
+    even = np.full(rows.seeds, 1 / rows.seeds)
+    # of many seeds or strengths the draws are made in portions, to bound the memory
+    size = max(1, min(draws, _CELLS // (rows.seeds + rows.strengths**2)))
+    found = [
+        _effects(rows.summed(rng.multinomial(rows.seeds, even, size=part).astype(np.float64)))
+        for part in [size] * (draws // size) + [draws % size] * (draws % size > 0)
+    ]
+    return _Effects(
+        **{
+            field.name: np.concatenate([getattr(one, field.name) for one in found])
+            for field in fields(_Effects)
+        }
+    )
 
 
 def _ratio(top: Floats, bottom: Floats) -> Floats:
@@ -213,9 +276,9 @@ def _describe(rows: _Rows, name: str, method: str, value_name: str) -> Estimate:
         method=method,
         value_name=value_name,
         estimate=None,
-        n=len(rows.moments),
-        rows=len(rows.y),
-        caveats=(ONE_STRENGTH,) if len(np.unique(rows.t)) < 2 else (),
+        n=rows.seeds,
+        rows=rows.rows,
+        caveats=(ONE_STRENGTH,) if rows.strengths < 2 else (),
     )
 
 
@@ -242,23 +305,14 @@ def _path_a(rows: _Rows, level: float) -> Estimate:
     )
 
 
-def _path_b(rows: _Rows, level: float) -> Estimate:
-    """Return the slope of the outcome on the mediator at fixed strength and seed, CR2 by seed."""
+def _path_b(table: Table, swapped: Table | None, level: float) -> Estimate:
+    """Return the slope of the outcome on the mediator at fixed seed and strength, CR2 by seed."""
+    regression = two_way(table) if swapped is None else split_halves(table, swapped)
     method = (
-        "outcome on mediator, strength (linear) and seed; CR2 variance clustered by seed, "
+        "outcome on mediator, seed and strength as factors; CR2 variance clustered by seed, "
         "Satterthwaite df"
     )
-    described = _describe(rows, "b", method, "slope")
-    given = np.column_stack([rows.t, rows.groups])
-    free = residual(given, rows.m)
-    if described.caveats or not varies(free, rows.m):
-        return replace(described, caveats=described.caveats or (CONSTANT_X,))
-    if described.n < FEWEST_SEEDS:
-        slope = float(free @ rows.y) / float(free @ free)
-        return replace(described, estimate=slope, caveats=(TOO_FEW,))
-    design = np.column_stack([free, given])
-    robust = cr2(design, rows.y, rows.block, np.eye(1, design.shape[1]).ravel())
-    return described if robust is None else with_robust_t(described, robust, level)
+    return within_cr2(regression, test="mediation_b", method=method, level=level)
 
 
 def _joint(a: Estimate, b: Estimate, acme: Estimate) -> Estimate:
@@ -278,11 +332,11 @@ def _percentile(
     rows: _Rows, name: str, value_name: str, found: Floats, drawn: Floats, level: float
 ) -> Estimate:
     """Return an effect with its percentile interval over resampled seeds."""
-    method = "linear paths with seed terms; percentile interval over resampled seeds"
+    method = "paths a and b with seed terms; percentile interval over resampled seeds"
     described = _describe(rows, name, method, value_name)
-    if described.caveats or not np.isfinite(found):
+    if described.caveats or not np.isfinite(found[0]):
         return replace(described, caveats=described.caveats or (UNDETERMINED,))
-    described = replace(described, estimate=float(found))
+    described = replace(described, estimate=float(found[0]))
     if described.n < FEWEST_SEEDS:
         return replace(described, caveats=(TOO_FEW,))
     kept = drawn[np.isfinite(drawn)]

@@ -171,13 +171,16 @@ wild_enumerated <- function(rows) {
   list(statistic = robust_t(unrestricted), p_value = mean(drawn >= observed * (1 - 1e-9)))
 }
 
-# --- Mediation: x mediates strength -> y, linear in strength, within seeds ---
+# --- Mediation: x mediates strength -> y, within seeds ---
+# Path a: x's slope on strength. Path b: y's slope on x at fixed seed and strength, strength a
+# factor. Of y's slope on strength, a * b is indirect and the rest direct.
 
 # The mediator's coefficient that a residual correlation rho implies, from the moments of the
 # two reduced-form residuals: a root search, not the closed form (Imai, Keele, Yamamoto 2010).
 acme_at <- function(rows, rho) {
-  mediator <- lm(x ~ dose + factor(block), data = rows)
-  total <- lm(y ~ dose + factor(block), data = rows)
+  slope <- lm(x ~ dose + factor(block), data = rows)
+  mediator <- lm(x ~ factor(dose) + factor(block), data = rows)
+  total <- lm(y ~ factor(dose) + factor(block), data = rows)
   s22 <- mean(residuals(mediator)^2)
   s11 <- mean(residuals(total)^2)
   s12 <- mean(residuals(mediator) * residuals(total))
@@ -186,32 +189,33 @@ acme_at <- function(rows, rho) {
     s12 - gamma * s22 - rho * sqrt(s22 * s33)
   }
   gamma <- uniroot(gap, c(-100, 100), tol = 1e-13)$root
-  coef(mediator)[["dose"]] * gamma
+  coef(slope)[["dose"]] * gamma
 }
 
 mediation <- function(rows) {
   slopes <- sapply(split(rows, rows$block), function(one) coef(lm(x ~ dose, data = one))[[2]])
   a <- t.test(slopes)
-  outcome <- lm(y ~ x + dose + factor(block), data = rows)
-  mediator <- lm(x ~ dose + factor(block), data = rows)
-  total <- lm(y ~ dose + factor(block), data = rows)
-  acme <- coef(mediator)[["dose"]] * coef(outcome)[["x"]]
+  outcome <- two_way(rows)
+  slope_x <- coef(lm(x ~ dose + factor(block), data = rows))[["dose"]]
+  rows$direct <- rows$y - coef(outcome)[["x"]] * rows$x
   list(
     a = list(estimate = a$estimate[[1]], standard_error = a$stderr, df = a$parameter[[1]],
              p_value = a$p.value),
     b = coefficient_row(outcome, "x", rows$block),
-    acme = acme,
-    ade = coef(outcome)[["dose"]],
-    total = coef(total)[["dose"]],
+    acme = slope_x * coef(outcome)[["x"]],
+    ade = coef(lm(direct ~ dose + factor(block), data = rows))[["dose"]],
+    total = coef(lm(y ~ dose + factor(block), data = rows))[["dose"]],
     rho = uniroot(function(rho) acme_at(rows, rho), c(-.99, .99), tol = 1e-12)$root,
     acme_at = list(rho = c(-.3, .2, .5), acme = sapply(c(-.3, .2, .5), acme_at, rows = rows))
   )
 }
 
-mediation_split_b <- function(rows) {
+mediation_split <- function(rows) {
   stacked <- stack_halves(rows)
-  fit <- lm(y ~ x + dose + interaction(block, half, drop = TRUE), data = stacked)
-  list(b = coefficient_row(fit, "x", stacked$block), ade = coef(fit)[["dose"]])
+  b <- split_half(rows)
+  stacked$direct <- stacked$y - b$estimate * stacked$x
+  ade <- lm(direct ~ dose + interaction(block, half, drop = TRUE), data = stacked)
+  list(b = b, ade = coef(ade)[["dose"]])
 }
 
 # A confounder that is fixed within a seed: it lifts mediator and outcome; nothing is mediated.
@@ -234,7 +238,7 @@ answers <- lapply(names(datasets), function(name) {
     mundlak = if (length(unique(rows$dose)) > 2) mundlak(rows),
     correlations = correlations(rows),
     mediation = if (length(unique(rows$dose)) > 2) mediation(rows),
-    mediation_split = mediation_split_b(rows)
+    mediation_split = mediation_split(rows)
   )
 })
 names(answers) <- names(datasets)
