@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from analyze.hypotheses import STRENGTH
+from analyze.inference.diagnostics import Diagnostic
 from analyze.inference.estimate import Estimate
 from analyze.questions import Part, Question
 from analyze.resample import Resample
@@ -124,6 +125,13 @@ def unit_in(value_name: str, unit: str, per: str) -> str:
     if value_name.startswith("slope"):
         return f"{unit} per {per}"
     return unit if value_name.endswith(_OF_OUTCOME) else ""
+
+
+def flagged(found: Sequence[Diagnostic]) -> tuple[str, ...]:
+    """Words of the flags that bear on the primary test, as caveats."""
+    return tuple(
+        f"Diagnostic: {one.words}." for one in found if one.flag and one.bears_on == "primary"
+    )
 
 
 def number(value: float | None) -> float | None:

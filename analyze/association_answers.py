@@ -1,11 +1,12 @@
 """Every test of a claim that two measures move together within seeds, and what stands beside."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from analyze.answers import Answer, about, evidence_of, stream
+from analyze.answers import Answer, about, evidence_of, flagged, stream
 from analyze.decide import MINIMUM_SEEDS
 from analyze.inference.associations import (
     WithinRegression,
@@ -19,8 +20,10 @@ from analyze.inference.associations import (
 )
 from analyze.inference.bootstrap import wild_cluster
 from analyze.inference.correlations import Correlations, correlate
+from analyze.inference.diagnostics import Diagnostic, looked_at
 from analyze.inference.estimate import Estimate, Table
 from analyze.inference.mundlak import mundlak
+from analyze.inference.within_diagnostics import within_diagnostics
 from analyze.questions import Part, Question
 from analyze.replicates import Replicates, half_tables_of, table_of
 from analyze.resample import resample_within
@@ -59,7 +62,18 @@ class Rows:
 
     def primary(self) -> Estimate:
         """Run the primary test."""
-        return split_half_within(*self.halves) if self.halves else two_way_within(self.whole)
+        return _primary_of(self.tables)
+
+    def looked_at(self, primary: Estimate, names: Sequence[int | str]) -> tuple[Diagnostic, ...]:
+        """Return what to know before trusting ``primary``, the primary test of these rows.
+
+        names: of the seeds, in ascending order of their blocks.
+        """
+        return within_diagnostics(self.whole, self.tables, primary, _primary_of, names=names)
+
+
+def _primary_of(tables: tuple[Table, ...]) -> Estimate:
+    return split_half_within(*tables) if len(tables) == 2 else two_way_within(*tables)
 
 
 def answer_association(
@@ -79,12 +93,13 @@ def answer_association(
     if tested:
         rng = stream(study_seed, question.hypothesis.id, question.arm, question.form, part.outcome)
         correlations = correlate(rows.whole)
-        beside = beside_association(rows, correlations, rng)
+        found = rows.looked_at(primary, np.unique(rows.tables[0].block).tolist())
+        beside = beside_association(rows, correlations, found, rng)
         evidence += evidence_of(about(question, part), beside, Rank.BESIDE)
         evidence += _coupled(question, part, replicates)
         if correlations.conflict and correlations.conflict.clear:
             caveats += (f"Signs conflict: {correlations.conflict.words}.",)
-        caveats += _noisy_predictor(part, rows)
+        caveats += (*_noisy_predictor(part, rows), *flagged(found))
     return Answer(
         part=part,
         primary=primary,
@@ -126,11 +141,16 @@ def rows_of(question: Question, predictor: str, outcome: str, replicates: Replic
 
 
 def beside_association(
-    rows: Rows, correlations: Correlations, rng: np.random.Generator, *, level: float = 0.95
+    rows: Rows,
+    correlations: Correlations,
+    found: Sequence[Diagnostic],
+    rng: np.random.Generator,
+    *,
+    level: float = 0.95,
 ) -> tuple[Estimate, ...]:
     """Return every test beside the within association, of 3 seeds or more.
 
-    correlations: of ``rows.whole``. level: of the intervals.
+    correlations: of ``rows.whole``. found: the diagnostics of these rows. level: of the intervals.
     """
     parts = mundlak(rows.whole, level=level)
     split = (
@@ -151,6 +171,7 @@ def beside_association(
         parts.between_seed,
         parts.between_strength,
         parts.context,
+        *(looked_at(one, n=parts.within.n, rows=len(rows.whole.y)) for one in found),
     )
 
 

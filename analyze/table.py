@@ -14,13 +14,12 @@ import numpy as np
 import polars as pl
 from pydantic import TypeAdapter
 
-from analyze.answers import About, number, stream, tied, unit_in
+from analyze.answers import About, flagged, number, stream, tied, unit_in
 from analyze.association_answers import Rows, beside_association
 from analyze.decide import MINIMUM_SEEDS, HolmLevel, Ruling, holm, rule_primary, t_interval
 from analyze.hypotheses import Direction
 from analyze.inference.associations import two_way_within
 from analyze.inference.correlations import SignConflict, correlate
-from analyze.inference.diagnostics import diagnostics
 from analyze.inference.estimate import Estimate, Panel, Table
 from analyze.inference.mixed import mixed_slope
 from analyze.inference.trends import slope_t
@@ -28,7 +27,7 @@ from analyze.replicates import complete_panel
 from analyze.results import Evidence, Interval, Rank, Verdict
 from analyze.serialize import strict_json
 from analyze.table_rows import Columns, Dropped, Runs
-from analyze.trend_beside import beside_trend
+from analyze.trend_beside import beside_trend, trend_diagnostics
 
 _NAMED_AT_MOST: Final = 8
 _SHARED: Final = (
@@ -191,12 +190,13 @@ def _trend(runs: Runs, columns: Columns, measure: str, claim: Claim, level: floa
     if panel is None or primary is None or primary.n < MINIMUM_SEEDS:
         several = panel is None and rows["dose"].n_unique() > 1
         return replace(tests, beside=(mixed_slope(table, level=level),) if several else ())
-    found = diagnostics(panel)
+    found = trend_diagnostics(panel, table)
     sign = claim.expected.sign if claim.expected else 1
     rng = stream(0, "table", tests.question)
-    beside = beside_trend(panel, table, found, sign=sign, sesoi=claim.sesoi, rng=rng, level=level)
-    flags = tuple(f"Diagnostic: {one.words}." for one in found if one.flag)
-    return replace(tests, beside=beside, caveats=(*tests.caveats, *flags))
+    beside = beside_trend(
+        panel, table, found, sign=sign, sesoi=claim.sesoi, rng=rng, pairs=True, level=level
+    )
+    return replace(tests, beside=beside, caveats=(*tests.caveats, *flagged(found)))
 
 
 def _association(
@@ -221,13 +221,17 @@ def _association(
     if primary.n < MINIMUM_SEEDS or rows["dose"].n_unique() < 2:
         return tests
     correlations = correlate(table, level=level)
+    whole = Rows(whole=table, halves=None, caveats=())
+    found = whole.looked_at(primary, rows["block"].unique().sort().to_list())
     beside = beside_association(
-        Rows(whole=table, halves=None, caveats=()),
-        correlations,
-        stream(0, "table", tests.question),
-        level=level,
+        whole, correlations, found, stream(0, "table", tests.question), level=level
     )
-    return replace(tests, beside=beside, conflict=correlations.conflict)
+    return replace(
+        tests,
+        beside=beside,
+        conflict=correlations.conflict,
+        caveats=(*tests.caveats, *flagged(found)),
+    )
 
 
 def _table(rows: pl.DataFrame, x: str, y: str) -> Table:

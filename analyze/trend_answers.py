@@ -6,17 +6,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analyze.answers import Answer, about, evidence_of, stream
+from analyze.answers import Answer, about, evidence_of, flagged, stream
 from analyze.decide import MINIMUM_SEEDS
-from analyze.inference.diagnostics import Diagnostic, diagnostics
-from analyze.inference.estimate import Estimate, Panel
+from analyze.inference.diagnostics import Diagnostic
+from analyze.inference.estimate import Estimate, Panel, Table
 from analyze.inference.sample import mean_test
 from analyze.inference.trends import per_seed_slopes, slope_t
 from analyze.questions import Part, Question
 from analyze.replicates import Replicates, panel_of, trend_rows_of
 from analyze.resample import resample_slopes
 from analyze.results import FitLine, FitPoint, Rank
-from analyze.trend_beside import beside_trend
+from analyze.trend_beside import beside_trend, trend_diagnostics
 
 _BAND_POINTS: Final = 25
 
@@ -31,8 +31,9 @@ def answer_trend(
         return Answer(part=part, primary=None, caveats=chosen.caveats)
     primary = slope_t(panel)
     tested = primary.n >= MINIMUM_SEEDS
-    found = diagnostics(panel) if tested else ()
-    beside = _beside(question, part, panel, replicates, found, study_seed) if tested else ()
+    rows = trend_rows_of(replicates.students, arm=question.arm, outcome=part.outcome)
+    found = trend_diagnostics(panel, rows) if tested else ()
+    beside = _beside(question, part, panel, rows, found, study_seed) if tested else ()
     return Answer(
         part=part,
         primary=primary,
@@ -43,7 +44,7 @@ def answer_trend(
         fit=_fit_line(question, part, panel),
         resample=resample_slopes(panel) if tested else None,
         blocks=primary.n,
-        caveats=(*chosen.caveats, *(_words(one) for one in found if one.flag)),
+        caveats=(*chosen.caveats, *flagged(found)),
     )
 
 
@@ -51,22 +52,20 @@ def _beside(
     question: Question,
     part: Part,
     panel: Panel,
-    replicates: Replicates,
+    rows: Table,
     found: Sequence[Diagnostic],
     study_seed: int,
 ) -> tuple[Estimate, ...]:
     return beside_trend(
         panel,
-        trend_rows_of(replicates.students, arm=question.arm, outcome=part.outcome),
+        rows,
         found,
         sign=question.hypothesis.direction.sign,
         sesoi=part.sesoi,
         rng=stream(study_seed, question.hypothesis.id, question.arm, part.outcome),
+        # of the findings that decide nothing, all pairs would be a thousand lines more
+        pairs=question.deciding,
     )
-
-
-def _words(diagnostic: Diagnostic) -> str:
-    return f"Diagnostic: {diagnostic.words}."
 
 
 def _fit_line(question: Question, part: Part, panel: Panel) -> FitLine:

@@ -7,9 +7,10 @@ import numpy as np
 
 from analyze.inference.bayes import jzs_sensitivity
 from analyze.inference.cells import CellContrast, paired_contrasts
-from analyze.inference.diagnostics import Diagnostic
+from analyze.inference.diagnostics import Diagnostic, boundary_fit, diagnostics, looked_at
 from analyze.inference.estimate import Estimate, Panel, Table
 from analyze.inference.mixed import mixed_slope
+from analyze.inference.omnibus import friedman, games_howell, welch_anova
 from analyze.inference.trends import (
     page_trend,
     per_seed_slopes,
@@ -17,6 +18,13 @@ from analyze.inference.trends import (
     sign_flip,
     wilcoxon_hodges_lehmann,
 )
+from analyze.inference.within_diagnostics import seed_trends
+
+
+def trend_diagnostics(panel: Panel, rows: Table) -> tuple[Diagnostic, ...]:
+    """Return what to know of a trend before trusting its tests; rows as in ``beside_trend``."""
+    none = np.zeros((len(rows.y), 0))
+    return (*diagnostics(panel), seed_trends(rows.block, rows.dose, rows.y, covariates=none))
 
 
 def beside_trend(
@@ -27,23 +35,30 @@ def beside_trend(
     sign: int,
     sesoi: float | None,
     rng: np.random.Generator,
+    pairs: bool,
     level: float = 0.95,
 ) -> tuple[Estimate, ...]:
     """Return every test beside the per-seed slope t, of 3 seeds or more.
 
     rows: every student with the outcome; the mixed model takes incomplete blocks too. found:
-    the panel's diagnostics. sign: that the claim expects. sesoi: per unit of strength; None
-    where none was declared, and no equivalence is tested. level: of the intervals.
+    its ``trend_diagnostics``. sign: that the claim expects. sesoi: per unit of strength; None
+    where none was declared, and no equivalence is tested. pairs: compare every two strengths
+    too. level: of the intervals.
     """
+    mixed = mixed_slope(rows, level=level)
+    looked = (*found, boundary_fit(mixed))
     return (
         page_trend(panel, sign, generator=rng),
         sign_flip(panel, level=level, generator=rng),
         wilcoxon_hodges_lehmann(panel, level=level),
-        mixed_slope(rows, level=level),
+        mixed,
         *polynomial_contrasts(panel, level=level),
         *jzs_sensitivity(per_seed_slopes(panel), rows=panel.values.size),
         *_cells(panel, sesoi, level),
-        *(_looked_at(panel, diagnostic) for diagnostic in found),
+        friedman(panel),
+        welch_anova(panel),
+        *(games_howell(panel, level=level) if pairs else ()),
+        *(looked_at(one, n=len(panel.blocks), rows=panel.values.size) for one in looked),
     )
 
 
@@ -108,20 +123,4 @@ def _size(difference: Estimate, test: str, name: str, value: float | None) -> Es
         estimate=value,
         n=difference.n,
         rows=difference.rows,
-    )
-
-
-def _looked_at(panel: Panel, diagnostic: Diagnostic) -> Estimate:
-    """Turn a diagnostic into a line of evidence: it never chooses a test."""
-    return Estimate(
-        test=f"diagnostic_{diagnostic.name}",
-        method="diagnostic of the primary test; chooses nothing",
-        value_name="diagnostic",
-        estimate=None,
-        n=len(panel.blocks),
-        rows=panel.values.size,
-        statistic_name=diagnostic.statistic_name,
-        statistic=diagnostic.statistic,
-        p_value=diagnostic.p_value,
-        caveats=(diagnostic.words,),
     )

@@ -5,14 +5,15 @@ neither test's error rate.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
 from analyze.decide import holm
-from analyze.inference.estimate import Panel
+from analyze.inference.estimate import Estimate, Panel
+from analyze.inference.mixed import BOUNDARY
 from analyze.inference.sample import (
     FEWEST_SEEDS,
     NO_SPREAD,
@@ -23,6 +24,8 @@ from analyze.inference.sample import (
 )
 from analyze.inference.trends import orthonormal_polynomials, per_seed_slopes, polynomial_contrasts
 
+Bearing = Literal["primary", "beside"]
+
 FLAG_BELOW: Final = 0.05
 MOST_SHAPIRO: Final = 5000
 """Above this many values the approximation of Shapiro and Wilk's p is not known to hold."""
@@ -32,7 +35,8 @@ MOST_SHAPIRO: Final = 5000
 class Diagnostic:
     """One thing looked at. flag: the reader should know; words: what, in a sentence.
 
-    statistic and p_value are None where they are undefined, as ``words`` then says.
+    statistic and p_value are None where they are undefined, as ``words`` then says. bears_on:
+    whether a flag is a reason to look twice at the primary test, or only at tests beside it.
     """
 
     name: str
@@ -41,6 +45,7 @@ class Diagnostic:
     statistic_name: str
     statistic: float | None = None
     p_value: float | None = None
+    bears_on: Bearing = "primary"
 
 
 def diagnostics(panel: Panel) -> tuple[Diagnostic, ...]:
@@ -51,6 +56,41 @@ def diagnostics(panel: Panel) -> tuple[Diagnostic, ...]:
         curvature(panel),
         brown_forsythe(panel),
         sphericity(panel),
+    )
+
+
+def boundary_fit(mixed: Estimate) -> Diagnostic:
+    """Tell whether a mixed model's fit lies on the boundary of its parameters."""
+    flag = BOUNDARY in mixed.caveats
+    return Diagnostic(
+        name="boundary_fit",
+        flag=flag,
+        words=(
+            "the mixed model estimates a variance of 0: it takes seeds as alike there, and its p "
+            "is too small if they are not"
+            if flag
+            else "the mixed model's variances are positive"
+            if mixed.p_value is not None
+            else "no mixed model was tested"
+        ),
+        statistic_name="",
+        bears_on="beside",
+    )
+
+
+def looked_at(diagnostic: Diagnostic, *, n: int, rows: int) -> Estimate:
+    """Turn a diagnostic into a line of evidence, of n seeds: it never chooses a test."""
+    return Estimate(
+        test=f"diagnostic_{diagnostic.name}",
+        method="diagnostic; chooses nothing",
+        value_name="diagnostic",
+        estimate=None,
+        n=n,
+        rows=rows,
+        statistic_name=diagnostic.statistic_name or None,
+        statistic=diagnostic.statistic,
+        p_value=diagnostic.p_value,
+        caveats=(diagnostic.words,),
     )
 
 
@@ -67,13 +107,14 @@ def brown_forsythe(panel: Panel) -> Diagnostic:
     if words is not None:
         return Diagnostic(name="brown_forsythe", flag=False, words=words, statistic_name="F")
     found = stats.levene(*cells, center="median")
-    return _tested(
+    return tested(
         name="brown_forsythe",
         statistic_name="F",
         statistic=float(found.statistic),
         p_value=float(found.pvalue),
         seen="the spread over seeds differs between strengths",
         unseen="no sign that the spread over seeds differs between strengths",
+        bears_on="beside",
     )
 
 
@@ -89,7 +130,7 @@ def slope_normality(panel: Panel) -> Diagnostic:
     if words is not None:
         return Diagnostic(name="slope_normality", flag=False, words=words, statistic_name="W")
     found = stats.shapiro(slopes)
-    return _tested(
+    return tested(
         name="slope_normality",
         statistic_name="W",
         statistic=float(found.statistic),
@@ -150,13 +191,13 @@ def curvature(panel: Panel) -> Diagnostic:
     The statistic is the larger of their absolute t.
     """
     bends = polynomial_contrasts(panel)[1:]
-    tested = [(one.statistic, one.p_value) for one in bends]
-    known = [(abs(t), p) for t, p in tested if t is not None and p is not None]
+    found = [(one.statistic, one.p_value) for one in bends]
+    known = [(abs(t), p) for t, p in found if t is not None and p is not None]
     if not known:
         words = bends[0].caveats[0] if bends else "two strengths: a bend cannot be seen"
         return Diagnostic(name="curvature", flag=False, words=words, statistic_name="largest |t|")
     adjusted = [one.p_adjusted for one in holm([p for _, p in known])]
-    return _tested(
+    return tested(
         name="curvature",
         statistic_name="largest |t|",
         statistic=max(t for t, _ in known),
@@ -184,7 +225,7 @@ def sphericity(panel: Panel) -> Diagnostic:
         return Diagnostic(name="sphericity", flag=False, words=words, statistic_name="W")
     epsilon = float(roots.sum() ** 2 / (p * (roots**2).sum()))
     w = float(np.prod(roots / roots.mean()))
-    return _tested(
+    return tested(
         name="sphericity",
         statistic_name="W",
         statistic=w,
@@ -192,6 +233,7 @@ def sphericity(panel: Panel) -> Diagnostic:
         seen=f"differences between strengths vary unequally over seeds (epsilon {epsilon:.2f}): "
         "a random intercept alone does not fit",
         unseen=f"no sign against sphericity (epsilon {epsilon:.2f})",
+        bears_on="beside",
     )
 
 
@@ -217,9 +259,17 @@ def _mauchly_p(w: float, n: int, p: int) -> float:
     return min(1.0, max(0.0, first + omega * (float(stats.chi2.sf(z, f + 4)) - first)))
 
 
-def _tested(
-    *, name: str, statistic_name: str, statistic: float, p_value: float, seen: str, unseen: str
+def tested(
+    *,
+    name: str,
+    statistic_name: str,
+    statistic: float,
+    p_value: float,
+    seen: str,
+    unseen: str,
+    bears_on: Bearing = "primary",
 ) -> Diagnostic:
+    """Flag what a test of level .05 sees; ``seen`` and ``unseen`` are the words for either."""
     flag = p_value < FLAG_BELOW
     return Diagnostic(
         name=name,
@@ -228,6 +278,7 @@ def _tested(
         statistic_name=statistic_name,
         statistic=statistic,
         p_value=p_value,
+        bears_on=bears_on,
     )
 
 

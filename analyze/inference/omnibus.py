@@ -10,7 +10,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import pingouin as pg
-from scipy import stats
+from scipy import optimize, stats
+from statsmodels.stats.libqsturng import qsturng
 
 from analyze.inference.estimate import Estimate, Panel
 from analyze.inference.sample import FEWEST_SEEDS, NO_SPREAD, TOO_FEW, has_spread
@@ -18,6 +19,9 @@ from analyze.results import Interval
 from store.errors import AnalysisError
 
 FEW_FOR_CHI_SQUARE: Final = 15
+MOST_COMPARED: Final = 10
+"""Above this many strengths all pairs take seconds, and tell less than their trend."""
+_APPROXIMATED: Final = 0.999
 UNPAIRED: Final = "leaves out which seed a value is from: less power than the paired tests"
 CONSTANT_CELL: Final = "a strength without variance over seeds: not tested"
 
@@ -85,13 +89,13 @@ def games_howell(panel: Panel, *, level: float = 0.95) -> tuple[Estimate, ...]:
     """Compare every two strengths, variances unequal, simultaneously over all pairs.
 
     Estimates are the higher strength's mean minus the lower's, pairs in ascending order; p
-    and interval by the studentized range. Empty where ``welch_anova`` gives no test. Source:
-    Games and Howell (1976).
+    and interval by the studentized range. Empty where ``welch_anova`` gives no test, and above
+    10 strengths. Source: Games and Howell (1976).
     """
     _strengths(panel)
-    if _refusal(panel) is not None:
-        return ()
     k = len(panel.doses)
+    if _refusal(panel) is not None or k > MOST_COMPARED:
+        return ()
     table = pg.pairwise_gameshowell(_long(panel), dv="y", between="dose")
     return tuple(_pair(panel, row, k, level) for row in _rows(table))
 
@@ -99,7 +103,7 @@ def games_howell(panel: Panel, *, level: float = 0.95) -> tuple[Estimate, ...]:
 def _pair(panel: Panel, row: dict[str, Any], k: int, level: float) -> Estimate:
     low, high, df = float(row["A"]), float(row["B"]), float(row["df"])
     gap, standard_error = -float(row["diff"]), float(row["se"])
-    reach = float(stats.studentized_range.ppf(level, k, df)) * standard_error / 2**0.5
+    reach = _studentized_range(level, k, df) * standard_error / 2**0.5
     return Estimate(
         test=f"games_howell_{high:g}_against_{low:g}",
         method=f"Games-Howell, strength {high:g} against {low:g}",
@@ -115,6 +119,24 @@ def _pair(panel: Panel, row: dict[str, Any], k: int, level: float) -> Estimate:
         interval=Interval(low=gap - reach, high=gap + reach, level=level),
         caveats=(UNPAIRED,),
     )
+
+
+def _studentized_range(level: float, k: int, df: float) -> float:
+    """Return the quantile of the studentized range of k means.
+
+    By secants on SciPy's exact tail from Gleason's approximation, which takes a third of the
+    time of SciPy's own search.
+    """
+    if not 0.5 <= level <= _APPROXIMATED:
+        return float(stats.studentized_range.ppf(level, k, df))
+    start = float(qsturng(level, k, df))
+    root = optimize.newton(
+        lambda q: float(stats.studentized_range.sf(q, k, df)) - (1 - level),
+        x0=start,
+        x1=start * 1.001,
+        rtol=1e-9,
+    )
+    return float(root)
 
 
 def _strengths(panel: Panel) -> None:

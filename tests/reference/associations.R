@@ -151,6 +151,22 @@ correlations <- function(rows) {
   result
 }
 
+# --- Diagnostics of the within association ---
+
+diagnostics <- function(rows) {
+  common <- two_way(rows)
+  own <- lm(y ~ x + factor(block) + factor(dose) + factor(block):dose, data = rows)
+  trends <- if (own$df.residual > 0) anova(common, own)
+  left <- residuals(common)
+  spread <- anova(lm(abs(left - ave(left, rows$dose, FUN = median)) ~ factor(rows$dose)))
+  normal <- shapiro.test(left)
+  list(
+    seed_trends = if (!is.null(trends)) list(statistic = trends$F[2], p_value = trends[2, 6]),
+    residual_spread = list(statistic = spread$`F value`[1], p_value = spread$`Pr(>F)`[1]),
+    residual_normality = list(statistic = normal$statistic[[1]], p_value = normal$p.value)
+  )
+}
+
 # --- Wild cluster bootstrap: every sign vector, by refitting (no algebra shared with Python) ---
 
 wild_enumerated <- function(rows) {
@@ -237,6 +253,7 @@ answers <- lapply(names(datasets), function(name) {
     split_half_within_cr2 = split_half(rows),
     mundlak = if (length(unique(rows$dose)) > 2) mundlak(rows),
     correlations = correlations(rows),
+    diagnostics = if (length(unique(rows$dose)) > 2) diagnostics(rows),
     mediation = if (length(unique(rows$dose)) > 2) mediation(rows),
     mediation_split = mediation_split(rows)
   )

@@ -7,6 +7,7 @@ import pingouin
 import pytest
 
 from analyze.inference.diagnostics import (
+    boundary_fit,
     brown_forsythe,
     curvature,
     diagnostics,
@@ -15,6 +16,7 @@ from analyze.inference.diagnostics import (
     sphericity,
 )
 from analyze.inference.estimate import Panel
+from analyze.inference.mixed import mixed_slope
 from store.errors import AnalysisError
 
 PANELS = json.loads(
@@ -135,3 +137,17 @@ def test_three_seeds_are_too_few_to_leave_one_out_or_to_test_sphericity():
 def test_one_strength_is_refused():
     with pytest.raises(AnalysisError, match="two strengths"):
         diagnostics(panel_of(np.ones((4, 1)), (0.5,)))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "two_doses"])
+def test_a_boundary_fit_is_flagged_where_lme4_calls_its_fit_singular(name):
+    panel, answer = reference(name)
+    found = boundary_fit(mixed_slope(panel))
+    assert found.flag == answer["mixed"]["slope"]["singular"]
+
+
+def test_flags_of_tests_beside_the_primary_one_are_no_caveat_of_it():
+    panel, _ = reference("heteroscedastic")
+    bearing = {one.name: one.bears_on for one in diagnostics(panel)}
+    assert bearing["leave_one_seed_out"] == bearing["curvature"] == "primary"
+    assert bearing["brown_forsythe"] == "beside"
