@@ -9,6 +9,7 @@ from analyze.pictures import information_of, measures_to_draw, series_of
 from analyze.questions import Question, questions_of
 from analyze.replicates import Replicates, Stored, missing_counts, select_replicates
 from analyze.results import Results
+from analyze.secondary import secondary_of
 from analyze.trend_answers import answer_trend
 from store.design import Design
 
@@ -50,6 +51,7 @@ def assemble(design: Design, stored: Stored) -> Results:
         missing=missing_counts(stored, drawn),
         caveats=study_caveats(design, replicates.counts, questions, findings),
         mediation=mediations_of(answered, findings, replicates, study_seed=design.study_seed),
+        secondary=secondary_of(questions, replicates, design),
     )
 
 

@@ -146,6 +146,10 @@ def _family(questions: Sequence[Question]) -> tuple[str, ...]:
         texts.append(
             f"{', '.join(secondary)} is secondary: read at {ALPHA:g}, outside that family."
         )
+    texts.append(
+        "Measures that no claim is about have no verdict; their p are adjusted together by "
+        "Benjamini and Hochberg's method."
+    )
     return tuple(texts)
 
 

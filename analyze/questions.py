@@ -72,10 +72,16 @@ def questions_of(design: Design) -> tuple[Question, ...]:
     )
 
 
+def main_arm(design: Design) -> Arm:
+    """Return the arm that decides of students: only there do teachers alone differ."""
+    arms = design.design.arms
+    return Arm.FIXED if Arm.FIXED in arms else arms[0]
+
+
 def deciding_arm(hypothesis: Hypothesis, design: Design) -> Arm:
     """Return the arm whose plain finding decides a claim."""
     arms = _arms(hypothesis, design.design.arms, Form.PLAIN)
-    return Arm.FIXED if Arm.FIXED in arms else arms[0]
+    return main_arm(design) if main_arm(design) in arms else arms[0]
 
 
 def published_arm(design: Design) -> Arm:

@@ -9,10 +9,10 @@ from store.frames import EVIDENCE, FINDING
 
 
 def evidence_frame(results: Results) -> pl.DataFrame:
-    """Rows of EVIDENCE: every test of every finding, then those of mediation."""
+    """Rows of EVIDENCE: tests of every finding, of mediation, of secondary measures."""
     every = [item for finding in results.findings for item in finding.evidence]
     every += [item for mediation in results.mediation for item in mediation.evidence]
-    rows = [_evidence_row(item) for item in every]
+    rows = [_evidence_row(item) for item in (*every, *results.secondary)]
     return EVIDENCE.check(pl.DataFrame(rows, schema=EVIDENCE.schema, orient="row"))
 
 
@@ -45,6 +45,7 @@ def _evidence_row(item: Evidence) -> tuple[object, ...]:
         item.df,
         item.p_value,
         item.smallest_p,
+        item.q_value,
         *_bounds(item.interval),
         item.n,
         item.rows,

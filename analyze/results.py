@@ -44,7 +44,8 @@ class Evidence:
     estimate: in ``unit``; None where the test gives none. n: independent units (seeds),
     never images. rows: students that went in. value_name: what ``estimate`` is (``slope``,
     ``correlation``, ``bayes_factor_10``, ...). smallest_p: of an exact test, the least p
-    that this many seeds can give.
+    that this many seeds can give. q_value: of a secondary measure, its p adjusted over all of
+    them (Benjamini and Hochberg 1995).
     """
 
     hypothesis: str
@@ -64,6 +65,7 @@ class Evidence:
     df: float | None = None
     p_value: float | None = None
     smallest_p: float | None = None
+    q_value: float | None = None
     interval: Interval | None = None
     n: int
     rows: int
@@ -259,7 +261,8 @@ class ReplicateCounts:
 class Results:
     """A whole analysis: what ``results.json`` holds.
 
-    kind: ``descriptive`` below 3 seeds, where no p-value exists.
+    kind: ``descriptive`` below 3 seeds, where no p-value exists. secondary: the trends of
+    measures that no primary claim is about, without verdicts.
     """
 
     format_version: Literal[1]
@@ -276,3 +279,4 @@ class Results:
     missing: tuple[MissingCount, ...]
     caveats: tuple[str, ...]
     mediation: tuple[Mediation, ...] = ()
+    secondary: tuple[Evidence, ...] = ()

@@ -38,6 +38,7 @@ from reports.tables import (
     data_uri,
     information_table,
     missing_table,
+    secondary_table,
     series_csv,
     series_table,
     tests_rows,
@@ -85,6 +86,7 @@ class Page:
     curves: tuple[Chart, ...]
     levels: Table
     information: Table
+    secondary: Table
     measures: Table
     measures_csv: str
     curves_csv: str
@@ -121,6 +123,7 @@ def make_page(results: Results, design: Design, store: Store, study_file: Path) 
         curves=tuple(curve_charts(book, curves)) if curves.height else (),
         levels=series_table(cite, results, LEVELS, "Affinity and diversity by strength"),
         information=information_table(cite, results),
+        secondary=secondary_table(cite, results),
         measures=series_table(cite, results, measures, "Every measure by strength"),
         measures_csv=series_csv(results),
         curves_csv=data_uri(curves.write_csv()),

@@ -222,6 +222,36 @@ def _mean(cite: Citations, series: Series | None) -> Cell:
     return Markup("{}<small>{}</small>").format(mean, cite.interval(series.interval, digits))
 
 
+def secondary_table(cite: Citations, results: Results) -> Table:
+    """Trends of the measures that no primary claim is about, the surest first."""
+    order = sorted(results.secondary, key=lambda one: (one.q_value is None, one.q_value or 0.0))
+    return Table(
+        caption="Measures that no primary claim is about, and whether they move with strength",
+        head=("Measure", "Per unit of strength", "95 % interval", "p", "q", "n"),
+        rows=tuple(
+            Row(
+                (
+                    Markup("{}<small>{}</small>").format(
+                        capitalized(measure_title(one.outcome)),
+                        _unit(one.outcome)
+                        if one.estimate is not None
+                        else " ".join(one.caveats) or "no value",
+                    ),
+                    cite.plain(one, "estimate", evidence_decimals(one)),
+                    cite.interval(one.interval, evidence_decimals(one)),
+                    cite.p(one),
+                    cite.p(one, "q_value"),
+                    cite.count(one, "n"),
+                )
+            )
+            for one in order
+        ),
+        note="q: p adjusted over all of these (Benjamini and Hochberg): of those called below a q, "
+        "about that share is expected to be false. None has a verdict, for nothing was claimed of "
+        "them beforehand.",
+    )
+
+
 def information_table(cite: Citations, results: Results) -> Table:
     """Mutual information with everything needed to judge it."""
     return Table(

@@ -351,7 +351,11 @@ ESTIMATE = Frame(
 )
 
 _CLAIM = (
-    Column(name="hypothesis", dtype=pl.String(), meaning="The claim's id: H1, H2a, ... or M."),
+    Column(
+        name="hypothesis",
+        dtype=pl.String(),
+        meaning="The claim's id: H1, H2a, ... or M; 'secondary' of measures that none is about.",
+    ),
     Column(name="arm", dtype=pl.String(), meaning="Students compared: fixed | matched."),
     Column(name="form", dtype=pl.String(), meaning="Measures used: plain | published."),
     Column(name="outcome", dtype=pl.String(), meaning="The measure explained."),
@@ -397,6 +401,11 @@ EVIDENCE = Frame(
         _number("df", "Degrees of freedom.", "the test has none"),
         _number("p_value", "Two-sided p-value.", "the test gives none"),
         _number("smallest_p", "Least p that this many seeds can give.", "the test is not exact"),
+        _number(
+            "q_value",
+            "p adjusted over all secondary measures (Benjamini and Hochberg 1995).",
+            "not the trend of a secondary measure",
+        ),
         *_bounds("interval", "the confidence interval", "the test gives none"),
         Column(name="n", dtype=pl.Int32(), meaning="Independent units: seeds, never images."),
         Column(name="rows", dtype=pl.Int32(), meaning="Students that went in."),

@@ -1,0 +1,85 @@
+"""Measures that no primary claim is about: which of them move with strength, if any.
+
+Looked at together, some would seem to move by chance alone: Benjamini and Hochberg's adjusted
+p bounds the share of false finds among those called. No verdict: no claim was made beforehand.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from scipy import stats
+
+from analyze.answers import About, evidence_of
+from analyze.hypotheses import STRENGTH
+from analyze.inference.estimate import Estimate
+from analyze.inference.trends import slope_t
+from analyze.questions import Question, main_arm
+from analyze.replicates import Replicates, panel_of
+from analyze.results import Evidence, Rank
+from store.design import Design
+from store.measures import MEASURES
+from store.vocabulary import Form
+
+SECONDARY: Final = "secondary"
+"""Stands where other evidence names its claim."""
+
+
+def secondary_of(
+    questions: Sequence[Question], replicates: Replicates, design: Design
+) -> tuple[Evidence, ...]:
+    """Test the trend of every secondary measure, in the arm that decides for students.
+
+    Secondary is every measure in its sound form that is no outcome of a primary trend. A measure
+    without a complete seed block has its reason as caveat, and no estimate. ``q_value``: the
+    Benjamini-Hochberg adjusted p over those with a p.
+    """
+    arm = main_arm(design)
+    found = [_trend(measure, arm, replicates) for measure in _measures(questions)]
+    tested = {one.outcome: one.p_value for one in found if one.p_value is not None}
+    q_values = dict(zip(tested, adjusted_for_false_discoveries(list(tested.values())), strict=True))
+    return tuple(replace(one, q_value=q_values.get(one.outcome)) for one in found)
+
+
+def adjusted_for_false_discoveries(p_values: Sequence[float]) -> tuple[float, ...]:
+    """Return each p adjusted so that calling those below q keeps false finds below q of them.
+
+    In the order given. Holds for independent tests and for positive dependence. Source:
+    Benjamini and Hochberg (1995).
+    """
+    if not p_values:
+        return ()
+    return tuple(float(q) for q in stats.false_discovery_control(p_values, method="bh"))
+
+
+def _measures(questions: Sequence[Question]) -> tuple[str, ...]:
+    """Name every measure in its sound form that no primary trend is about."""
+    published = {measure.published for measure in MEASURES}
+    primary = {
+        part.outcome
+        for question in questions
+        if question.hypothesis.primary and question.is_trend and question.form is Form.PLAIN
+        for part in question.parts
+    }
+    return tuple(m.name for m in MEASURES if m.name not in published | primary)
+
+
+def _trend(measure: str, arm: str, replicates: Replicates) -> Evidence:
+    chosen = panel_of(replicates.students, arm=arm, outcome=measure)
+    subject = About(
+        hypothesis=SECONDARY, arm=arm, form=Form.PLAIN, outcome=measure, predictor=STRENGTH
+    )
+    if chosen.panel is None:
+        estimate = Estimate(
+            test="per_seed_slope_t",
+            method="no test",
+            value_name="slope",
+            estimate=None,
+            n=0,
+            rows=0,
+            caveats=chosen.caveats,
+        )
+    else:
+        estimate = slope_t(chosen.panel)
+        estimate = replace(estimate, caveats=(*chosen.caveats, *estimate.caveats))
+    return evidence_of(subject, [estimate], Rank.BESIDE)[0]
