@@ -197,6 +197,16 @@ def level_text(level: float) -> str:
     return f"{100 * level:.{4 + close}g}{THIN}%"
 
 
+def look_level_text(level: float) -> str:
+    """Write the level of a look to three significant digits, without the leading zero: ``.0120``.
+
+    Smaller than a millionth, as that.
+    """
+    if level < 1e-6:
+        return f"<{THIN}.000001"
+    return f"{level:.{2 - math.floor(math.log10(level))}f}".removeprefix("0")
+
+
 def whole(value: float) -> str:
     """Write a whole number, thousands set apart."""
     return f"{int(value):,}".replace(",", THIN) if abs(value) >= 10_000 else f"{int(value)}"
