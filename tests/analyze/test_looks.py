@@ -51,6 +51,16 @@ def deciding(results: Results, claim: str) -> Finding:
     return next(each for each in results.findings if each.hypothesis == claim and each.deciding)
 
 
+@pytest.fixture(scope="module")
+def interim() -> Results:
+    return analyzed_study(6)
+
+
+@pytest.fixture(scope="module")
+def fixed() -> Results:
+    return analyzed_study(4, adding_seeds={"rule": "none"})
+
+
 def test_levels_as_declared_are_those_of_the_information_fractions():
     assert levels_at(0.05, (8, 16, 24), (8, 16)) == pytest.approx(
         look_levels(0.05, (1 / 3, 2 / 3, 1)), rel=1e-12
@@ -124,8 +134,8 @@ def test_levels_are_written_to_three_digits_and_never_as_zero(level, words):
     assert level_words(level) == words
 
 
-def test_at_an_interim_look_claims_are_read_at_its_level_and_say_how_to_go_on():
-    results = analyzed_study(6)
+def test_at_an_interim_look_claims_are_read_at_its_level_and_say_how_to_go_on(interim):
+    results = interim
     look = results.sequential
     assert (look.look, look.next_look, look.analyzed, look.family) == (2, 8, (4, 6), 3)
     assert look.level == pytest.approx(look_levels(0.05 / 3, (0.5, 0.75))[1], rel=1e-12)
@@ -154,10 +164,9 @@ def test_at_the_last_look_what_is_open_stays_open():
     assert "may stop" not in deciding(results, "H1").sentence
 
 
-def test_a_verdict_needs_the_looks_level_not_five_percent():
+def test_a_verdict_needs_the_looks_level_not_five_percent(fixed):
     """What a study of a fixed number of seeds supports, the first look may leave undecided."""
     strict = analyzed_study(4)
-    fixed = analyzed_study(4, adding_seeds={"rule": "none"})
     for at_look, alone in zip(strict.findings, fixed.findings, strict=True):
         for one, other in zip(at_look.outcomes, alone.outcomes, strict=True):
             assert one.p_value == other.p_value
@@ -190,17 +199,17 @@ def test_a_failed_block_leaves_the_look_and_moves_its_level():
     assert any("look 2 of 3, with 4 of 6 seeds to analyze" in text for text in results.caveats)
 
 
-def test_the_look_is_written_to_results_and_read_back():
-    results = analyzed_study(6)
+def test_the_look_is_written_to_results_and_read_back(interim):
+    results = interim
     assert results_from_json(results_to_json(results), source="text") == results
 
 
-def test_the_terminal_states_rule_look_and_level():
-    results = analyzed_study(6)
+def test_the_terminal_states_rule_look_and_level(interim, fixed):
+    results = interim
     lines = "\n".join(verdict_lines(results))
     assert "looks at 4, 6, 8 seeds" in lines
     assert "This is look 2 of 3" in " ".join(lines.split())
     assert "p (Holm)" not in lines
     rule = lines.partition("\n\nclaim ")[0]
     assert max(len(line) for line in rule.splitlines()) <= WIDTH
-    assert "p (Holm)" in "\n".join(verdict_lines(analyzed_study(4, adding_seeds={"rule": "none"})))
+    assert "p (Holm)" in "\n".join(verdict_lines(fixed))
