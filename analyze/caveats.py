@@ -154,6 +154,8 @@ def _family(questions: Sequence[Question]) -> tuple[str, ...]:
 def _at_look(questions: Sequence[Question], look: SequentialLook) -> tuple[str, ...]:
     """Say the rule and the look; of secondary claims, the level that they are read at."""
     said = rule_words(look, claim="primary claim")
+    if look.look is not None and look.next_look is not None:
+        said += " Where a study stops early because of an estimate, that estimate is too large."
     secondary = [
         question.hypothesis.id
         for question in questions
