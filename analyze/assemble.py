@@ -1,14 +1,17 @@
 """From what the store holds to everything that an analysis says: no paths, no database."""
 
+from collections.abc import Sequence
+
 from analyze.association_answers import answer_association
 from analyze.caveats import study_caveats, with_disagreements
 from analyze.conclude import Answered, finding_of, levels_of
 from analyze.decide import ALPHA, MINIMUM_SEEDS
+from analyze.looks import look_at
 from analyze.mediations import mediations_of
 from analyze.pictures import information_of, measures_to_draw, series_of
 from analyze.questions import Question, questions_of
 from analyze.replicates import Replicates, Stored, missing_counts, select_replicates
-from analyze.results import Results
+from analyze.results import Results, SequentialLook
 from analyze.secondary import secondary_of
 from analyze.trend_answers import answer_trend
 from store.design import Design
@@ -24,9 +27,11 @@ def assemble(design: Design, stored: Stored) -> Results:
         stored, failed_runs=design.failed_runs, seeds_declared=design.seeds
     )
     answered = tuple(_answer(question, replicates, design) for question in questions)
-    levels = levels_of(answered)
+    look = _look(design, questions, replicates)
+    levels = levels_of(answered, look)
     findings = tuple(
-        finding_of(each, levels, replicates, study_seed=design.study_seed) for each in answered
+        finding_of(each, levels, replicates, study_seed=design.study_seed, look=look)
+        for each in answered
     )
     drawn = measures_to_draw(questions)
     tested = replicates.counts.seeds_analyzed >= MINIMUM_SEEDS
@@ -49,9 +54,26 @@ def assemble(design: Design, stored: Stored) -> Results:
             classes=stored.classes,
         ),
         missing=missing_counts(stored, drawn),
-        caveats=study_caveats(design, replicates.counts, questions, findings),
+        caveats=study_caveats(design, replicates.counts, questions, findings, look),
         mediation=mediations_of(answered, findings, replicates, study_seed=design.study_seed),
         secondary=secondary_of(questions, replicates, design),
+        sequential=look,
+    )
+
+
+def _look(
+    design: Design, questions: Sequence[Question], replicates: Replicates
+) -> SequentialLook | None:
+    """Find the look of a study that declares a rule: by blocks stored, read by those analyzed."""
+    looks = design.adding_seeds.looks
+    if not looks:
+        return None
+    analyzed = replicates.students["block"].unique()
+    return look_at(
+        looks,
+        [int((analyzed < look).sum()) for look in looks if look <= replicates.counts.seeds_stored],
+        seeds=replicates.counts.seeds_stored,
+        family=sum(each.deciding and each.hypothesis.primary for each in questions),
     )
 
 

@@ -6,8 +6,9 @@ from typing import Final
 
 from analyze.decide import ALPHA, MINIMUM_SEEDS
 from analyze.hypotheses import HYPOTHESES, STRENGTH
+from analyze.looks import level_words, rule_words
 from analyze.questions import Question
-from analyze.results import Finding, ReplicateCounts, Verdict
+from analyze.results import Finding, ReplicateCounts, SequentialLook, Verdict
 from store.design import Design
 from store.measures import BY_NAME
 from store.vocabulary import Arm
@@ -62,14 +63,15 @@ def study_caveats(
     counts: ReplicateCounts,
     questions: Sequence[Question],
     findings: Sequence[Finding],
+    look: SequentialLook | None = None,
 ) -> tuple[str, ...]:
-    """Say what holds for the whole study."""
+    """Say what holds for the whole study. look: where seeds are added by a declared rule."""
     return (
         _scope(design),
         *_few(counts),
-        *_partial(counts),
+        *(_partial(counts) if look is None else ()),
         *_failed(counts),
-        *_family(questions),
+        *(_family(questions) if look is None else _at_look(questions, look)),
         *_one_arm(design),
         *(text for each in findings if each.deciding for text in disagreements(each, findings)),
     )
@@ -151,6 +153,25 @@ def _family(questions: Sequence[Question]) -> tuple[str, ...]:
         "Benjamini and Hochberg's method."
     )
     return tuple(texts)
+
+
+def _at_look(questions: Sequence[Question], look: SequentialLook) -> tuple[str, ...]:
+    """Say the rule and the look; of secondary claims, the level that they are read at."""
+    said = rule_words(look, claim="primary claim")
+    if look.look is not None and look.next_look is not None:
+        said += " Where a study stops early because of an estimate, that estimate is too large."
+    secondary = [
+        question.hypothesis.id
+        for question in questions
+        if question.deciding and not question.hypothesis.primary
+    ]
+    if not secondary or look.look is None:
+        return (said,)
+    return (
+        said,
+        f"{', '.join(secondary)} is secondary: read at {level_words(look.secondary_level)}, this "
+        f"look's of {ALPHA:g}, outside that family.",
+    )
 
 
 def _one_arm(design: Design) -> tuple[str, ...]:

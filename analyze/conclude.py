@@ -17,9 +17,10 @@ from analyze.decide import (
     rule_primary,
     t_interval,
 )
+from analyze.looks import standing_words
 from analyze.questions import Question
 from analyze.replicates import Replicates, runs_of
-from analyze.results import Finding, OutcomeFinding, SingleSeed, Verdict
+from analyze.results import Finding, OutcomeFinding, SequentialLook, SingleSeed, Verdict
 from analyze.seeds import (
     SEEDS_CAP,
     seeds_to_decide,
@@ -50,9 +51,22 @@ class Answered:
         return min(answer.seeds for answer in self.answers)
 
 
-def levels_of(answered: Sequence[Answered]) -> dict[str, HolmLevel]:
-    """Level of every claim by its id: Holm's over the primary ones, else the secondary level."""
+def levels_of(
+    answered: Sequence[Answered], look: SequentialLook | None = None
+) -> dict[str, HolmLevel]:
+    """Level of every claim by its id: Holm's over the primary ones, else the secondary level.
+
+    look: of a study whose seeds are added by a declared rule: its levels instead, 0 between looks.
+    """
     deciding = [each for each in answered if each.question.deciding]
+    if look is not None:
+        return {
+            each.question.hypothesis.id: HolmLevel(
+                (look.level if each.question.hypothesis.primary else look.secondary_level) or 0.0,
+                None,
+            )
+            for each in deciding
+        }
     family = [each for each in deciding if each.question.hypothesis.primary]
     holms = holm([each.p_value for each in family])
     levels = {each.question.hypothesis.id: level for each, level in zip(family, holms, strict=True)}
@@ -68,13 +82,24 @@ def finding_of(
     replicates: Replicates,
     *,
     study_seed: int,
+    look: SequentialLook | None = None,
 ) -> Finding:
-    """Conclude one question. The claim's level is that of its deciding finding in every arm."""
+    """Conclude one question. The claim's level is that of its deciding finding in every arm.
+
+    look: of a study whose seeds are added by a declared rule, which says how to go on.
+    """
     question, hypothesis = answered.question, answered.question.hypothesis
     level = levels[hypothesis.id]
     outcomes = tuple(
-        _outcome(question, answer, level.alpha, study_seed) for answer in answered.answers
+        _outcome(question, answer, level.alpha, study_seed, look) for answer in answered.answers
     )
+    verdict = combine([outcome.verdict for outcome in outcomes])
+    said = claim_sentence(
+        outcomes,
+        seeds=[answer.seeds for answer in answered.answers],
+        sign=hypothesis.direction.sign,
+    )
+    standing = standing_words(verdict, look) if look is not None and question.deciding else ""
     return Finding(
         hypothesis=hypothesis.id,
         statement=hypothesis.statement,
@@ -82,12 +107,8 @@ def finding_of(
         form=question.form,
         deciding=question.deciding,
         as_published=question.as_published,
-        verdict=combine([outcome.verdict for outcome in outcomes]),
-        sentence=claim_sentence(
-            outcomes,
-            seeds=[answer.seeds for answer in answered.answers],
-            sign=hypothesis.direction.sign,
-        ),
+        verdict=verdict,
+        sentence=f"{said} {standing}".strip(),
         n=answered.seeds,
         alpha=level.alpha,
         p_holm=level.p_adjusted if question.deciding else None,
@@ -97,13 +118,22 @@ def finding_of(
     )
 
 
-def _outcome(question: Question, answer: Answer, alpha: float, study_seed: int) -> OutcomeFinding:
-    """Read one part's primary test at the claim's level."""
+def _outcome(
+    question: Question,
+    answer: Answer,
+    alpha: float,
+    study_seed: int,
+    look: SequentialLook | None,
+) -> OutcomeFinding:
+    """Read one part's primary test at the claim's level; at level 0 nothing is read."""
     primary, part = answer.primary, answer.part
     tested = primary if answer.seeds >= MINIMUM_SEEDS else None
     sign = question.hypothesis.direction.sign
     ruling = rule_primary(primary, alpha=alpha, sesoi=part.sesoi, sign=sign)
-    more = _seeds_to_decide(question, answer, ruling, alpha, study_seed)
+    # the rule says at which number of seeds the next look is, and that there is none after the cap
+    fixed = look is None
+    more = _seeds_to_decide(question, answer, ruling, alpha, study_seed) if fixed else None
+    read = tested if alpha > 0 else None
     return OutcomeFinding(
         outcome=part.outcome,
         predictor=part.predictor,
@@ -114,15 +144,15 @@ def _outcome(question: Question, answer: Answer, alpha: float, study_seed: int) 
         alpha=alpha,
         sesoi=part.sesoi,
         interval_95=t_interval(tested, 0.95) if tested else None,
-        verdict_interval=t_interval(tested, 1 - alpha) if tested else None,
-        equivalence_interval=t_interval(tested, 1 - 2 * alpha) if tested else None,
+        verdict_interval=t_interval(read, 1 - alpha) if read else None,
+        equivalence_interval=t_interval(read, 1 - 2 * alpha) if read else None,
         size_uncertain=ruling.size_uncertain,
         seeds_to_decide=more,
         caveats=(
             *part.caveats,
             *answer.caveats,
             *(primary.caveats if primary else ()),
-            *_out_of_reach(question, ruling, answer, more),
+            *(_out_of_reach(question, ruling, answer, more) if fixed else ()),
         ),
     )
 

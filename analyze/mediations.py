@@ -77,7 +77,9 @@ def _paths(question: Question, rows: Rows | str, study_seed: int) -> MediationPa
 
 def _holds(path_a: Finding, path_b: Finding) -> bool | None:
     verdicts = {path_a.verdict, path_b.verdict}
-    return None if verdicts & _UNTESTED else verdicts == {Verdict.SUPPORTED}
+    # at level 0 nothing is read: between the looks of a declared rule
+    untested = verdicts & _UNTESTED or 0.0 in (path_a.alpha, path_b.alpha)
+    return None if untested else verdicts == {Verdict.SUPPORTED}
 
 
 def _evidence(question: Question, paths: MediationPaths) -> tuple[Evidence, ...]:

@@ -120,7 +120,8 @@ class Finding:
     deciding: True for the one finding per claim that enters the Holm family; the others
     are read at the same level beside it. p_holm: Holm-adjusted p of the claim (of a claim
     with two outcomes, from the larger p; of a secondary claim, outside the family, its own
-    p). single_seed: what a study of one run per condition would have shown.
+    p); None where seeds are added by a declared rule, whose levels (alpha; 0 between looks) are
+    not Holm's. single_seed: what a study of one run per condition would have shown.
     """
 
     hypothesis: str
@@ -258,11 +259,36 @@ class ReplicateCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SequentialLook:
+    """Where a study stands whose seeds are added by a declared rule.
+
+    looks: numbers of seeds collected at which the data may be looked at; the last is the cap.
+    seeds: collected. look: which look that is, from 1; None where it is none: nothing is read.
+    next_look: number of seeds of the next one; None after the last. analyzed: seeds that can be
+    analyzed at each look that is reached. family: primary claims that share the error rate.
+    levels: two-sided p-levels of a primary claim at every look, those to come as if no block will
+    fail. level: at this look; secondary_level: of a claim outside the family.
+    """
+
+    rule: Literal["group_sequential"]
+    looks: tuple[int, ...]
+    seeds: int
+    look: int | None
+    next_look: int | None
+    analyzed: tuple[int, ...]
+    family: int
+    levels: tuple[float, ...]
+    level: float | None
+    secondary_level: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
     """A whole analysis: what ``results.json`` holds.
 
     kind: ``descriptive`` below 3 seeds, where no p-value exists. secondary: the trends of
-    measures that no primary claim is about, without verdicts.
+    measures that no primary claim is about, without verdicts. sequential: None where the number
+    of seeds is fixed.
     """
 
     format_version: Literal[1]
@@ -280,3 +306,4 @@ class Results:
     caveats: tuple[str, ...]
     mediation: tuple[Mediation, ...] = ()
     secondary: tuple[Evidence, ...] = ()
+    sequential: SequentialLook | None = None

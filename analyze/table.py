@@ -23,11 +23,13 @@ from analyze.inference.correlations import SignConflict, correlate
 from analyze.inference.estimate import Estimate, Panel, Table
 from analyze.inference.mixed import mixed_slope
 from analyze.inference.trends import slope_t
+from analyze.looks import look_at
 from analyze.replicates import complete_panel
-from analyze.results import Evidence, Interval, Rank, Verdict
+from analyze.results import Evidence, Interval, Rank, SequentialLook, Verdict
 from analyze.serialize import strict_json
 from analyze.table_rows import Columns, Dropped, Runs
 from analyze.trend_beside import beside_trend, trend_diagnostics
+from store.errors import AnalysisError
 
 _NAMED_AT_MOST: Final = 8
 _SHARED: Final = (
@@ -62,7 +64,8 @@ class TableAnswer:
     """What the tests say of one question.
 
     outcome, predictor: columns; of a trend the predictor is the dose. interval: at the level
-    asked for; verdict_interval: at 1 - alpha, alpha being Holm's level over the questions;
+    asked for; verdict_interval: at 1 - alpha, alpha being Holm's level over the questions, or the
+    look's where looks are declared (p_holm is then None);
     equivalence_interval: at 1 - 2 alpha. n: seeds; rows: in the primary test. conflict:
     correlations at different levels of the data that point in different directions.
     """
@@ -94,7 +97,8 @@ class TableResults:
     """All answers of one table: what ``--json`` writes.
 
     kind: ``descriptive`` below 3 seeds, where no p-value exists. level: of printed intervals;
-    1 - level is the error rate over the questions.
+    1 - level is the error rate over the questions. sequential: the look that the table is, where
+    looks are declared.
     """
 
     format_version: Literal[1]
@@ -109,6 +113,7 @@ class TableResults:
     seeds: int
     doses: tuple[float, ...]
     answers: tuple[TableAnswer, ...]
+    sequential: SequentialLook | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,11 +139,19 @@ _ADAPTER: Final = TypeAdapter(TableResults)
 
 
 def analyze_table(
-    runs: Runs, columns: Columns, claims: Claims, *, level: float, source: str
+    runs: Runs,
+    columns: Columns,
+    claims: Claims,
+    *,
+    level: float,
+    source: str,
+    looks: Sequence[int] = (),
 ) -> TableResults:
     """Test every question of a table.
 
-    level: in (.5, 1). Raises ValueError elsewhere.
+    level: in (.5, 1); raises ValueError elsewhere. looks: numbers of seeds at which the table was
+    declared to be looked at while seeds are added, ascending, the last being the cap; raises
+    AnalysisError where its number of seeds is none of them.
     """
     if not 0.5 < level < 1:
         raise ValueError(f"level {level} is not in (.5, 1); write .95 for 95 %")
@@ -146,8 +159,13 @@ def analyze_table(
     if columns.predictor is not None:
         tested.append(_trend(runs, columns, columns.predictor, claims.predictor_trend, level))
         tested.append(_association(runs, columns, columns.predictor, claims.association, level))
-    levels = holm([one.p_value for one in tested], 1 - level)
     seeds = runs.rows["block"].n_unique()
+    look = _look(looks, seeds, len(tested), 1 - level, source) if looks else None
+    levels = (
+        holm([one.p_value for one in tested], 1 - level)
+        if look is None
+        else [HolmLevel(look.level or 0.0, None)] * len(tested)
+    )
     return TableResults(
         format_version=1,
         source=source,
@@ -163,7 +181,21 @@ def analyze_table(
         answers=tuple(
             _answer(one, at, columns.dose, level) for one, at in zip(tested, levels, strict=True)
         ),
+        sequential=look,
     )
+
+
+def _look(
+    looks: Sequence[int], seeds: int, family: int, alpha: float, source: str
+) -> SequentialLook:
+    if seeds not in looks:
+        raise AnalysisError(
+            f"{source}: {seeds} seeds, and the declared looks are {_named(looks)}; read it at one "
+            "of them. Where seeds of a look are lost, name those that are left in its place: the "
+            "levels follow"
+        )
+    reached = [look for look in looks if look <= seeds]
+    return look_at(looks, reached, seeds=seeds, family=family, alpha=alpha)
 
 
 def table_json(results: TableResults) -> str:

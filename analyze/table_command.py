@@ -5,12 +5,14 @@ Reads CSV, Parquet, or the answer of a query on a DuckDB file. Only here are pat
 
 import argparse
 import io
+import re
 import sys
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
+from analyze.decide import MINIMUM_SEEDS
 from analyze.hypotheses import Direction
 from analyze.table import Claim, Claims, analyze_table, table_json
 from analyze.table_page import table_page
@@ -18,6 +20,7 @@ from analyze.table_rows import Columns, runs_of
 from analyze.table_text import table_lines
 from store.atomic import write_text
 from store.database import open_database
+from store.design import MOST_LOOKS
 from store.errors import AnalysisError
 
 _SEPARATORS: Final = (",", ";", "\t")
@@ -40,10 +43,11 @@ def run_table(options: argparse.Namespace) -> None:
     )
     if not 0.5 < options.level < 1:
         raise AnalysisError(f"--level {options.level:g}: must be above .5 and below 1, as .95")
+    looks = _looks(options.looks)
     _check_outputs(options)
     source = options.table.name
     runs = runs_of(read_table(options.table, options.query), columns, source=source)
-    results = analyze_table(runs, columns, claims, level=options.level, source=source)
+    results = analyze_table(runs, columns, claims, level=options.level, source=source, looks=looks)
     page = table_page(results) if options.html else ""
     text = table_json(results)
     if options.json and str(options.json) != _TERMINAL:
@@ -118,9 +122,29 @@ def add_table_parser(
             metavar="SIZE",
             help=f"smallest slope of interest of {what}; without it, none is negligible",
         )
+    parser.add_argument(
+        "--looks",
+        metavar="8,16,24",
+        help="numbers of seeds at which you declared beforehand to look while adding seeds; the "
+        "last is the cap, and the table must have one of them (docs/adding-seeds.md)",
+    )
     parser.add_argument("--level", type=float, default=0.95, help="of intervals; default .95")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write JSON; - prints it instead")
     parser.add_argument("--html", type=Path, metavar="OUT", help="write one self-contained page")
+
+
+def _looks(text: str | None) -> tuple[int, ...]:
+    """Read the declared looks, e.g. ``8,16,24``."""
+    if text is None:
+        return ()
+    parts = [part.strip() for part in text.split(",")]
+    looks = [int(part) if re.fullmatch("[0-9]{1,9}", part) else 0 for part in parts]
+    if min(looks) < MINIMUM_SEEDS or looks != sorted(set(looks)) or len(looks) > MOST_LOOKS:
+        raise AnalysisError(
+            f"--looks {text!r}: must be up to {MOST_LOOKS} ascending numbers of seeds, each "
+            f"{MINIMUM_SEEDS} or more, as 8,16,24"
+        )
+    return tuple(looks)
 
 
 def _claim(options: argparse.Namespace, prefix: str) -> Claim:

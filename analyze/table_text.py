@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from analyze.decide import MINIMUM_SEEDS
+from analyze.looks import rule_words, standing_words
 from analyze.results import Evidence, Interval, Rank, Verdict
 from analyze.sentences import digits
 from analyze.table import TableAnswer, TableResults
@@ -19,8 +20,16 @@ def table_lines(results: TableResults) -> tuple[str, ...]:
     """Lines for the terminal: what was read, a verdict per question, then every test."""
     lines = [*map(_wrapped, read_sentences(results)), ""]
     percent = percent_text(results.level)
-    head = ("question", "verdict", "estimate", f"{percent} interval", "p", "p (Holm)", "seeds")
-    lines += _columns([head, *(answer_row(answer) for answer in results.answers)])
+    head = (
+        "question",
+        "verdict",
+        "estimate",
+        f"{percent} interval",
+        "p",
+        level_head(results),
+        "seeds",
+    )
+    lines += _columns([head, *(answer_row(answer, results) for answer in results.answers)])
     for answer in results.answers:
         lines += ["", _wrapped(answer_sentence(answer, results))]
         lines += [_wrapped(f"- {caveat}") for caveat in answer_notes(answer)]
@@ -51,6 +60,8 @@ def read_sentences(results: TableResults) -> tuple[str, ...]:
     ]
     if results.kind == "descriptive":
         said.append(f"Fewer than {MINIMUM_SEEDS} seeds: described, not tested. No p-value.")
+    elif results.sequential is not None:
+        said.append(rule_words(results.sequential, claim="question", alpha=1 - results.level))
     elif len(results.answers) > 1:
         said.append(
             f"Verdicts hold together at error rate {1 - results.level:.3g} by Holm's method over "
@@ -66,21 +77,37 @@ def question_text(answer: TableAnswer) -> str:
     return f"{answer.outcome} over {answer.predictor}"
 
 
-def answer_row(answer: TableAnswer) -> tuple[str, ...]:
-    """Cells of the summary: question, verdict, estimate, interval, p, p by Holm, seeds."""
+def level_head(results: TableResults) -> str:
+    """Head of the column after p: Holm's p, or the level that a declared look reads p at."""
+    return "p (Holm)" if results.sequential is None else "read at"
+
+
+def level_value(answer: TableAnswer, results: TableResults) -> float | None:
+    """Return the number of the column after p."""
+    return answer.p_holm if results.sequential is None else answer.alpha
+
+
+def answer_row(answer: TableAnswer, results: TableResults) -> tuple[str, ...]:
+    """Cells of the summary: question, verdict, estimate, interval, p, its level, seeds."""
     return (
         question_text(answer),
         str(answer.verdict),
         number_text(answer.estimate),
         interval_text(answer.interval),
         p_text(answer.p_value),
-        p_text(answer.p_holm),
+        p_text(level_value(answer, results)),
         str(answer.n),
     )
 
 
 def answer_sentence(answer: TableAnswer, results: TableResults) -> str:
-    """Say what was found of one question."""
+    """Say what was found of one question and, at a declared look, how to go on."""
+    look = results.sequential
+    standing = "" if look is None else standing_words(answer.verdict, look)
+    return f"{_found(answer, results)} {standing}".strip()
+
+
+def _found(answer: TableAnswer, results: TableResults) -> str:
     name, expected = question_text(answer), answer.expected
     if answer.estimate is None:
         return f"{name}: {answer.verdict}."

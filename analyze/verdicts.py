@@ -4,18 +4,27 @@ import textwrap
 from collections.abc import Sequence
 from typing import Final
 
+from analyze.decide import claim_p
 from analyze.hypotheses import HYPOTHESES
+from analyze.looks import rule_words
 from analyze.results import Finding, Results
 from store.vocabulary import Form
 
 WIDTH: Final = 100
 _HEAD: Final = ("claim", "verdict", "seeds", "p (Holm)", "other arm", "as published", "what")
+_HEAD_AT_LOOK: Final = tuple("p" if cell == "p (Holm)" else cell for cell in _HEAD)
 
 
 def verdict_lines(results: Results) -> tuple[str, ...]:
-    """Lines of a table: one row per claim, then what was found, in sentences."""
+    """Lines of a table: one row per claim, then what was found, in sentences.
+
+    Where seeds are added by a declared rule, the rule, the look and its level stand above, and p
+    is not adjusted.
+    """
     deciding = [finding for finding in results.findings if finding.deciding]
-    rows = [_HEAD, *(_row(finding, results.findings) for finding in deciding)]
+    look = results.sequential
+    head_row = _HEAD if look is None else _HEAD_AT_LOOK
+    rows = [head_row, *(_row(finding, results.findings) for finding in deciding)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     table = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     counts = results.counts
@@ -23,8 +32,9 @@ def verdict_lines(results: Results) -> tuple[str, ...]:
         f"{results.title} ({results.study}): {counts.seeds_analyzed} of {counts.seeds_declared} "
         f"seeds analyzed, {results.kind}"
     )
+    rule = () if look is None else ("", _wrapped(rule_words(look, claim="primary claim")))
     said = [_wrapped(f"{finding.hypothesis}: {finding.sentence}") for finding in deciding]
-    return (head, "", *table, "", *said)
+    return (head, *rule, "", *table, "", *said)
 
 
 def _row(finding: Finding, findings: Sequence[Finding]) -> tuple[str, ...]:
@@ -35,11 +45,15 @@ def _row(finding: Finding, findings: Sequence[Finding]) -> tuple[str, ...]:
         finding.hypothesis,
         str(finding.verdict),
         str(finding.n),
-        _p_text(finding.p_holm),
+        _p_text(finding.p_holm if finding.p_holm is not None else _unadjusted(finding)),
         str(arms[0]) if arms else "-",
         str(published[0]) if published else "-",
         HYPOTHESES[finding.hypothesis].short,
     )
+
+
+def _unadjusted(finding: Finding) -> float | None:
+    return claim_p([outcome.p_value for outcome in finding.outcomes])
 
 
 def _p_text(p_value: float | None) -> str:

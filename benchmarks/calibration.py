@@ -20,13 +20,14 @@ from pathlib import Path
 
 import numpy as np
 import scipy
-from scipy import stats
 
 from analyze.inference.associations import split_half_within, two_way_within, two_way_within_ols
 from analyze.inference.correlations import correlate
 from analyze.inference.estimate import Estimate, Panel, Table
 from analyze.inference.mediation import mediate
 from analyze.inference.trends import slope_t
+from benchmarks import adding_seeds
+from benchmarks.rates import Rate
 from benchmarks.simulated_studies import (
     DOSES,
     LEVELS,
@@ -110,29 +111,6 @@ class Case:
     planted: Scenario | None = None
     planted_effect: float = 0.0
     target: Target | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rate:
-    """How often something happened in how many studies."""
-
-    count: int
-    studies: int
-
-    @property
-    def share(self) -> float:
-        return self.count / self.studies
-
-    def departs(self, nominal: float) -> int:
-        """1 or -1 where more than 3 Monte Carlo standard errors above or below, else 0."""
-        error = (nominal * (1 - nominal) / self.studies) ** 0.5
-        distance = self.share - nominal
-        return 0 if abs(distance) <= 3 * error else int(np.sign(distance))
-
-    def text(self) -> str:
-        """Share with its exact 95 % Monte Carlo interval (Clopper and Pearson 1934)."""
-        found = stats.binomtest(self.count, self.studies).proportion_ci(method="exact")
-        return f"{_share(self.share)} ({_share(found.low)}–{_share(found.high)})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,18 +298,28 @@ def report(*, studies: int, seed: int, jobs: int) -> str:
             )
             for title, cases in parts.items()
         }
-    spent = sum(one.seconds for rows in found.values() for one in rows)
+        grown = list(pool.imap(_one_way, [(way, studies, seed) for way in adding_seeds.ways()]))
+    spent = sum(one.seconds for rows in [*found.values(), grown] for one in rows)
     made = (
         f"{studies:,} simulated studies a rate, seed {seed}, Python {platform.python_version()}, "
         f"NumPy {np.__version__}, SciPy {scipy.__version__}; {spent / 60:.0f} minutes of one core."
     )
-    return "\n\n".join([made, *(f"### {title}\n\n{_table(rows)}" for title, rows in found.items())])
+    tables = {title: _table(rows) for title, rows in found.items()}
+    tables["Adding seeds: looks at a study that grows"] = adding_seeds.table(grown)
+    return "\n\n".join([made, *(f"### {title}\n\n{text}" for title, text in tables.items())])
 
 
 def _one(row: tuple[Case, int, int, int]) -> Calibration:
     case, seeds, studies, seed = row
     found = calibrate(case, seeds=seeds, studies=studies, seed=seed)
     print(f"{case.title}, {case.scenario.name}, {seeds}: {found.reading()}", file=sys.stderr)
+    return found
+
+
+def _one_way(row: tuple[adding_seeds.Way, int, int]) -> adding_seeds.Erred:
+    way, studies, seed = row
+    found = adding_seeds.erred(way, studies=adding_seeds.TIMES * studies, seed=seed)
+    print(f"{way.name}, {way.scenario.name}: {found.reading()}", file=sys.stderr)
     return found
 
 
@@ -348,10 +336,6 @@ def _table(found: list[Calibration]) -> str:
             f"| {covered} | {one.reading()} |"
         )
     return "\n".join(rows)
-
-
-def _share(value: float) -> str:
-    return f"{value:.3f}".removeprefix("0")
 
 
 def main() -> None:

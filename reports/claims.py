@@ -10,7 +10,14 @@ from analyze.hypotheses import HYPOTHESES, STRENGTH
 from analyze.results import Evidence, Finding, FitLine, OutcomeFinding, Rank, Results
 from reports.figures import SEEDS_DRAWN, Chart, ChartBook, fit_chart, raw_chart
 from reports.forest import deciding_interval, forest
-from reports.numbers import Citations, interval_decimals, level_text, p_clause, whole
+from reports.numbers import (
+    Citations,
+    interval_decimals,
+    level_text,
+    look_level_text,
+    p_clause,
+    whole,
+)
 from reports.prose import (
     VERDICTS,
     VerdictWords,
@@ -133,7 +140,7 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
         compared=_compared(views, published),
         others=tuple(views[1:]),
         agreement=_agreement(views[0], views[1:]),
-        holm=_holm(deciding, cite),
+        holm=_at_look(deciding, cite) if results.sequential else _holm(deciding, cite),
         caveat=_leading(name, caveats),
         caveats_more=len(caveats) > 1 or any(_first_sentence(text) != text for text in caveats),
         figures=_figures(results, fits, cite, book),
@@ -222,6 +229,14 @@ def _holm(finding: Finding, cite: Citations) -> Markup:
     if finding.p_holm is None or not is_primary(finding):
         return Markup("")
     return Markup("Holm-adjusted {}").format(p_clause(cite.p(finding, "p_holm")))
+
+
+def _at_look(finding: Finding, cite: Citations) -> Markup:
+    """Say the level that a claim is read at, where seeds are added by a declared rule."""
+    if not finding.alpha:
+        return Markup("not read at this number of seeds")
+    level = cite.number(finding, "alpha", look_level_text(finding.alpha))
+    return Markup("read at level {}").format(level)
 
 
 def _leading(claim: str, caveats: Sequence[str]) -> str:

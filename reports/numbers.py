@@ -191,8 +191,20 @@ def percent(fraction: float) -> str:
 
 
 def level_text(level: float) -> str:
-    """Write a confidence level: ``95 %``, ``98.3 %``."""
-    return f"{100 * level:.4g}{THIN}%"
+    """Write a confidence level: ``95 %``, ``98.3 %``; ``99.9996 %`` never as 100 %."""
+    miss = 100 * (1 - level)
+    close = min(math.ceil(-math.log10(miss)), 11) if 0 < miss < 0.1 else 0
+    return f"{100 * level:.{4 + close}g}{THIN}%"
+
+
+def look_level_text(level: float) -> str:
+    """Write the level of a look to three significant digits, without the leading zero: ``.0120``.
+
+    Smaller than a millionth, as that.
+    """
+    if level < 1e-6:
+        return f"<{THIN}.000001"
+    return f"{level:.{2 - math.floor(math.log10(level))}f}".removeprefix("0")
 
 
 def whole(value: float) -> str:

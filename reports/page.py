@@ -27,6 +27,7 @@ from reports.prose import (
     FAILED_RULES,
     VERDICTS,
     VerdictWords,
+    adding_seeds_words,
     capitalized,
     in_words,
     study_sentence,
@@ -81,6 +82,7 @@ class Page:
     published_tally: tuple[Tally, ...]
     common_caveats: tuple[str, ...]
     arms: tuple[str, ...]
+    adding_seeds: Markup
     mediation: tuple[MediationView, ...]
     gallery: Gallery
     curves: tuple[Chart, ...]
@@ -115,6 +117,7 @@ def make_page(results: Results, design: Design, store: Store, study_file: Path) 
         published_tally=_tally({c.id: c.published for c in claims if c.published is not None}),
         common_caveats=_common_caveats(results, claims),
         arms=tuple(arm_sentence(str(arm)) for arm in design.design.arms),
+        adding_seeds=adding_seeds_words(cite, results.sequential),
         mediation=tuple(
             MediationView(mediation=m, table=tests_rows(cite, m.evidence, "Tests of mediation"))
             for m in results.mediation

@@ -6,13 +6,22 @@ from typing import Final
 from markupsafe import Markup
 
 from analyze.hypotheses import HYPOTHESES, STRENGTH, Direction
-from analyze.results import Evidence, Finding, OutcomeFinding, Rank, SingleSeed, Verdict
+from analyze.results import (
+    Evidence,
+    Finding,
+    OutcomeFinding,
+    Rank,
+    SequentialLook,
+    SingleSeed,
+    Verdict,
+)
 from reports.numbers import (
     Citations,
     decimals_for,
     fixed,
     interval_decimals,
     level_text,
+    look_level_text,
     p_clause,
     whole,
 )
@@ -188,6 +197,39 @@ def study_sentence(design: Design) -> str:
         f"({teacher}) {was} trained afresh at each of {levels} on {_data(design)}, and {students} "
         f"{kind} {were} distilled from them, augmented {_arms(cells.arms, cells.fixed_strength)}."
     )
+
+
+def adding_seeds_words(cite: Citations, look: SequentialLook | None) -> Markup:
+    """Say by which rule seeds may be added, and at which look the study is."""
+    if look is None:
+        return Markup("Adding seeds: no rule is declared, so their number is fixed.")
+    looks = Markup(", ").join(
+        cite.number(look, "looks", whole(count), index) for index, count in enumerate(look.looks)
+    )
+    rule = Markup(
+        "Adding seeds: by group-sequential looks at {} seeds, with Lan-DeMets spending of "
+        "O’Brien-Fleming type, shared equally over {} primary claims. "
+    ).format(looks, cite.count(look, "family"))
+    if look.look is None:
+        stands = Markup("{} seeds are none of these looks: nothing is read. ").format(
+            cite.count(look, "seeds")
+        )
+    else:
+        levels = Markup(", ").join(
+            cite.number(look, "levels", look_level_text(level), index)
+            for index, level in enumerate(look.levels)
+        )
+        stands = Markup("This is look {}; the looks’ levels are {}. ").format(
+            cite.count(look, "look"), levels
+        )
+    return rule + stands + next_look_words(cite, look)
+
+
+def next_look_words(cite: Citations, look: SequentialLook) -> Markup:
+    """Say at which number of seeds the next look is."""
+    if look.next_look is None:
+        return Markup("No look follows.")
+    return Markup("The next look is at {} seeds.").format(cite.count(look, "next_look"))
 
 
 def _arms(arms: tuple[Arm, ...], fixed_strength: float) -> str:

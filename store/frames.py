@@ -437,8 +437,16 @@ FINDING = Frame(
         Column(name="verdict", dtype=pl.String(), meaning="The claim's verdict, all outcomes."),
         Column(name="sentence", dtype=pl.String(), meaning="What may be said, in words."),
         Column(name="n", dtype=pl.Int32(), meaning="Independent units: seeds, never images."),
-        _number("alpha", "The claim's level after Holm.", _UNTESTED),
-        _number("p_holm", "Holm-adjusted p-value of the claim.", "the claim is not in the family"),
+        _number(
+            "alpha",
+            "The claim's level: after Holm, or at a declared look (0 between looks).",
+            _UNTESTED,
+        ),
+        _number(
+            "p_holm",
+            "Holm-adjusted p-value of the claim.",
+            "the claim is not in the family, or seeds are added by a declared rule",
+        ),
         Column(name="outcome_verdict", dtype=pl.String(), meaning="This outcome's verdict."),
         _number("estimate", "The primary test's estimate, in `unit`.", _UNTESTED),
         Column(name="unit", dtype=pl.String(), meaning="Unit of the estimate."),

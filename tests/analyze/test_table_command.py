@@ -10,6 +10,8 @@ import pytest
 from table_simulated import planted
 
 from analyze.__main__ import main
+from analyze.inference.sequential import look_levels
+from analyze.looks import level_words
 
 QUESTION = ("--block", "seed", "--dose", "strength", "--outcome", "gap")
 
@@ -142,6 +144,13 @@ def test_a_filter_on_a_number_takes_any_way_to_write_it(runs: Path, capsys):
         (("--sesoi", "0"), "--sesoi 0"),
         (("--association-sesoi", "nan"), "--association-sesoi nan"),
         (("--arm", "fixed"), "COLUMN=VALUE"),
+        (("--looks", "3,8"), "5 seeds, and the declared looks are 3, 8"),
+        (("--looks", "8,5"), "--looks '8,5': must be up to 30 ascending numbers"),
+        (("--looks", "5,5"), "--looks '5,5'"),
+        (("--looks", "2,5"), "--looks '2,5'"),
+        (("--looks", "5,many"), "--looks '5,many'"),
+        (("--looks", ""), "--looks ''"),
+        (("--looks", "5," + "9" * 5000), "ascending numbers"),
         (("--predictor", "gap"), "asked for twice"),
         (("--query", "SELECT 1"), "needs a DuckDB file"),
     ],
@@ -169,6 +178,39 @@ def test_a_query_cannot_write_nor_reach_other_files(tmp_path: Path, capsys):
     for query in ("DROP TABLE runs", f"SELECT * FROM read_text('{path}')", "SELECT * FROM absent"):
         refused(capsys, path, *QUESTION, "--query", query)
     assert "no column 'strength'" in refused(capsys, path, *QUESTION, "--query", "FROM runs")
+
+
+def test_at_a_declared_look_questions_are_read_at_its_level(runs: Path, tmp_path: Path, capsys):
+    page = tmp_path / "page.html"
+    asked = (*QUESTION, "--predictor", "iou", "--looks", "5,10", "--html", str(page))
+    assert main(["table", str(runs), *asked, "--json", "-"]) == 0
+    written = json.loads(capsys.readouterr().out)
+    level = look_levels(0.05 / 3, (0.5, 1.0))[0]
+    assert written["sequential"]["look"] == 1
+    assert written["sequential"]["next_look"] == 10
+    for answer in written["answers"]:
+        assert answer["alpha"] == pytest.approx(level, rel=1e-12)
+        assert answer["p_holm"] is None
+        assert answer["verdict_interval"]["level"] == 1 - answer["alpha"]
+        supported = answer["p_value"] <= answer["alpha"]
+        assert (answer["verdict"] == "supported") == supported
+    assert main(["table", str(runs), *asked]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    words = level_words(level)
+    assert f"This is look 1 of 2: each of the 3 questions is read at {words}" in said
+    assert "for this, the study may stop" in said
+    assert "The next look is at 10 seeds." in said
+    assert "Holm" not in said.partition("Every test")[0]
+    assert "Holm" not in page.read_text(encoding="utf-8").partition("<section>")[0]
+
+
+def test_one_look_at_the_cap_is_a_table_of_its_own_but_for_bonferroni(runs: Path, capsys):
+    verdicts = []
+    for looks in ((), ("--looks", "5")):
+        assert main(["table", str(runs), *QUESTION, *looks, "--json", "-"]) == 0
+        answer = json.loads(capsys.readouterr().out)["answers"][0]
+        verdicts.append((answer["verdict"], pytest.approx(answer["alpha"], rel=1e-9)))
+    assert verdicts[0] == verdicts[1]
 
 
 def test_what_is_missing_is_dropped_and_counted(tmp_path: Path, capsys):

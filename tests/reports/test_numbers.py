@@ -12,6 +12,8 @@ from reports.numbers import (
     Number,
     decimals_for,
     fixed,
+    level_text,
+    look_level_text,
     p_text,
     percent,
     whole,
@@ -76,6 +78,22 @@ def test_only_exact_shares_read_as_none_or_all():
     assert percent(0.9996) == ">\u202f99\u202f%"
     assert percent(0.0) == "0\u202f%"
     assert percent(1e-5) == "<\u202f1\u202f%"
+
+
+@pytest.mark.parametrize(
+    ("alpha", "shown"),
+    [(0.05, "95"), (0.0125, "98.75"), (0.00021, "99.979"), (4.4e-6, "99.99956"), (0.0, "100")],
+)
+def test_only_certainty_reads_as_a_level_of_all(alpha, shown):
+    assert level_text(1 - alpha) == f"{shown}\u202f%"
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"),
+    [(0.05, ".0500"), (0.012024, ".0120"), (4.36e-6, ".00000436"), (1e-9, "<\u202f.000001")],
+)
+def test_levels_of_looks_keep_three_digits_however_small(level, shown):
+    assert look_level_text(level) == shown
 
 
 def test_counts_set_thousands_apart():

@@ -13,7 +13,12 @@ import pytest
 from conftest import Written, elements
 from drawn_results import drawn_results
 
-from reports.numbers import MINUS
+from analyze.looks import look_at
+from analyze.results import Results, SequentialLook
+from reports.claims import claim_views
+from reports.figures import ChartBook, replicate_columns
+from reports.numbers import MINUS, Citations
+from reports.prose import adding_seeds_words
 from reports.queries import GALLERY_IOU
 from store.database import open_reader
 from store.design import load_design
@@ -222,6 +227,54 @@ def test_an_infinite_bound_is_shown_as_such(write_page):
     written = write_page(changed, seeds=1)
     assert "∞" in visible(written.html)
     assert "inf " not in visible(written.html)
+
+
+def at_look(look: SequentialLook) -> Results:
+    """Drawn results of a study whose seeds are added by a declared rule."""
+    results = drawn_results()
+    findings = tuple(
+        dataclasses.replace(finding, alpha=look.level or 0.0, p_holm=None)
+        for finding in results.findings
+    )
+    return dataclasses.replace(results, findings=findings, sequential=look)
+
+
+def test_a_declared_rule_is_stated_with_its_look_and_levels(write_page):
+    look = look_at((8, 16, 24), (8, 15), seeds=16, family=5)
+    written = write_page(at_look(look), seeds=1)
+    text = visible(written.html)
+    assert "Adding seeds: by group-sequential looks at 8, 16, 24 seeds" in text
+    assert "This is look 2; the looks’ levels are" in text
+    assert "The next look is at 24 seeds." in text
+    assert "look 2 of 3" in text
+    assert "Holm" not in text
+    content = written.json
+    cites = [e for e in cited(written) if e.attributes["data-from"].startswith("sequential.")]
+    levels = [e for e in cites if "levels" in e.attributes["data-from"]]
+    assert [float(e.attributes["value"]) for e in levels] == list(look.levels)
+    read_at = [e for e in cited(written) if e.attributes["data-from"].endswith("].alpha")]
+    assert read_at
+    for number in (*cites, *read_at):
+        value = float(number.attributes["value"])
+        assert value == resolve(content, number.attributes["data-from"])
+        assert agrees(number.text, value)
+
+
+def test_between_looks_the_page_says_that_nothing_is_read():
+    results = at_look(look_at((8, 16, 24), (8,), seeds=11, family=5))
+    cite = Citations(results)
+    words = str(adding_seeds_words(cite, results.sequential).striptags())
+    assert words.endswith(
+        "11 seeds are none of these looks: nothing is read. The next look is at 16 seeds."
+    )
+    claims = claim_views(
+        results, cite, ChartBook(tables={"replicates": replicate_columns(results)})
+    )
+    assert {str(claim.holm) for claim in claims} == {"not read at this number of seeds"}
+
+
+def test_without_a_rule_the_number_of_seeds_is_said_to_be_fixed(drawn):
+    assert "Adding seeds: no rule is declared, so their number is fixed." in visible(drawn.html)
 
 
 def test_ids_are_unique_and_every_link_within_the_page_leads_somewhere(analyzed):
