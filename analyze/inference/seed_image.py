@@ -36,6 +36,9 @@ METHOD: Final = (
     "interaction counted once; t, df by Satterthwaite"
 )
 NOT_DRAWN: Final = "a measure is undefined without one of the test images: not resampled"
+INSIDE: Final = (
+    "the interval is the primary test's: that of these degrees of freedom would lie inside it"
+)
 NO_TEST: Final = "the primary test gives no standard error to widen"
 
 
@@ -94,7 +97,9 @@ def seed_image_bootstrap(
     """Widen a primary test's interval to new test images. Test ``seed_image_bootstrap``.
 
     primary: with standard error and df, of 3 seeds or more. images: test images drawn from. A
-    negative variance of the images counts as 0: never below the primary test's error.
+    negative variance of the images counts as 0. The interval is never inside the primary
+    test's: few seeds have so wide a t that more degrees of freedom, from the images, could
+    make it so.
     """
     beside = described(primary)
     if primary.estimate is None or not primary.standard_error or primary.df is None:
@@ -103,12 +108,15 @@ def seed_image_bootstrap(
     added = max(image_variance(drawn), 0.0)
     error = math.sqrt(seeds + added)
     df = (seeds + added) ** 2 / (seeds**2 / primary.df + added**2 / (images - 1))
+    widened = t_interval(primary.estimate, error, df, level=level)
+    own = t_interval(primary.estimate, primary.standard_error, primary.df, level=level)
+    inside = widened.high < own.high
     return replace(
         beside,
         standard_error=error,
         df=df,
-        interval=t_interval(primary.estimate, error, df, level=level),
-        caveats=(_words(error / primary.standard_error),),
+        interval=own if inside else widened,
+        caveats=(_words(error / primary.standard_error), *((INSIDE,) if inside else ())),
     )
 
 
