@@ -82,8 +82,7 @@ def analyze(study: Path, *, store: Path, ledger: Path, out: Path) -> None:
     record_estimates(store, estimated)
     _log.info("reading measures")
     with open_reader(store) as reader:
-        stored = _stored(reader, classes=classes)
-        stored = replace(stored, image_draws=_image_draws(reader, design, stored))
+        stored = stored_of(reader, design, classes=classes)
     _log.info("testing claims")
     results = assemble(design, stored)
     record_analysis(store, evidence=evidence_frame(results), findings=finding_frame(results))
@@ -144,10 +143,10 @@ def _attention(reader: Reader, design: Design, members: pl.DataFrame) -> pl.Data
     )
 
 
-def _stored(reader: Reader, *, classes: int) -> Stored:
-    """Read one row per student, and what explains those rows."""
+def stored_of(reader: Reader, design: Design, *, classes: int) -> Stored:
+    """Read one row per student, what explains those rows, and how new test images move them."""
     images = reader.frame("SELECT count(*) AS images FROM image WHERE split = 'test'")
-    return Stored(
+    stored = Stored(
         students=reader.frame("SELECT * FROM measures ORDER BY student_id"),
         halves=reader.frame("SELECT * FROM measures_by_half ORDER BY student_id, half"),
         models=reader.frame("SELECT * FROM model ORDER BY model_id"),
@@ -156,6 +155,7 @@ def _stored(reader: Reader, *, classes: int) -> Stored:
         images=int(images["images"].item()),
         classes=classes,
     )
+    return replace(stored, image_draws=_image_draws(reader, design, stored))
 
 
 def _image_draws(reader: Reader, design: Design, stored: Stored) -> ImageDraws | None:

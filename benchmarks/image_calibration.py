@@ -279,11 +279,11 @@ def main() -> None:
     print(text)
     if chosen.write:
         between = re.compile(
-            r"(<!-- simulated images -->\n).*(\n<!-- end images -->)", flags=re.DOTALL
+            r"(<!-- simulated images -->\n).*(<!-- end images -->)", flags=re.DOTALL
         )
         page = chosen.write.read_text(encoding="utf-8")
         chosen.write.write_text(
-            between.sub(lambda marks: marks[1] + text + marks[2], page), encoding="utf-8"
+            between.sub(lambda marks: f"{marks[1]}{text}\n{marks[2]}", page), encoding="utf-8"
         )
 
 

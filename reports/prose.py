@@ -88,6 +88,7 @@ TESTS: Final = {
     "mundlak_between_seed": "Mundlak: between seeds",
     "mundlak_between_strength": "Mundlak: between strengths",
     "mundlak_context": "Mundlak: between less within",
+    "seed_image_bootstrap": "Seeds and test images resampled",
     "mediation_joint": "Both paths jointly",
     "mediation_a": "Path a, strength to attention",
     "mediation_b": "Path b, attention to overfitting",

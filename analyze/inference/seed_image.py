@@ -30,7 +30,6 @@ from analyze.inference.sample import t_interval
 
 Floats = NDArray[np.float64]
 
-TEST: Final = "seed_image_bootstrap"
 METHOD: Final = (
     "seed blocks and test images resampled together (pigeonhole bootstrap, Owen 2007), their "
     "interaction counted once; t, df by Satterthwaite"
@@ -123,7 +122,7 @@ def seed_image_bootstrap(
 def described(primary: Estimate) -> Estimate:
     """Return the primary test's estimate under this test's name, without any error."""
     return Estimate(
-        test=TEST,
+        test="seed_image_bootstrap",
         method=METHOD,
         value_name=primary.value_name,
         estimate=primary.estimate,
@@ -136,4 +135,4 @@ def _words(ratio: float) -> str:
     speaks = "speaks of new seeds and of new test images of the same kind"
     if ratio == 1:
         return f"{speaks}; the images add no variance that the seeds do not show already"
-    return f"{speaks}; standard error {ratio:.3g} times the primary test's"
+    return f"{speaks}; standard error {ratio:.2f} times the primary test's"

@@ -75,13 +75,13 @@ def test_what_images_do_alike_in_all_seeds_is_added():
     assert found.df > primary.df
     assert found.interval.low < primary.interval.low
     ratio = found.standard_error / primary.standard_error
-    assert f"{ratio:.3g} times the primary test's" in found.caveats[0]
+    assert f"{ratio:.2f} times the primary test's" in found.caveats[0]
 
 
 def test_the_bootstrap_drawn_in_full_has_these_parts_and_the_interaction_twice_more():
     """Owen (2007): seeds, images and three times the interaction, one of which is in the seeds."""
     rng = np.random.default_rng(3)
-    panel, moved = study(rng, draws=40_000, of_images=3.0, of_both=6.0)
+    panel, moved = study(rng, draws=15_000, of_images=3.0, of_both=6.0)
     drawn = slope_draws(panel, moved)
     full = pigeonhole(drawn, per_seed_slopes(panel), rng).var(ddof=1)
     seeds = slope_t(panel).standard_error ** 2 * 7 / 8
@@ -89,9 +89,9 @@ def test_the_bootstrap_drawn_in_full_has_these_parts_and_the_interaction_twice_m
     # what redrawn images move within a resample: the spread of seeds grows by their own part
     apart = 8 * drawn.moved - 8 * drawn.moved.mean(axis=1, keepdims=True)
     grown = (apart.var(axis=0, ddof=1)).mean() / 8
-    assert full == pytest.approx(seeds + together + grown, rel=0.03)
+    assert full == pytest.approx(seeds + together + grown, rel=0.05)
     interaction = (8 * drawn.moved).var(axis=0, ddof=1).mean() / 8 - image_variance(drawn) / 8
-    assert full == pytest.approx(seeds + image_variance(drawn) + 2 * interaction, rel=0.06)
+    assert full == pytest.approx(seeds + image_variance(drawn) + 2 * interaction, rel=0.07)
 
 
 def test_the_interval_is_never_inside_the_primary_tests():
