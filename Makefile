@@ -33,6 +33,7 @@ check: $(READY) ## check style, types, import arrows, workflow and SQL
 
 calibrate: $(READY) ## simulate whether the primary tests hold their level; write docs/calibration.md
 	@$(RUN) OMP_NUM_THREADS=1 python -m benchmarks.calibration --jobs $(JOBS) --write docs/calibration.md
+	@$(RUN) OMP_NUM_THREADS=1 python -m benchmarks.image_calibration --jobs $(JOBS) --write docs/calibration.md
 
 clean: ## remove the environment and caches; results stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache

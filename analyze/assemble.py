@@ -6,8 +6,10 @@ from analyze.association_answers import answer_association
 from analyze.caveats import study_caveats, with_disagreements
 from analyze.conclude import Answered, finding_of, levels_of
 from analyze.decide import ALPHA, MINIMUM_SEEDS
+from analyze.image_answers import with_new_images
 from analyze.looks import look_at
 from analyze.mediations import mediations_of
+from analyze.metrics.image_draws import ImageDraws
 from analyze.pictures import information_of, measures_to_draw, series_of
 from analyze.questions import Question, questions_of
 from analyze.replicates import Replicates, Stored, missing_counts, select_replicates
@@ -26,7 +28,9 @@ def assemble(design: Design, stored: Stored) -> Results:
     replicates = select_replicates(
         stored, failed_runs=design.failed_runs, seeds_declared=design.seeds
     )
-    answered = tuple(_answer(question, replicates, design) for question in questions)
+    answered = tuple(
+        _answer(question, replicates, design, stored.image_draws) for question in questions
+    )
     look = _look(design, questions, replicates)
     levels = levels_of(answered, look)
     findings = tuple(
@@ -77,12 +81,19 @@ def _look(
     )
 
 
-def _answer(question: Question, replicates: Replicates, design: Design) -> Answered:
+def _answer(
+    question: Question, replicates: Replicates, design: Design, draws: ImageDraws | None
+) -> Answered:
     tests = answer_trend if question.is_trend else answer_association
     return Answered(
         question=question,
         answers=tuple(
-            tests(question, part, replicates, study_seed=design.study_seed)
+            with_new_images(
+                question,
+                tests(question, part, replicates, study_seed=design.study_seed),
+                replicates,
+                draws,
+            )
             for part in question.parts
         ),
     )

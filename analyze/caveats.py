@@ -68,6 +68,7 @@ def study_caveats(
     """Say what holds for the whole study. look: where seeds are added by a declared rule."""
     return (
         _scope(design),
+        *_new_images(counts),
         *_few(counts),
         *(_partial(counts) if look is None else ()),
         *_failed(counts),
@@ -97,6 +98,15 @@ def _scope(design: Design) -> str:
     return (
         f"Intervals speak of {drawn}, measured on these {design.dataset.test_size} test images; "
         "not of other images, networks or data sets."
+    )
+
+
+def _new_images(counts: ReplicateCounts) -> tuple[str, ...]:
+    if counts.seeds_analyzed < MINIMUM_SEEDS:
+        return ()
+    return (
+        "How much wider the interval of a deciding test is for new test images of the same kind "
+        "stands beside it, as the seed x image bootstrap.",
     )
 
 

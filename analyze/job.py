@@ -8,21 +8,38 @@ import argparse
 import logging
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
+from analyze.answers import stream
 from analyze.assemble import assemble
+from analyze.decide import MINIMUM_SEEDS
+from analyze.metrics.answers import HALVES
 from analyze.metrics.estimates import estimates
+from analyze.metrics.image_draws import (
+    DRAWN_MEASURES,
+    Drawing,
+    ImageDraws,
+    block_draws,
+    draw_images,
+    draws_affordable,
+)
+from analyze.questions import questions_of
 from analyze.records import evidence_frame, finding_frame
 from analyze.replicates import Stored
 from analyze.serialize import save_results
 from store.database import Reader, open_reader, record_analysis, record_estimates
 from store.design import Design, load_design
 from store.errors import AnalysisError, UserError
-from store.vocabulary import CLEAN_VIEW
+from store.vocabulary import CLEAN_VIEW, Half
 
 _log = logging.getLogger(__name__)
+
+_ANSWERS: Final = 4_000_000
+"""Answers of students to images that are read at once."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,7 +82,7 @@ def analyze(study: Path, *, store: Path, ledger: Path, out: Path) -> None:
     record_estimates(store, estimated)
     _log.info("reading measures")
     with open_reader(store) as reader:
-        stored = _stored(reader, classes=classes)
+        stored = stored_of(reader, design, classes=classes)
     _log.info("testing claims")
     results = assemble(design, stored)
     record_analysis(store, evidence=evidence_frame(results), findings=finding_frame(results))
@@ -126,10 +143,10 @@ def _attention(reader: Reader, design: Design, members: pl.DataFrame) -> pl.Data
     )
 
 
-def _stored(reader: Reader, *, classes: int) -> Stored:
-    """Read one row per student, and what explains those rows."""
+def stored_of(reader: Reader, design: Design, *, classes: int) -> Stored:
+    """Read one row per student, what explains those rows, and how new test images move them."""
     images = reader.frame("SELECT count(*) AS images FROM image WHERE split = 'test'")
-    return Stored(
+    stored = Stored(
         students=reader.frame("SELECT * FROM measures ORDER BY student_id"),
         halves=reader.frame("SELECT * FROM measures_by_half ORDER BY student_id, half"),
         models=reader.frame("SELECT * FROM model ORDER BY model_id"),
@@ -138,6 +155,59 @@ def _stored(reader: Reader, *, classes: int) -> Stored:
         images=int(images["images"].item()),
         classes=classes,
     )
+    return replace(stored, image_draws=_image_draws(reader, design, stored))
+
+
+def _image_draws(reader: Reader, design: Design, stored: Stored) -> ImageDraws | None:
+    """Take what the deciding claims need on resampled test images; None below 3 seeds."""
+    asked = [question for question in questions_of(design) if question.deciding]
+    named = {name for each in asked for part in each.parts for name in part.measures}
+    measures = sorted(named & DRAWN_MEASURES)
+    students = stored.students.filter(pl.col("arm").is_in([str(each.arm) for each in asked])).join(
+        stored.models.select(student_id="model_id", teacher_ids="teacher_ids"), on="student_id"
+    )
+    if not measures or students["block"].n_unique() < MINIMUM_SEEDS:
+        return None
+    images = reader.frame("SELECT image_id, half, label FROM image WHERE split = 'test'")
+    rows = students.height * len(HALVES) * len(measures)
+    drawing = draw_images(
+        images,
+        draws=draws_affordable(images=images.height, rows=rows),
+        rng=stream(design.study_seed, "test images"),
+    )
+    blocks = _drawn_blocks(reader, design, students, drawing, measures)
+    return ImageDraws(rows=pl.concat(blocks), images=images.height)
+
+
+def _drawn_blocks(
+    reader: Reader,
+    design: Design,
+    students: pl.DataFrame,
+    drawing: Drawing,
+    measures: Sequence[str],
+) -> Iterator[pl.DataFrame]:
+    """Read answers of some blocks at once, attention of one: neither need fit into memory."""
+    blocks = students["block"].unique().sort()
+    a_block = drawing.images.count(Half.ALL) * students.height // len(blocks)
+    step = max(1, _ANSWERS // max(a_block, 1))
+    for start in range(0, len(blocks), step):
+        some = blocks[start : start + step]
+        _log.info("resampling test images of blocks %d to %d", some.min(), some.max())
+        several = students.filter(pl.col("block").is_in(some.implode()))
+        answers = reader.frame(
+            "SELECT student_id, image_id, ensemble_class, student_class FROM student_answer "
+            "WHERE view = ? AND student_id BETWEEN ? AND ?",
+            [CLEAN_VIEW, several["student_id"].min(), several["student_id"].max()],
+        )
+        for members in several.partition_by("block"):
+            teachers = pl.DataFrame({"model_id": members["teacher_ids"].explode().unique()})
+            yield block_draws(
+                members,
+                answers.filter(pl.col("student_id").is_in(members["student_id"].implode())),
+                _attention(reader, design, teachers),
+                drawing,
+                measures=measures,
+            )
 
 
 def _parser() -> argparse.ArgumentParser:

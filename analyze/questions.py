@@ -28,6 +28,12 @@ class Part:
     coupled: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
 
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Columns of its primary test: outcome and, unless that is strength, predictor."""
+        pair = (self.outcome, self.predictor)
+        return tuple(name for name in pair if name != STRENGTH)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:

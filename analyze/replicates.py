@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from analyze.inference.estimate import Panel, Table
+from analyze.metrics.image_draws import ImageDraws
 from analyze.results import MissingCount, ReplicateCounts
 from store.measures import BY_NAME
 from store.vocabulary import Half, Role, Status
@@ -27,7 +28,8 @@ class Stored:
 
     students: ``measures``. halves: ``measures_by_half``. models: ``model``. estimates:
     ``estimate``. contingency: ``contingency`` over all test images. images: of the test
-    split. classes: that a label can take.
+    split. classes: that a label can take. image_draws: measures on resampled test images; None
+    where they were not asked for.
     """
 
     students: pl.DataFrame
@@ -37,6 +39,7 @@ class Stored:
     contingency: pl.DataFrame
     images: int
     classes: int
+    image_draws: ImageDraws | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,6 +103,7 @@ TESTS: Final = {
     "diagnostic_boundary_fit": "Diagnostic: boundary fit",
     "diagnostic_residual_normality": "Diagnostic: normal residuals",
     "diagnostic_residual_spread": "Diagnostic: equal spread of residuals",
+    "seed_image_bootstrap": "Seeds and test images resampled",
     "mediation_joint": "Both paths jointly",
     "mediation_a": "Path a, strength to attention",
     "mediation_b": "Path b, attention to overfitting",

@@ -102,7 +102,7 @@ def overlaps(first: Masks, second: Masks, subsets: Bools) -> tuple[Overlap, ...]
     both = first.defined & second.defined
     one, other = (masks.cells[both].astype(np.float32) for masks in (first, second))
     chosen = subsets[:, both].astype(np.float64)
-    matched, has_union = _matched_iou(one, other)
+    matched, has_union = matched_iou(one, other)
     all_pairs = _summed_over_pairs(one, other, chosen.T)
     empty = np.stack([one.sum(axis=1) == 0, other.sum(axis=1) == 0]).astype(np.float64)
     images = chosen.sum(axis=1)
@@ -166,7 +166,7 @@ def _ratio(numerator: float, denominator: float) -> float | None:
     return float(numerator / denominator) if denominator else None
 
 
-def _matched_iou(one: NDArray[np.float32], other: NDArray[np.float32]) -> tuple[Floats, Floats]:
+def matched_iou(one: NDArray[np.float32], other: NDArray[np.float32]) -> tuple[Floats, Floats]:
     """IoU per image, 0 where it is 0/0, and whether it is defined (1 or 0)."""
     shared = (one * other).sum(axis=1, dtype=np.float64)
     union = one.sum(axis=1, dtype=np.float64) + other.sum(axis=1) - shared
@@ -182,7 +182,7 @@ def _summed_over_pairs(
     """
     area = other.sum(axis=1, dtype=np.float64)
     total = np.zeros(chosen.shape[1])
-    for rows in _chunks(len(one)):
+    for rows in chunks(len(one)):
         shared = (one[rows] @ other.T).astype(np.float64)
         union = one[rows].sum(axis=1, dtype=np.float64)[:, None] + area
         union -= shared
@@ -192,7 +192,8 @@ def _summed_over_pairs(
     return total
 
 
-def _chunks(images: int) -> Iterator[slice]:
+def chunks(images: int) -> Iterator[slice]:
+    """Return slices of the images, to meet all others a portion at a time."""
     step = max(1, _CHUNK_PAIRS // max(images, 1))
     for start in range(0, images, step):
         yield slice(start, start + step)

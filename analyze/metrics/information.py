@@ -224,20 +224,30 @@ def _require_two(total: int) -> None:
 def _expected_sum_f(rows: Counts, columns: Counts) -> float:
     """Mean of sum f(n_ij) over all tables with these margins, permutations being equally likely.
 
-    Counts of 0 and 1 add nothing (f is 0 there), so only margins of 2 and more matter; equal
-    pairs of margins are worked out once. Source: Vinh et al. (2010), equation 24.
+    Equal pairs of margins are worked out once.
     """
-    total = int(rows.sum())
-    row, row_times = np.unique(rows[rows > 1], return_counts=True)
-    column, column_times = np.unique(columns[columns > 1], return_counts=True)
-    times = np.outer(row_times, column_times).ravel()
-    first, second = np.repeat(row, len(column)), np.tile(column, len(row))
+    row, row_times = np.unique(rows, return_counts=True)
+    column, column_times = np.unique(columns, return_counts=True)
+    means = expected_f(row, column, int(rows.sum()))
+    return float(row_times @ means @ column_times)
+
+
+def expected_f(rows: Counts, columns: Counts, total: int) -> Floats:
+    """Mean of f(n_ij) for every pair of margins, of tables of ``total`` images.
+
+    rows: shape (r,). columns: shape (c,). Returns shape (r, c): n_ij is hypergeometric. Counts of
+    0 and 1 add nothing (f is 0 there), so margins below 2 give 0; so do margins above the
+    total, of which there is no table. Source: Vinh et al. (2010), equation 24.
+    """
+    first, second = np.repeat(rows, len(columns)), np.tile(columns, len(rows))
     low = np.maximum(2, first + second - total)
-    terms = np.minimum(first, second) - low + 1
+    possible = np.maximum(first, second) <= total
+    terms = np.where(possible, np.maximum(np.minimum(first, second) - low + 1, 0), 0)
     pair = np.repeat(np.arange(len(first)), terms)
     count = low[pair] + np.arange(len(pair)) - np.repeat(np.cumsum(terms) - terms, terms)
     weight = np.exp(_log_hypergeometric(count, first[pair], second[pair], total))
-    return float((times[pair] * weight * _f(count)).sum())
+    means = np.bincount(pair, weights=weight * _f(count), minlength=len(first))
+    return means.reshape(len(rows), len(columns)).astype(np.float64)
 
 
 def _log_hypergeometric(count: Counts, row: Counts, column: Counts, total: int) -> Floats:
