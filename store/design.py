@@ -34,6 +34,7 @@ _NO_EFFECT_ON_TRAINING: Final = (
     "attention",
     "claims",
     "failed_runs",
+    "adding_seeds",
 )
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
@@ -261,6 +262,36 @@ class Claim(_Part):
     sesoi: dict[str, Annotated[float, Field(gt=0)]]
 
 
+class AddingSeeds(_Part):
+    """The rule by which seeds may be added once the data have been looked at.
+
+    ``none``: the number of seeds is fixed beforehand. ``group_sequential``: the data may be looked
+    at when ``seeds`` is one of ``looks``, numbers of seed blocks; the last is the cap. To be
+    declared before data are seen.
+    """
+
+    rule: Literal["none", "group_sequential"] = "none"
+    looks: tuple[Annotated[int, Field(ge=3, le=100_000)], ...] = Field(default=(), max_length=30)
+
+    @model_validator(mode="after")
+    def _looks_belong_to_the_rule(self) -> Self:
+        looks = list(self.looks)
+        if self.rule == "none" and looks:
+            raise ValueError(
+                f"looks {looks} without their rule; write rule: group_sequential, or leave them out"
+            )
+        if self.rule == "group_sequential" and not looks:
+            raise ValueError(
+                "rule group_sequential needs looks: the numbers of seeds at which the data may be "
+                "looked at, the last being the cap, e.g. [8, 16, 24]"
+            )
+        if looks != sorted(set(looks)):
+            raise ValueError(
+                f"looks {looks} are not ascending and distinct; allowed: {sorted(set(looks))}"
+            )
+        return self
+
+
 class Engine(_Part):
     """Declared arithmetic. It changes bits, so it is part of every shard's key."""
 
@@ -320,6 +351,17 @@ class Design(_Part):
         default="exclude_block",
         description="what the analysis leaves out when a model fails; it stays in the store",
     )
+    adding_seeds: AddingSeeds = AddingSeeds()
+
+    @model_validator(mode="after")
+    def _seeds_are_a_look(self) -> Self:
+        looks = self.adding_seeds.looks
+        if looks and self.seeds not in looks:
+            allowed = ", ".join(str(look) for look in looks)
+            raise ValueError(
+                f"seeds is {self.seeds}, which adding_seeds.looks does not name; allowed: {allowed}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:

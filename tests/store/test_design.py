@@ -16,6 +16,10 @@ def _changed(**changes: object) -> Design:
     return Design.model_validate({**declared, **changes})
 
 
+def _looks(*looks: int) -> dict[str, object]:
+    return {"rule": "group_sequential", "looks": list(looks)}
+
+
 def test_the_default_study_is_the_declared_one():
     design = load_design(DIGITS)
     plan = design.plan()
@@ -46,6 +50,7 @@ def test_students_of_both_arms_have_the_same_teachers_and_those_have_the_student
         {"attention": {"tau": 0.5}},
         {"claims": {"H1": {"sesoi": {"attention_iou_adjusted": 0.2}}}},
         {"failed_runs": "exclude_student"},
+        {"adding_seeds": {"rule": "group_sequential", "looks": [6, 12, 18]}},
     ],
 )
 def test_what_cannot_change_a_shards_numbers_leaves_its_key(changes):
@@ -131,11 +136,36 @@ def test_a_file_that_is_no_study_is_one_clear_line(tmp_path, text, words):
         ({"distillation": {"alpha": float("nan")}}, "finite number"),
         ({"attention": {"tau": 1}}, "less than 1"),
         ({"claims": {}}, "at least 1 item"),
+        ({"adding_seeds": {"rule": "peek"}}, "'none' or 'group_sequential'"),
+        ({"adding_seeds": {"looks": [6, 12]}}, "without their rule"),
+        ({"adding_seeds": {"rule": "group_sequential"}}, "needs looks"),
+        ({"adding_seeds": _looks(12, 6)}, r"not ascending and distinct; allowed: \[6, 12\]"),
+        ({"adding_seeds": _looks(12, 12)}, "not ascending and distinct"),
+        ({"adding_seeds": _looks(2, 12)}, "greater than or equal to 3"),
+        ({"adding_seeds": _looks(*range(3, 34))}, "at most 30 items"),
+        ({"adding_seeds": _looks(8, 16)}, r"seeds is 12, .* allowed: 8, 16 "),
     ],
 )
 def test_values_outside_their_range_are_refused(changes, words):
     with pytest.raises(ValueError, match=words):
         _changed(**changes)
+
+
+def test_seeds_may_be_any_declared_look_and_no_other_number(tmp_path):
+    for seeds in (6, 12, 18):
+        design = _changed(seeds=seeds, adding_seeds=_looks(6, 12, 18))
+        assert design.shard_key(0) == _changed().shard_key(0)
+    study = yaml.safe_load(DIGITS.read_text()) | {"seeds": 7, "adding_seeds": _looks(6, 12)}
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(study))
+    with pytest.raises(StudyError, match=r"seeds is 7, .* allowed: 6, 12") as caught:
+        load_design(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_without_a_rule_the_number_of_seeds_is_fixed():
+    assert _changed().adding_seeds.rule == "none"
+    assert _changed(adding_seeds={"rule": "none"}) == _changed()
 
 
 def test_grids_outside_8_to_16_or_unequal_are_refused():
