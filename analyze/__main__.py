@@ -1,9 +1,10 @@
-"""Commands: print a study's verdicts, the schema of results.json; test any table of runs."""
+"""Commands: a study's verdicts, the schema of results.json; test any table; plan the seeds."""
 
 import argparse
 import sys
 from pathlib import Path
 
+from analyze.power_command import add_power_parser, run_power
 from analyze.serialize import load_results, results_schema
 from analyze.table_command import add_table_parser, run_table
 from analyze.verdicts import verdict_lines
@@ -18,6 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stdout.write(results_schema())
         elif options.command == "table":
             run_table(options)
+        elif options.command == "power":
+            run_power(options)
         else:
             print("\n".join(verdict_lines(load_results(options.results))))
     except UserError as error:
@@ -44,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: python -m analyze schema > docs/results.schema.json",
     )
     add_table_parser(commands)
+    add_power_parser(commands)
     return parser
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from scipy import stats
+from scipy.special import stdtrit
 
 from analyze.inference.estimate import Estimate
 from analyze.results import Interval, Verdict
@@ -51,7 +51,8 @@ def t_interval(estimate: Estimate, level: float) -> Interval | None:
         return None
     if math.isnan(estimate.df) or estimate.df <= 0:
         return None
-    reach = float(stats.t.ppf((1 + level) / 2, estimate.df)) * estimate.standard_error
+    # the quantile of scipy.stats.t without its checks, a hundred times faster
+    reach = float(stdtrit(estimate.df, (1 + level) / 2)) * estimate.standard_error
     return Interval(low=estimate.estimate - reach, high=estimate.estimate + reach, level=level)
 
 

@@ -77,7 +77,7 @@ def analyze(study: Path, *, store: Path, ledger: Path, out: Path) -> None:
     if not ledger.is_file():
         raise AnalysisError(f"{ledger}: no such ledger; build the store first")
     with open_reader(store) as reader:
-        classes = _check(reader, design, store)
+        classes = check_store(reader, design, store)
         estimated = pl.concat(_estimates(reader, design, classes=classes))
     record_estimates(store, estimated)
     _log.info("reading measures")
@@ -90,7 +90,7 @@ def analyze(study: Path, *, store: Path, ledger: Path, out: Path) -> None:
     _log.info("wrote %s", out)
 
 
-def _check(reader: Reader, design: Design, store: Path) -> int:
+def check_store(reader: Reader, design: Design, store: Path) -> int:
     """Refuse a store that was made for another study; return its number of classes."""
     made = reader.frame("SELECT study, attention_method, tau, classes FROM study").row(
         0, named=True
@@ -145,8 +145,14 @@ def _attention(reader: Reader, design: Design, members: pl.DataFrame) -> pl.Data
 
 def stored_of(reader: Reader, design: Design, *, classes: int) -> Stored:
     """Read one row per student, what explains those rows, and how new test images move them."""
+    stored = read_stored(reader, classes=classes)
+    return replace(stored, image_draws=_image_draws(reader, design, stored))
+
+
+def read_stored(reader: Reader, *, classes: int) -> Stored:
+    """Read one row per student, and what explains those rows."""
     images = reader.frame("SELECT count(*) AS images FROM image WHERE split = 'test'")
-    stored = Stored(
+    return Stored(
         students=reader.frame("SELECT * FROM measures ORDER BY student_id"),
         halves=reader.frame("SELECT * FROM measures_by_half ORDER BY student_id, half"),
         models=reader.frame("SELECT * FROM model ORDER BY model_id"),
@@ -155,7 +161,6 @@ def stored_of(reader: Reader, design: Design, *, classes: int) -> Stored:
         images=int(images["images"].item()),
         classes=classes,
     )
-    return replace(stored, image_draws=_image_draws(reader, design, stored))
 
 
 def _image_draws(reader: Reader, design: Design, stored: Stored) -> ImageDraws | None:

@@ -14,11 +14,11 @@ import polars as pl
 
 from analyze.decide import MINIMUM_SEEDS
 from analyze.hypotheses import Direction
+from analyze.outputs import check_outputs, save_output
 from analyze.table import Claim, Claims, analyze_table, table_json
 from analyze.table_page import table_page
 from analyze.table_rows import Columns, runs_of
 from analyze.table_text import table_lines
-from store.atomic import write_text
 from store.database import open_database
 from store.design import MOST_LOOKS
 from store.errors import AnalysisError
@@ -39,7 +39,7 @@ def run_table(options: argparse.Namespace) -> None:
         dose=options.dose,
         outcome=options.outcome,
         predictor=options.predictor,
-        where=tuple(_where(text) for text in options.arm),
+        where=tuple(where_of(text) for text in options.arm),
     )
     if not 0.5 < options.level < 1:
         raise AnalysisError(f"--level {options.level:g}: must be above .5 and below 1, as .95")
@@ -156,7 +156,8 @@ def _claim(options: argparse.Namespace, prefix: str) -> Claim:
     return Claim(expected=None if expected is None else Direction(expected), sesoi=sesoi)
 
 
-def _where(text: str) -> tuple[str, str]:
+def where_of(text: str) -> tuple[str, str]:
+    """Read COLUMN=VALUE."""
     column, sign, value = text.partition("=")
     if not sign or not column:
         raise AnalysisError(f"--arm {text!r}: write COLUMN=VALUE, as --arm arm=fixed")
@@ -164,13 +165,7 @@ def _where(text: str) -> tuple[str, str]:
 
 
 def _check_outputs(options: argparse.Namespace) -> None:
-    named = [path for path in (options.json, options.html) if path and str(path) != _TERMINAL]
-    for path in named:
-        if path.is_dir() or path.resolve() == options.table.resolve():
-            what = "a folder" if path.is_dir() else "the table itself"
-            raise AnalysisError(f"{path}: cannot be written: it is {what}")
-    if len({path.resolve() for path in named}) < len(named):
-        raise AnalysisError(f"{named[0]}: --json and --html name the same file")
+    check_outputs([options.json, options.html], read=options.table, what="the table itself")
 
 
 def _read_database(path: Path, query: str | None) -> pl.DataFrame:
@@ -213,7 +208,4 @@ def _read_text(path: Path) -> pl.DataFrame:
 
 
 def _save(path: Path, text: str) -> None:
-    try:
-        write_text(path, text)
-    except OSError as error:
-        raise AnalysisError(f"{path}: cannot be written: {error.strerror or error}") from None
+    save_output(path, text)

@@ -488,6 +488,17 @@ def load_design(path: Path) -> Design:
         raise StudyError(_explain(path, error)) from None
 
 
+def design_from_declaration(text: str, *, source: str) -> Design:
+    """Read a study as a store keeps it: all keys, as JSON.
+
+    source: what it is read from. Raises StudyError where it is none of this software.
+    """
+    try:
+        return Design.model_validate_json(text)
+    except ValidationError as error:
+        raise StudyError(_explain(Path(source), error)) from None
+
+
 def require_data(design: Design) -> None:
     """Raise DataError where the study's images are plainly not there, before anything runs."""
     if isinstance(design.dataset, ParquetData):

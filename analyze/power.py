@@ -1,0 +1,466 @@
+"""How many seeds a study needs: its own tests, on studies drawn from a pilot or from variances.
+
+Every simulated study is tested as a study is: the primary test of every outcome, Holm's levels
+over the primary claims, and the rule of verdicts. A study of n seeds is the first n of one of
+more seeds, so that numbers of seeds are compared on the same draws.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.special import stdtr
+
+from analyze.conclude import SECONDARY_ALPHA
+from analyze.decide import MINIMUM_SEEDS, claim_p, combine, holm, rule_primary
+from analyze.inference.estimate import Estimate
+from analyze.power_truth import Truth
+from analyze.results import Verdict
+
+CONFIDENCE: Final = 0.8
+"""That the pilot's variance is not above the limit that the cautious number of seeds is for."""
+
+_LADDER: Final = (3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 100)
+_STEP: Final = 1.25
+_HOPELESS: Final = 1.5
+"""A goal that by its standard error needs so many times the largest number is not searched for."""
+_LEARNED: Final = 12
+"""From so many seeds on a standard error tells how many more are needed."""
+_COARSE: Final = 24
+"""Numbers of seeds are told apart to 1 in this many; below, every one."""
+_CHUNK: Final = 20
+
+Hits = NDArray[np.bool_]
+"""Whether a goal was reached: shape (studies, claims, goals)."""
+
+
+class Goal(StrEnum):
+    """What a study should be able to show, and in which world.
+
+    SUPPORTED: the claim holds and no other does, so that Holm's first level is all it has.
+    TOGETHER: all claims hold, and Holm's steps help. NEGLIGIBLE: none holds. CAUTIOUS: if the
+    pilot's variance is at its upper limit.
+    """
+
+    SUPPORTED = "supported"
+    TOGETHER = "supported_if_all_are"
+    NEGLIGIBLE = "negligible"
+    CAUTIOUS = "supported_cautiously"
+    CAUTIOUS_NEGLIGIBLE = "negligible_cautiously"
+
+
+_NULL: Final = (Goal.NEGLIGIBLE, Goal.CAUTIOUS_NEGLIGIBLE)
+_CAUTIOUS: Final = (Goal.CAUTIOUS, Goal.CAUTIOUS_NEGLIGIBLE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedPart:
+    """One outcome of a claim. Slopes are in ``unit``, of measured values, as the tests see them.
+
+    sesoi: smallest effect size of interest. effect: the true slope, signed. reliability: share
+    of the predictor's variation that both halves of the images show, which is the measured
+    slope over that of a predictor without noise; None where nothing is known of it. estimate: the
+    pilot's own. df: of the pilot's variance; None where variances are given.
+    """
+
+    outcome: str
+    predictor: str
+    unit: str
+    sesoi: float
+    effect: float
+    reliability: float | None = None
+    estimate: float | None = None
+    df: float | None = None
+
+    @property
+    def stretch(self) -> float:
+        """Upper limit of the pilot's standard deviation, over the one it found.
+
+        Source: Browne (1995), Statistics in Medicine 14.
+        """
+        if self.df is None:
+            return 1.0
+        return math.sqrt(self.df / float(stats.chi2.ppf(1 - CONFIDENCE, self.df)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedClaim:
+    """One claim. sign: of the slope it expects; None where either will do.
+
+    parts: in the order of what a truth draws; none where the pilot has no data of the claim,
+    which stays in the family all the same. why_not: what it lacks.
+    """
+
+    id: str
+    statement: str
+    sign: int | None
+    parts: tuple[PlannedPart, ...]
+    primary: bool = True
+    why_not: str = ""
+    caveats: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is asked. Claims of the same id are alike and reported as one.
+
+    alpha: family-wise error rate. power: wanted. studies: simulated for each number of seeds.
+    most: seeds, the largest number looked at. also: numbers of seeds whose power is wanted.
+    """
+
+    claims: tuple[PlannedClaim, ...]
+    alpha: float = 0.05
+    power: float = 0.8
+    studies: int = 500
+    seed: int = 0
+    most: int = 100
+    also: tuple[int, ...] = ()
+
+    @property
+    def family(self) -> int:
+        """Number of primary claims."""
+        return sum(claim.primary for claim in self.claims)
+
+    def first_level(self, claim: PlannedClaim) -> float:
+        """Level that a claim has whatever the others show: Holm's first."""
+        return self.alpha / self.family if claim.primary else SECONDARY_ALPHA
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerPoint:
+    """Share of simulated studies of ``seeds`` seeds that reach a goal, its Monte Carlo SE."""
+
+    seeds: int
+    power: float
+    standard_error: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoalPower:
+    """Power for one goal.
+
+    seeds: the smallest number with the power wanted, where it was simulated; None where none up
+    to the largest has it: ``about`` then says how many its standard error leads to expect, None
+    where no number would do.
+    """
+
+    goal: Goal
+    seeds: int | None
+    about: int | None
+    points: tuple[PowerPoint, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimPower:
+    """Power for one claim. level: Holm's first. goals: none where nothing can be simulated."""
+
+    claim: PlannedClaim
+    level: float
+    goals: tuple[GoalPower, ...]
+
+    def of(self, goal: Goal) -> GoalPower | None:
+        """Return the power for one goal; None where it was not asked."""
+        return next((one for one in self.goals if one.goal is goal), None)
+
+
+Mapper = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+"""As ``map``: how portions of simulated studies are worked off, in order."""
+Watch = Callable[[str, int, int], None]
+"""Told what is simulated, how many studies are done, and of how many."""
+
+
+def unwatched(what: str, done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+def find_seeds(
+    plan: Plan, truth: Truth, *, mapper: Mapper = map, watch: Watch = unwatched
+) -> tuple[ClaimPower, ...]:
+    """Find for every claim and goal the smallest number of seeds with the power wanted.
+
+    Searched upwards in steps of about a quarter, then by bisection, down to single seeds below
+    24 and to 1 in 24 above: closer is beyond what the simulation can tell.
+    """
+    claims = claims_of(plan)
+    search = _Search(plan, truth, mapper, watch)
+    wanted = [
+        (row, goal) for row, claim in enumerate(claims) if claim.parts for goal in goals_of(plan)
+    ]
+    open_goals = list(wanted)
+    for seeds in _ladder(plan):
+        search.at(seeds)
+        open_goals = [
+            one for one in open_goals if search.first(*one) is None and not search.hopeless(*one)
+        ]
+        if not open_goals:
+            break
+    for seeds in plan.also:
+        search.at(seeds)
+    for one in wanted:
+        search.refine(*one)
+    return tuple(
+        ClaimPower(
+            claim=claim,
+            level=plan.first_level(claim),
+            goals=tuple(search.answer(row, goal) for at, goal in wanted if at == row),
+        )
+        for row, claim in enumerate(claims)
+    )
+
+
+def hits_of(
+    plan: Plan, truth: Truth, task: tuple[int, int, int]
+) -> tuple[Hits, NDArray[np.float64]]:
+    """Simulate some studies, test them, and read their verdicts.
+
+    task: number of seeds, first study, and the one after the last. Each study has its own
+    stream, so that the answer does not depend on how studies are shared out. Also returns the
+    median standard error of every part, NaN where nothing could be tested.
+    """
+    seeds, first, last = task
+    goals, hits, errors = goals_of(plan), [], []
+    for study in range(first, last):
+        found = tested(plan, truth, study, seeds=seeds, most=plan.most)
+        hits.append([_reached(plan, found, goal) for goal in goals])
+        errors.append([one.standard_error or math.nan for estimates in found for one in estimates])
+    return np.array(hits).swapaxes(1, 2), np.array(errors)
+
+
+def tested(
+    plan: Plan, truth: Truth, study: int, *, seeds: int, most: int
+) -> tuple[tuple[Estimate, ...], ...]:
+    """Draw one study with nothing to find and run the primary test of every claim's parts."""
+    blocks = iter(truth.draw(np.random.default_rng((plan.seed, study)), most))
+    return tuple(tuple(next(blocks).test(seeds) for _ in claim.parts) for claim in plan.claims)
+
+
+def shifted(estimate: Estimate, by: float, *, stretch: float = 1.0) -> Estimate:
+    """Return what the test would have found with a slope of ``by`` in truth.
+
+    stretch: factor by which all residual variation is larger. Exact for least squares.
+    """
+    value, error, df = estimate.estimate, estimate.standard_error, estimate.df
+    if value is None or not error or df is None:
+        return replace(estimate, p_value=None)
+    value, error = by + stretch * value, stretch * error
+    return replace(
+        estimate,
+        estimate=value,
+        standard_error=error,
+        statistic=value / error,
+        p_value=2 * float(stdtr(df, -abs(value / error))),
+        interval=None,
+    )
+
+
+def verdicts_of(
+    plan: Plan, found: Sequence[Sequence[Estimate]], levels: Sequence[float]
+) -> list[Verdict]:
+    """Read every claim at its level, as a study's claims are read."""
+    return [
+        combine(
+            [
+                rule_primary(
+                    one, alpha=level, sesoi=part.sesoi, sign=claim.sign or _sign_of(one)
+                ).verdict
+                for one, part in zip(estimates, claim.parts, strict=True)
+            ]
+        )
+        if claim.parts
+        else Verdict.NO_DATA
+        for claim, estimates, level in zip(plan.claims, found, levels, strict=True)
+    ]
+
+
+def holm_levels(plan: Plan, found: Sequence[Sequence[Estimate]]) -> list[float]:
+    """Level of every claim in one study: Holm's over the primary ones."""
+    p_values = [
+        claim_p([one.p_value for one in estimates])
+        for claim, estimates in zip(plan.claims, found, strict=True)
+        if claim.primary
+    ]
+    family = iter(holm(p_values, plan.alpha))
+    return [next(family).alpha if one.primary else SECONDARY_ALPHA for one in plan.claims]
+
+
+def _reached(plan: Plan, found: Sequence[Sequence[Estimate]], goal: Goal) -> list[bool]:
+    """Whether each claim reaches a goal in one study."""
+    moved = [
+        [
+            shifted(
+                one,
+                0.0 if goal in _NULL else part.effect,
+                stretch=part.stretch if goal in _CAUTIOUS else 1.0,
+            )
+            for one, part in zip(estimates, claim.parts, strict=True)
+        ]
+        for claim, estimates in zip(plan.claims, found, strict=True)
+    ]
+    alone = goal in (Goal.SUPPORTED, Goal.CAUTIOUS)
+    levels = (
+        [plan.first_level(claim) for claim in plan.claims] if alone else holm_levels(plan, moved)
+    )
+    sought = Verdict.NEGLIGIBLE if goal in _NULL else Verdict.SUPPORTED
+    return [verdict is sought for verdict in verdicts_of(plan, moved, levels)]
+
+
+def _sign_of(estimate: Estimate) -> int:
+    return -1 if estimate.estimate is not None and estimate.estimate < 0 else 1
+
+
+def tasks_of(studies: int) -> list[tuple[int, int]]:
+    """Portion out studies: the first of each portion, and the one after its last."""
+    return [(first, min(first + _CHUNK, studies)) for first in range(0, studies, _CHUNK)]
+
+
+def goals_of(plan: Plan) -> tuple[Goal, ...]:
+    """List the goals: the cautious ones where the variance is a pilot's."""
+    pilot = any(part.df is not None for claim in plan.claims for part in claim.parts)
+    return tuple(goal for goal in Goal if pilot or goal not in _CAUTIOUS)
+
+
+def _ladder(plan: Plan) -> list[int]:
+    """Numbers of seeds to look at first, ascending."""
+    steps: list[int] = [*_LADDER]
+    while steps[-1] < plan.most:
+        steps.append(math.ceil(_STEP * steps[-1]))
+    return [*(one for one in steps if one < plan.most), plan.most]
+
+
+class _Search:
+    """Simulated studies by number of seeds, each number simulated once."""
+
+    def __init__(self, plan: Plan, truth: Truth, mapper: Mapper, watch: Watch) -> None:
+        self._plan = plan
+        self._goals = goals_of(plan)
+        self._truth = truth
+        self._mapper = mapper
+        self._watch = watch
+        self._points: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+        self._errors: dict[int, list[list[float]]] = {}
+
+    def at(self, seeds: int) -> None:
+        """Simulate studies of so many seeds, unless that was done."""
+        if seeds in self._points:
+            return
+        total = self._plan.studies
+        tasks = [(seeds, *task) for task in tasks_of(total)]
+        hits, errors, done = [], [], 0
+        self._watch(f"{seeds} seeds", 0, total)
+        for some, of_some in self._mapper(partial(hits_of, self._plan, self._truth), tasks):
+            hits.append(some)
+            errors.append(of_some)
+            done += len(some)
+            self._watch(f"{seeds} seeds", done, total)
+        self._points[seeds] = _rates(self._plan, np.concatenate(hits))
+        self._errors[seeds] = _medians(self._plan, np.concatenate(errors))
+
+    def power(self, seeds: int, row: int, goal: Goal) -> float:
+        """Share of the studies that reach a goal."""
+        return float(self._points[seeds][0][row, self._goals.index(goal)])
+
+    def first(self, row: int, goal: Goal) -> int | None:
+        """Return the smallest number of seeds simulated so far that has the power wanted."""
+        enough = [n for n in self._points if self.power(n, row, goal) >= self._plan.power]
+        return min(enough, default=None)
+
+    def hopeless(self, row: int, goal: Goal) -> bool:
+        """Whether a goal is so far off that more simulation would only cost time."""
+        most = max(self._points)
+        if most < min(_LEARNED, self._plan.most):
+            return False
+        about = self.about(row, goal)
+        return about is None or about > _HOPELESS * self._plan.most
+
+    def refine(self, row: int, goal: Goal) -> None:
+        """Close in on the smallest number of seeds between those that were simulated."""
+        while (high := self.first(row, goal)) is not None:
+            low = max((n for n in self._points if n < high), default=MINIMUM_SEEDS - 1)
+            if high - low <= max(1, high // _COARSE) or high <= MINIMUM_SEEDS:
+                return
+            middle = (low + high) // 2
+            self.at(middle)
+
+    def about(self, row: int, goal: Goal) -> int | None:
+        """Extrapolate the number of seeds from the standard error, which falls with their root."""
+        seeds = max(self._points)
+        claim = claims_of(self._plan)[row]
+        needs = [
+            _needed(self._plan, claim, part, goal, error * math.sqrt(seeds))
+            for part, error in zip(claim.parts, self._errors[seeds][row], strict=True)
+        ]
+        known = [need for need in needs if math.isfinite(need)]
+        return math.ceil(max(known)) if len(known) == len(needs) else None
+
+    def answer(self, row: int, goal: Goal) -> GoalPower:
+        """Return what was found of one goal."""
+        found, column = self.first(row, goal), self._goals.index(goal)
+        return GoalPower(
+            goal=goal,
+            seeds=found,
+            about=None if found is not None else self._beyond(row, goal),
+            points=tuple(
+                PowerPoint(
+                    seeds=seeds,
+                    power=float(power[row, column]),
+                    standard_error=float(se[row, column]),
+                )
+                for seeds, (power, se) in sorted(self._points.items())
+            ),
+        )
+
+    def _beyond(self, row: int, goal: Goal) -> int | None:
+        """Extrapolate, to no less than what was simulated in vain."""
+        about = self.about(row, goal)
+        return None if about is None else max(about, max(self._points) + 1)
+
+
+def _needed(plan: Plan, claim: PlannedClaim, part: PlannedPart, goal: Goal, spread: float) -> float:
+    """Seeds by the normal approximation. spread: standard error times the root of the seeds."""
+    level = plan.first_level(claim)
+    if goal not in _NULL and plan.power >= 1 - level and abs(part.effect) <= part.sesoi:
+        # at the SESOI itself, a share of ``level`` of the studies is called negligible
+        return math.inf
+    stretched = spread * (part.stretch if goal in _CAUTIOUS else 1.0)
+    if goal in _NULL:
+        size = part.sesoi
+        reach = stats.norm.isf(level) + stats.norm.isf((1 - plan.power) / 2)
+    else:
+        size = part.effect * (claim.sign or math.copysign(1, part.effect))
+        reach = stats.norm.isf(level / 2) + stats.norm.isf(1 - plan.power)
+    return float((reach * stretched / size) ** 2) if size > 0 else math.inf
+
+
+def claims_of(plan: Plan) -> list[PlannedClaim]:
+    """List the claims to report: of those alike, one."""
+    return [plan.claims[places[0]] for places in places_of(plan)]
+
+
+def places_of(plan: Plan) -> list[list[int]]:
+    """Places of each reported claim among the planned ones: several where they are alike."""
+    places: dict[str, list[int]] = {}
+    for place, claim in enumerate(plan.claims):
+        places.setdefault(claim.id, []).append(place)
+    return list(places.values())
+
+
+def _rates(plan: Plan, hits: Hits) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Power and its Monte Carlo SE, shape (reported claims, goals). Claims alike are averaged."""
+    alike = np.stack([hits[:, places].mean(axis=1) for places in places_of(plan)], axis=1)
+    return alike.mean(axis=0), alike.std(axis=0, ddof=1) / math.sqrt(len(hits))
+
+
+def _medians(plan: Plan, errors: NDArray[np.float64]) -> list[list[float]]:
+    """Median standard error of every part of the reported claims."""
+    starts = np.cumsum([0, *(len(claim.parts) for claim in plan.claims)])
+    median = [
+        float(np.median(column[~np.isnan(column)])) if not np.isnan(column).all() else math.nan
+        for column in errors.T
+    ]
+    return [median[starts[places[0]] : starts[places[0] + 1]] for places in places_of(plan)]
