@@ -42,6 +42,8 @@ _LONGEST: Final = 2.0
 _CURVED: Final = 1e-10
 _FLAT: Final = 1e-6
 """A gradient of the criterion below this is an optimum; the criterion is of order N."""
+_FAR: Final = 10.0
+"""A face that starts this far above the best criterion is not worth a search."""
 _TIE: Final = 1e-8
 """A boundary within this of the best criterion is preferred: the simpler model."""
 _DEPENDENT: Final = 1e-8
@@ -82,7 +84,7 @@ class MixedModel:
     start: the outcome's least-squares coefficients of the basis. outcome: what they leave, over
     ``unit``, its root mean square. effects: the terms' columns, each term over its size in
     ``units``, its root mean square a row, shape (rows, q); term: of each column. contrasts: rows
-    less the rank of what was absorbed.
+    less the rank of what was absorbed. rounding: below this ``outcome`` is nothing.
     """
 
     names: tuple[str, ...]
@@ -95,6 +97,7 @@ class MixedModel:
     term: Ints
     units: Floats
     contrasts: int
+    rounding: float
 
     @property
     def error_contrasts(self) -> int:
@@ -159,7 +162,7 @@ def mixed_model(
     Raises ValueError where the design's columns depend on one another.
     """
     effects = [term.columns() for term in terms]
-    lengths = np.linalg.norm(design, axis=0)
+    lengths, outcome_given = np.linalg.norm(design, axis=0), outcome
     if absorbed is not None:
         design, outcome = absorbed.residual(design), absorbed.residual(outcome)
         effects = [absorbed.residual(columns) for columns in effects]
@@ -168,7 +171,10 @@ def mixed_model(
         raise ValueError("the design's columns depend on one another or on what is absorbed")
     start = basis.T @ outcome
     left = outcome - basis @ start
-    unit = _root_mean_square(left) or 1.0
+    size = float(np.abs(outcome_given).max(initial=0.0))
+    unit = _root_mean_square(left)
+    if unit <= _EXACT * size:
+        left, unit = np.zeros_like(left), size or 1.0
     units = np.array([_root_mean_square(np.linalg.norm(one, axis=1)) for one in effects])
     scaled = [one / (size or 1.0) for one, size in zip(effects, units, strict=True)]
     return MixedModel(
@@ -182,6 +188,7 @@ def mixed_model(
         term=np.repeat(np.arange(len(effects)), [one.shape[1] for one in effects]),
         units=units,
         contrasts=len(outcome) - (0 if absorbed is None else absorbed.rank),
+        rounding=_EXACT * max(1.0, size / unit),
     )
 
 
@@ -222,7 +229,7 @@ def residual_df(model: MixedModel) -> int:
     inside = left[:, singular > _EXACT * singular.max(initial=1.0)]
     df = model.contrasts - inside.shape[1]
     remainder = model.outcome - inside @ (inside.T @ model.outcome)
-    return df if df > 0 and float(np.abs(remainder).max()) > _EXACT else 0
+    return df if df > 0 and float(np.abs(remainder).max()) > model.rounding else 0
 
 
 def fit_components(model: MixedModel) -> ComponentFit:
@@ -290,8 +297,7 @@ class _Search:
                 continue
             face = theta.copy()
             face[index] = 0.0
-            # far above the optimum the face is not worth a search
-            if self.profile(face).criterion > profile.criterion + self.model.contrasts:
+            if self.profile(face).criterion > profile.criterion + _FAR:
                 continue
             dropped = self.descend(face)
             if dropped[1].criterion <= profile.criterion + _TIE:
@@ -440,8 +446,9 @@ def _expected_information(
     """Return the basis' covariance, twice the expected information, P and Q.
 
     At residual variance 1. P: shape (r, p, p); Q: shape (r, r, p, p), as in Kenward and Roger
-    (1997), r variances, the residual's last. With A the inverse covariance, Z' A = (I + Z'Z D)^-1 Z' gives every trace
-    in dimension q, without a difference of large numbers.
+    (1997), r variances, the residual's last. With A the inverse covariance,
+    Z' A = (I + Z'Z D)^-1 Z' gives every trace in dimension q, without a difference of large
+    numbers.
     """
     scale = theta[model.term]
     gram = model.effects.T @ model.effects
