@@ -296,6 +296,8 @@ def _fitted(setup: _Setup, outcome: Floats) -> tuple[AdjustedContrast, tuple[str
         model = _model(setup, outcome)
     except ValueError:
         return CONFOUNDED
+    if model.error_contrasts < 1:
+        return NO_RESIDUAL
     left_out = ~told_apart(model)
     caveats: tuple[str, ...] = ()
     if left_out.any():

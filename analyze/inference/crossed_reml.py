@@ -6,7 +6,7 @@ of rows by rows is ever made, and an evaluation costs of order q^3 + rows x q.
 
 ``reml`` stays beside it. With one grouping factor the likelihood is a sum over seeds, whose
 cost grows with their number and not with its cube: 1,000 seeds, 2,000 random effects, take it
-less time than 100 seeds take here; and it takes correlated terms. Where both apply they agree
+as little time as 100 seeds take here; and it takes correlated terms. Where both apply they agree
 (see the tests).
 """
 
@@ -129,7 +129,7 @@ class ComponentFit:
 class AdjustedContrast:
     """One linear combination of coefficients; standard_error and df by Kenward and Roger.
 
-    plain_standard_error: without their correction.
+    plain_standard_error: without their correction. A standard error or df of 0: none can be had.
     """
 
     estimate: float
@@ -167,7 +167,7 @@ def mixed_model(
         design, outcome = absorbed.residual(design), absorbed.residual(outcome)
         effects = [absorbed.residual(columns) for columns in effects]
     basis, to_basis = np.linalg.qr(design)
-    if (np.abs(np.diag(to_basis)) <= _EXACT * lengths).any():
+    if len(design) < design.shape[1] or (np.abs(np.diag(to_basis)) <= _EXACT * lengths).any():
         raise ValueError("the design's columns depend on one another or on what is absorbed")
     start = basis.T @ outcome
     left = outcome - basis @ start
@@ -185,7 +185,7 @@ def mixed_model(
         outcome=left / unit,
         unit=unit,
         effects=np.concatenate([np.zeros((len(outcome), 0)), *scaled], axis=1),
-        term=np.repeat(np.arange(len(effects)), [one.shape[1] for one in effects]),
+        term=np.repeat(np.arange(len(effects)), [term.size for term in terms]).astype(np.int64),
         units=units,
         contrasts=len(outcome) - (0 if absorbed is None else absorbed.rank),
         rounding=_EXACT * max(1.0, size / unit),
@@ -431,12 +431,13 @@ def kenward_roger(model: MixedModel, fit: ComponentFit, contrast: Floats) -> Adj
     plain = float(weights @ pulled)
     corrected = plain + 2 * float(pulled @ correction @ pulled)
     shares = np.einsum("i,rij,j->r", pulled, p, pulled) / plain
+    scatter = float(shares @ spread @ shares)
     sigma = fit.residual_variance**0.5
     return AdjustedContrast(
         estimate=float(contrast @ fit.coefficients),
         plain_standard_error=sigma * plain**0.5,
-        standard_error=sigma * corrected**0.5,
-        df=2 / float(shares @ spread @ shares),
+        standard_error=sigma * max(corrected, 0.0) ** 0.5,
+        df=2 / scatter if scatter > 0 else 0.0,
     )
 
 

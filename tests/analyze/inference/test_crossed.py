@@ -28,7 +28,7 @@ from analyze.inference.crossed_reml import (
 )
 from analyze.inference.estimate import Table
 from analyze.inference.factors import Factors, codes_of
-from analyze.inference.mixed import BOUNDARY, fit_mixed, mixed_slope
+from analyze.inference.mixed import BOUNDARY, NOT_CONVERGED, fit_mixed, mixed_slope
 from analyze.inference.sample import TOO_FEW
 from analyze.inference.trends import slope_t
 from benchmarks.shared_teachers import (
@@ -369,6 +369,13 @@ def test_outcomes_without_residual_are_described(test):
         assert (found.p_value, found.caveats) == (None, (NO_RESIDUAL,))
 
 
+def test_seeds_a_million_times_as_far_apart_as_their_noise_are_described():
+    table, pool = drawn(20)
+    far = np.random.default_rng(0).normal(size=8)[table.block]
+    found = crossed_slope(Table(table.block, table.dose, table.x, 1e6 * far + table.y), pool)
+    assert (found.p_value, found.caveats) == (None, (NOT_CONVERGED,))
+
+
 @pytest.mark.parametrize("test", [crossed_slope, crossed_within])
 def test_more_random_effects_than_can_be_fitted_are_described(test, monkeypatch):
     monkeypatch.setattr(crossed, "MOST_EFFECTS", 10)
@@ -414,6 +421,16 @@ def test_a_term_that_another_one_is_is_left_out():
     assert residual_df(mixed_model(design, table.y, [terms[0], terms[3]])) == 160 - 2 - 7 - 3
     with pytest.raises(ValueError, match="depend on one another"):
         mixed_model(np.column_stack([design, table.dose]), table.y, terms[:1])
+
+
+def test_without_random_terms_it_is_least_squares():
+    table, _ = drawn(19)
+    design = np.column_stack([table.dose, np.ones(len(table.y))])
+    fit, test = answered(mixed_model(design, table.y, []))
+    plain = stats.linregress(table.dose, table.y)
+    assert fit.converged
+    assert (test.estimate, test.standard_error) == pytest.approx((plain.slope, plain.stderr))
+    assert test.df == pytest.approx(len(table.y) - 2)
 
 
 def test_variances_of_very_different_sizes_are_found():
