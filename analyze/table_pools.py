@@ -45,10 +45,12 @@ def one_row_a_dose(rows: pl.DataFrame, measures: Sequence[str]) -> OneRowADose:
 
 
 def taken_as_fresh(estimates: Sequence[Estimate]) -> tuple[Estimate, ...]:
-    """Say of every test with a p or an interval that it knows no pools."""
+    """Say of every test with a p, an interval or a Bayes factor that it knows no pools."""
     return tuple(
-        one
-        if one.p_value is None and one.interval is None
-        else replace(one, caveats=(FRESH, *one.caveats))
-        for one in estimates
+        replace(one, caveats=(FRESH, *one.caveats)) if _infers(one) else one for one in estimates
     )
+
+
+def _infers(estimate: Estimate) -> bool:
+    weighed = estimate.value_name.startswith("bayes_factor")
+    return weighed or estimate.p_value is not None or estimate.interval is not None

@@ -279,6 +279,18 @@ def test_units_only_rescale_the_slopes():
         assert other.p_value == pytest.approx(one.p_value, rel=1e-6)
 
 
+@pytest.mark.parametrize("sharing", [CROSSED, NESTED], ids=lambda one: one.name)
+@pytest.mark.parametrize("teachers", [False, True])
+def test_large_effects_are_found(sharing, teachers):
+    """A test that never rejects would hold every level."""
+    table, pool = drawn(30, sharing=sharing, teachers=teachers, on_y=5.0)
+    moved = Table(table.block, table.dose, table.x, table.y + 4 * table.x)
+    assert crossed_slope(moved, pool).p_value < 0.01
+    found = crossed_within(moved, pool)
+    assert found.p_value < 0.01
+    assert found.interval.low < 4 < found.interval.high
+
+
 def test_an_effect_moves_the_slope_and_not_its_error():
     """So coverage is 1 less the type I error, and the calibration runs one of them."""
     table, pool = drawn(7, lost=0.2)
