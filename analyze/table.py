@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from analyze.answers import About, flagged, number, stream, tied, unit_in
@@ -20,6 +21,7 @@ from analyze.decide import MINIMUM_SEEDS, HolmLevel, Ruling, holm, rule_primary,
 from analyze.hypotheses import Direction
 from analyze.inference.associations import two_way_within
 from analyze.inference.correlations import SignConflict, correlate
+from analyze.inference.crossed import crossed_slope, crossed_within
 from analyze.inference.estimate import Estimate, Panel, Table
 from analyze.inference.mixed import mixed_slope
 from analyze.inference.trends import slope_t
@@ -27,6 +29,7 @@ from analyze.looks import look_at
 from analyze.replicates import complete_panel
 from analyze.results import Evidence, Interval, Rank, SequentialLook, Verdict
 from analyze.serialize import strict_json
+from analyze.table_pools import OneRowADose, one_row_a_dose, taken_as_fresh
 from analyze.table_rows import Columns, Dropped, Runs
 from analyze.trend_beside import beside_trend, trend_diagnostics
 from store.errors import AnalysisError
@@ -97,8 +100,8 @@ class TableResults:
     """All answers of one table: what ``--json`` writes.
 
     kind: ``descriptive`` below 3 seeds, where no p-value exists. level: of printed intervals;
-    1 - level is the error rate over the questions. sequential: the look that the table is, where
-    looks are declared.
+    1 - level is the error rate over the questions. pools: of teachers; None where no column
+    names them. sequential: the look that the table is, where looks are declared.
     """
 
     format_version: Literal[1]
@@ -113,6 +116,7 @@ class TableResults:
     seeds: int
     doses: tuple[float, ...]
     answers: tuple[TableAnswer, ...]
+    pools: int | None = None
     sequential: SequentialLook | None = None
 
 
@@ -146,18 +150,22 @@ def analyze_table(
     level: float,
     source: str,
     looks: Sequence[int] = (),
+    pairs: bool = True,
 ) -> TableResults:
     """Test every question of a table.
 
     level: in (.5, 1); raises ValueError elsewhere. looks: numbers of seeds at which the table was
     declared to be looked at while seeds are added, ascending, the last being the cap; raises
-    AnalysisError where its number of seeds is none of them.
+    AnalysisError where its number of seeds is none of them. pairs: compare every two doses too,
+    which takes longer than all the rest.
     """
     if not 0.5 < level < 1:
         raise ValueError(f"level {level} is not in (.5, 1); write .95 for 95 %")
-    tested = [_trend(runs, columns, columns.outcome, claims.trend, level)]
+    tested = [_trend(runs, columns, columns.outcome, claims.trend, level, pairs=pairs)]
     if columns.predictor is not None:
-        tested.append(_trend(runs, columns, columns.predictor, claims.predictor_trend, level))
+        tested.append(
+            _trend(runs, columns, columns.predictor, claims.predictor_trend, level, pairs=pairs)
+        )
         tested.append(_association(runs, columns, columns.predictor, claims.association, level))
     seeds = runs.rows["block"].n_unique()
     look = _look(looks, seeds, len(tested), 1 - level, source) if looks else None
@@ -181,6 +189,7 @@ def analyze_table(
         answers=tuple(
             _answer(one, at, columns.dose, level) for one, at in zip(tested, levels, strict=True)
         ),
+        pools=None if columns.pool is None else runs.rows["pool"].n_unique(),
         sequential=look,
     )
 
@@ -203,36 +212,62 @@ def table_json(results: TableResults) -> str:
     return strict_json(_ADAPTER, results)
 
 
-def _trend(runs: Runs, columns: Columns, measure: str, claim: Claim, level: float) -> _Tests:
+def _trend(
+    runs: Runs, columns: Columns, measure: str, claim: Claim, level: float, *, pairs: bool
+) -> _Tests:
     """Test whether a measure moves with the dose."""
     name = "outcome" if measure == columns.outcome else "predictor"
     rows = runs.rows.drop_nulls(name)
-    panel = complete_panel(rows, dose="dose", outcome=name)
-    table = _table(rows, "dose", name)
-    primary = slope_t(panel, level=level) if panel else None
+    single = one_row_a_dose(rows, [name])
+    panel = complete_panel(single.rows, dose="dose", outcome=name)
+    several = rows["dose"].n_unique() > 1
     tests = _Tests(
         question="trend" if name == "outcome" else "predictor_trend",
         outcome=measure,
         predictor=columns.dose,
         claim=claim,
-        primary=primary,
+        primary=slope_t(panel, level=level) if panel else None,
         rows=rows.height,
-        caveats=_left_out(runs.rows, rows, panel, columns, measure),
+        caveats=(
+            *_left_out(runs.rows, rows, panel, columns, measure),
+            *_averaged(single, columns),
+        ),
     )
-    if panel is None or primary is None or primary.n < MINIMUM_SEEDS:
-        several = panel is None and rows["dose"].n_unique() > 1
-        return replace(tests, beside=(mixed_slope(table, level=level),) if several else ())
+    if columns.pool is not None and several:
+        crossed = crossed_slope(_table(rows, "dose", name), _pools(rows), level=level)
+        tests = replace(tests, primary=crossed)
+        beside = _beside_crossed(tests, single.rows, panel, name, level, pairs=pairs)
+        return replace(tests, beside=taken_as_fresh(beside))
+    table = _table(rows, "dose", name)
+    if panel is None or tests.primary is None or tests.primary.n < MINIMUM_SEEDS:
+        mixed = (mixed_slope(table, level=level),) if panel is None and several else ()
+        return replace(tests, beside=mixed)
     found = trend_diagnostics(panel, table)
     sign = claim.expected.sign if claim.expected else 1
     rng = stream(0, "table", tests.question)
     beside = beside_trend(
-        panel, table, found, sign=sign, sesoi=claim.sesoi, rng=rng, pairs=True, level=level
+        panel, table, found, sign=sign, sesoi=claim.sesoi, rng=rng, pairs=pairs, level=level
     )
     return replace(tests, beside=beside, caveats=(*tests.caveats, *flagged(found)))
 
 
+def _beside_crossed(
+    tests: _Tests, rows: pl.DataFrame, panel: Panel | None, name: str, level: float, *, pairs: bool
+) -> tuple[Estimate, ...]:
+    """Run the tests that count seeds, of complete ones; diagnostics are of a primary t alone."""
+    if panel is None or len(panel.blocks) < MINIMUM_SEEDS:
+        return ()
+    sign = tests.claim.expected.sign if tests.claim.expected else 1
+    table = _table(rows, "dose", name)
+    rng = stream(0, "table", tests.question)
+    beside = beside_trend(
+        panel, table, (), sign=sign, sesoi=tests.claim.sesoi, rng=rng, pairs=pairs, level=level
+    )
+    return (slope_t(panel, level=level), *beside)
+
+
 def _association(
-    runs: Runs, columns: Columns, predictor: str, claim: Claim, level: float
+    runs: Runs, columns: Columns, predictor: str, claim: Claim, level: float, *, pairs: bool
 ) -> _Tests:
     """Test whether outcome and predictor move together at fixed seed and dose."""
     rows = runs.rows.drop_nulls(["outcome", "predictor"])
@@ -248,22 +283,39 @@ def _association(
         words = f"No row has both {columns.outcome} and {predictor}."
         return replace(tests, caveats=(words,))
     table = _table(rows, "predictor", "outcome")
-    primary = two_way_within(table, level=level)
-    tests = replace(tests, primary=primary, caveats=(*_unpaired(runs.rows, rows), _SHARED))
-    if primary.n < MINIMUM_SEEDS or rows["dose"].n_unique() < 2:
+    shared = columns.pool is not None
+    primary = (
+        crossed_within(table, _pools(rows), level=level)
+        if shared
+        else two_way_within(table, level=level)
+    )
+    single = one_row_a_dose(rows, ["outcome", "predictor"])
+    caveats = (*_unpaired(runs.rows, rows), _SHARED, *_averaged(single, columns))
+    tests = replace(tests, primary=primary, caveats=caveats)
+    seeds = single.rows["block"].n_unique()
+    if seeds < MINIMUM_SEEDS or single.rows["dose"].n_unique() < 2:
         return tests
+    table = _table(single.rows, "predictor", "outcome")
     correlations = correlate(table, level=level)
     whole = Rows(whole=table, halves=None, caveats=())
-    found = whole.looked_at(primary, rows["block"].unique().sort().to_list())
+    names = single.rows["block"].unique().sort().to_list()
+    # diagnostics are of a primary test that counts seeds
+    found = () if shared else whole.looked_at(primary, names)
     beside = beside_association(
         whole, correlations, found, stream(0, "table", tests.question), level=level
     )
+    if shared:
+        beside = taken_as_fresh((two_way_within(table, level=level), *beside))
     return replace(
         tests,
         beside=beside,
         conflict=correlations.conflict,
         caveats=(*tests.caveats, *flagged(found)),
     )
+
+
+def _pools(rows: pl.DataFrame) -> NDArray[np.int64]:
+    return np.unique(rows["pool"].to_numpy(), return_inverse=True)[1].astype(np.int64)
 
 
 def _table(rows: pl.DataFrame, x: str, y: str) -> Table:
@@ -338,9 +390,11 @@ def _left_out(
     if len(doses) < 2:
         only = f"Only {columns.dose} {doses[0]:g}" if doses else f"No value of {measure}"
         return (f"{only}: a trend needs two or more.",)
+    every = f"every {columns.dose}"
+    of_pool = "" if columns.pool is None else f" of one {columns.pool}"
     if panel is None:
         return (
-            f"No {columns.block} has {measure} at every {columns.dose} ({_named(doses)}): the "
+            f"No {columns.block} has {measure} at {every} ({_named(doses)}){of_pool}: the "
             "mixed model alone takes incomplete seeds. Leave out what few seeds have.",
         )
     lost = sorted(set(runs["block"].to_list()) - set(panel.blocks))
@@ -348,8 +402,17 @@ def _left_out(
         return ()
     return (
         f"{len(lost)} of {len(lost) + len(panel.blocks)} seeds left out of the tests of complete "
-        f"seeds ({columns.block} {_named(lost)}): no value of {measure} at every {columns.dose}. "
+        f"seeds ({columns.block} {_named(lost)}): no value of {measure} at {every}{of_pool}. "
         "The mixed model takes them.",
+    )
+
+
+def _averaged(single: OneRowADose, columns: Columns) -> tuple[str, ...]:
+    if not single.averaged:
+        return ()
+    return (
+        f"Seeds have several pools: beside the primary test, all tests average over the pools of a "
+        f"seed that have every {columns.dose}, and count seeds, not pools.",
     )
 
 

@@ -40,6 +40,7 @@ def run_table(options: argparse.Namespace) -> None:
         outcome=options.outcome,
         predictor=options.predictor,
         where=tuple(where_of(text) for text in options.arm),
+        pool=options.pool,
     )
     if not 0.5 < options.level < 1:
         raise AnalysisError(f"--level {options.level:g}: must be above .5 and below 1, as .95")
@@ -98,6 +99,11 @@ def add_table_parser(
     parser.add_argument("--dose", required=True, metavar="COLUMN", help="what was varied, a number")
     parser.add_argument("--outcome", required=True, metavar="COLUMN")
     parser.add_argument("--predictor", metavar="COLUMN", help="what may go with the outcome")
+    parser.add_argument(
+        "--pool",
+        metavar="COLUMN",
+        help="names the teachers that a run distils from, where several seeds share them",
+    )
     parser.add_argument(
         "--arm",
         action="append",

@@ -23,13 +23,18 @@ _NESTED: Final = (pl.List, pl.Array, pl.Struct, pl.Object, pl.Binary)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """The columns that a table is read by. where: column and value that rows must have."""
+    """The columns that a table is read by.
+
+    where: column and value that rows must have. pool: names the teachers that several seeds may
+    share; None: every seed has its own.
+    """
 
     block: str
     dose: str
     outcome: str
     predictor: str | None = None
     where: tuple[tuple[str, str], ...] = ()
+    pool: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +50,9 @@ class Runs:
     """The rows to analyze.
 
     rows: columns ``block`` (whole numbers or text), ``dose``, ``outcome`` and, where one is
-    asked for, ``predictor`` (Float64, finite or null); each block and dose once. read: rows of
-    the table; chosen: those that have the values asked for.
+    asked for, ``predictor`` (Float64, finite or null); each block and dose once. With a column of
+    pools also ``pool`` (whole numbers or text), and each block, dose and pool once. read: rows
+    of the table; chosen: those that have the values asked for.
     """
 
     rows: pl.DataFrame
@@ -60,17 +66,21 @@ def runs_of(frame: pl.DataFrame, columns: Columns, *, source: str) -> Runs:
 
     source: what the table is, for messages, which count rows from 1 after the header. Raises
     AnalysisError where a column is not there, a number is none or infinite, a seed has two
-    rows at one dose, or nothing is left.
+    rows at one dose (of one pool), or nothing is left.
     """
     _check_columns(frame, columns, source)
     numbered = frame.with_columns(pl.Series(_place(frame), range(1, frame.height + 1)))
     chosen = _chosen(numbered, columns, source)
-    names = {"block": columns.block, "dose": columns.dose, "outcome": columns.outcome}
+    keys = {"block": columns.block, "dose": columns.dose}
+    if columns.pool is not None:
+        keys["pool"] = columns.pool
+    measures = {"outcome": columns.outcome}
     if columns.predictor is not None:
-        names["predictor"] = columns.predictor
+        measures["predictor"] = columns.predictor
+    names = {**keys, **measures}
     read = {
         name: _labels(chosen, column, source)
-        if name == "block"
+        if name in ("block", "pool")
         else _numbers(chosen, column, source)
         for name, column in names.items()
     }
@@ -80,14 +90,14 @@ def runs_of(frame: pl.DataFrame, columns: Columns, *, source: str) -> Runs:
         for name, column in names.items()
         if (count := rows[name].null_count())
     )
-    measured = pl.any_horizontal(pl.col(name).is_not_null() for name in list(names)[2:])
-    kept = rows.drop_nulls(["block", "dose"]).filter(measured)
+    measured = pl.any_horizontal(pl.col(name).is_not_null() for name in measures)
+    kept = rows.drop_nulls(list(keys)).filter(measured)
     if kept.is_empty():
         asked = ", ".join(repr(column) for column in names.values())
         raise AnalysisError(f"{source}: none of {rows.height} rows has values of {asked}")
     _check_unique(kept, chosen, columns, source)
     return Runs(
-        rows=kept.drop("place").sort("block", "dose"),
+        rows=kept.drop("place").sort(list(keys)),
         read=frame.height,
         chosen=chosen.height,
         dropped=dropped,
@@ -96,11 +106,12 @@ def runs_of(frame: pl.DataFrame, columns: Columns, *, source: str) -> Runs:
 
 def _check_columns(frame: pl.DataFrame, columns: Columns, source: str) -> None:
     asked = [columns.block, columns.dose, columns.outcome]
-    asked += [columns.predictor] if columns.predictor is not None else []
+    asked += [name for name in (columns.predictor, columns.pool) if name is not None]
     twice = next((name for name in asked if asked.count(name) > 1), None)
     if twice is not None:
         raise AnalysisError(
-            f"column {twice!r} is asked for twice: seed, dose, outcome and predictor must differ"
+            f"column {twice!r} is asked for twice: seed, dose, outcome, predictor and pool must "
+            "differ"
         )
     for name in (*asked, *(column for column, _ in columns.where)):
         if name not in frame.columns:
@@ -189,19 +200,24 @@ def _refuse(frame: pl.DataFrame, column: str, wrong: pl.Series, reason: str, sou
 
 
 def _check_unique(kept: pl.DataFrame, chosen: pl.DataFrame, columns: Columns, source: str) -> None:
-    double = kept.filter(pl.struct("block", "dose").is_duplicated())
+    keys = ["block", "dose"] if columns.pool is None else ["block", "dose", "pool"]
+    double = kept.filter(pl.struct(keys).is_duplicated())
     if double.is_empty():
         return
     block, dose = double["block"][0], double["dose"][0]
-    both = double.filter((pl.col("block") == block) & (pl.col("dose") == dose))["place"]
+    same = [pl.col(key) == double[key][0] for key in keys]
+    both = double.filter(pl.all_horizontal(same))["place"]
     pair = chosen.filter(chosen.to_series(-1).is_in(both[:2].implode())).drop(chosen.columns[-1])
-    used = (columns.block, columns.dose, columns.outcome, columns.predictor)
+    used = (columns.block, columns.dose, columns.outcome, columns.predictor, columns.pool)
     differ = [name for name in pair.columns if name not in used and pair[name].n_unique() > 1]
     hint = f"they differ in {_listed(differ)}: " if differ else ""
+    of_pool, per = "", "per dose"
+    if columns.pool is not None:
+        of_pool, per = f" of {columns.pool!r} {double['pool'][0]}", "per dose and pool"
     raise AnalysisError(
         f"{source}: rows {both[0]} and {both[1]} both are {columns.block!r} {block} at "
-        f"{columns.dose!r} {dose:g}, and a seed has one row per dose; {hint}choose runs with "
-        "--arm COLUMN=VALUE, or average such rows first"
+        f"{columns.dose!r} {dose:g}{of_pool}, and a seed has one row {per}; {hint}choose runs "
+        "with --arm COLUMN=VALUE, or average such rows first"
     )
 
 

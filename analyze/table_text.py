@@ -49,7 +49,7 @@ def read_sentences(results: TableResults) -> tuple[str, ...]:
     more = ", ..." if len(results.doses) > _SHOWN_DOSES else ""
     said = [
         f"{results.source}{where}: {results.rows_analyzed} of {results.rows_read} rows, "
-        f"{_counted(results.seeds, 'seed')} ({columns.block}), "
+        f"{_counted(results.seeds, 'seed')} ({columns.block}), {_pools(results)}"
         f"{_counted(len(results.doses), 'dose')} ({columns.dose} {doses}{more})."
     ]
     if results.rows_chosen < results.rows_read:
@@ -183,6 +183,13 @@ def interval_text(interval: Interval | None) -> str:
 def percent_text(level: float) -> str:
     """Write a level in percent."""
     return f"{100 * level:.4g} %"
+
+
+def _pools(results: TableResults) -> str:
+    """Say how many pools of teachers there are; nothing where none are named."""
+    if results.pools is None:
+        return ""
+    return f"{_counted(results.pools, 'teacher pool')} ({results.columns.pool}), "
 
 
 def _value(answer: TableAnswer) -> str:

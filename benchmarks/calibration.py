@@ -14,20 +14,30 @@ import sys
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import Pool
 from pathlib import Path
 
 import numpy as np
 import scipy
+from numpy.typing import NDArray
 
 from analyze.inference.associations import split_half_within, two_way_within, two_way_within_ols
 from analyze.inference.correlations import correlate
+from analyze.inference.crossed import crossed_slope, crossed_within
 from analyze.inference.estimate import Estimate, Panel, Table
 from analyze.inference.mediation import mediate
 from analyze.inference.trends import slope_t
 from benchmarks import adding_seeds
 from benchmarks.rates import Rate
+from benchmarks.shared_teachers import (
+    CROSSED,
+    NESTED,
+    SharedScenario,
+    Sharing,
+    as_if_fresh,
+    draw_shared,
+)
 from benchmarks.simulated_studies import (
     DOSES,
     LEVELS,
@@ -41,11 +51,14 @@ from benchmarks.simulated_studies import (
 SEEDS = (8, 12)
 ALPHAS = (0.05, 0.0125)
 TARGET_STUDIES = 4_000
+SHARED_SHARE = 2
+"""A crossed model takes a hundred times a plain test's time: half as many studies."""
 TREND_EFFECT = 0.3
 ASSOCIATION_EFFECT = 0.5
 
 Test = Callable[[Studies, int], Estimate]
 Target = Callable[[Studies], float]
+SharedTest = Callable[[Table, NDArray[np.int64]], Estimate]
 
 
 def slope_per_seed(studies: Studies, index: int) -> Estimate:
@@ -112,12 +125,34 @@ class Case:
     planted_effect: float = 0.0
     target: Target | None = None
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return SEEDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedCase:
+    """One test where seeds share teachers, without an effect.
+
+    An effect would move estimate and target alike (both models are linear, and their variances are
+    fitted to contrasts free of it), so that coverage is 1 less the type I error: not run twice.
+    """
+
+    title: str
+    test: SharedTest
+    scenario: SharedScenario
+    sharing: Sharing
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return (len(np.unique(self.sharing.seed)),)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
     """Type I error at each of ``ALPHAS``, coverage of the 95 % interval, seconds of CPU."""
 
-    case: Case
+    case: Case | SharedCase
     seeds: int
     rejected: tuple[Rate, ...]
     covered: Rate | None
@@ -161,6 +196,26 @@ def calibrate(case: Case, *, seeds: int, studies: int, seed: int) -> Calibration
     )
 
 
+def calibrate_shared(case: SharedCase, *, studies: int, seed: int) -> Calibration:
+    """Run one case of shared teachers. A test that gives no p does not reject."""
+    started = time.process_time()
+    seeds = case.sizes[0]
+    rng = _stream(seed, case, seeds, "null")
+    found = [
+        case.test(*draw_shared(case.scenario, case.sharing, rng)).p_value for _ in range(studies)
+    ]
+    return Calibration(
+        case=case,
+        seeds=seeds,
+        rejected=tuple(
+            Rate(count=sum(p is not None and p <= alpha for p in found), studies=studies)
+            for alpha in ALPHAS
+        ),
+        covered=None,
+        seconds=time.process_time() - started,
+    )
+
+
 def _coverage(case: Case, *, seeds: int, studies: int, seed: int) -> Rate | None:
     """Count intervals that hold the target; a test that gives no interval does not cover."""
     if case.target is None or case.planted is None:
@@ -181,7 +236,7 @@ def _coverage(case: Case, *, seeds: int, studies: int, seed: int) -> Rate | None
     return Rate(count=count, studies=studies)
 
 
-def _stream(seed: int, case: Case, seeds: int, purpose: str) -> np.random.Generator:
+def _stream(seed: int, case: Case | SharedCase, seeds: int, purpose: str) -> np.random.Generator:
     name = f"{case.title}/{case.scenario.name}/{purpose}"
     return np.random.default_rng([seed, seeds, zlib.crc32(name.encode())])
 
@@ -281,20 +336,93 @@ def contrast_cases() -> list[Case]:
     ]
 
 
+def slope_as_if_fresh(table: Table, _: NDArray[np.int64]) -> Estimate:
+    """The primary test of a trend where teachers are fresh, printed beside where they are not."""
+    return slope_t(as_if_fresh(table))
+
+
+def within_as_if_fresh(table: Table, _: NDArray[np.int64]) -> Estimate:
+    """The association by seed, printed beside where teachers are shared."""
+    return two_way_within(table)
+
+
+SHARED_TRENDS = (
+    SharedScenario(
+        name="slopes vary by 0.5 SD over seeds and pools", pool_slope=0.5, seed_slope=0.5
+    ),
+    SharedScenario(name="pools alike, slopes vary by 0.5 SD over seeds", seed_slope=0.5),
+    SharedScenario(
+        name="slopes vary by 0.5 SD over pools, their teachers by 1 SD", pool_slope=0.5, cells=1.0
+    ),
+)
+SHARED_CAUSES = (
+    SharedScenario(
+        name="teachers' predictor, slopes alike", on_x=-1, on_y=-1, cells=1.0, teachers=True
+    ),
+    SharedScenario(
+        name="teachers' predictor, slopes vary by 1 SD over seeds and pools",
+        on_x=-1,
+        on_y=-1,
+        pool_slope=1.0,
+        seed_slope=1.0,
+        cells=1.0,
+        teachers=True,
+    ),
+    SharedScenario(
+        name="students' predictor, slopes vary by 1 SD over seeds and pools",
+        on_x=-1,
+        on_y=-1,
+        pool_slope=1.0,
+        seed_slope=1.0,
+        cells=0.5,
+    ),
+    SharedScenario(
+        name="students' predictor, seeds and pools lift both by 3 SD, runs of a seed vary by 1 SD",
+        on_x=-1,
+        on_y=-1,
+        cells=0.5,
+        seed_cells=1.0,
+        lift=3.0,
+    ),
+)
+
+
+def shared_cases() -> list[SharedCase]:
+    """The tests for shared teachers, and for contrast those that take them as fresh."""
+    tests: tuple[tuple[str, SharedTest, tuple[SharedScenario, ...]], ...] = (
+        ("mixed_model_crossed", crossed_slope, SHARED_TRENDS),
+        ("per_seed_slope_t", slope_as_if_fresh, SHARED_TRENDS[:2]),
+        ("crossed_within_kr", crossed_within, SHARED_CAUSES),
+        ("two_way_within_cr2", within_as_if_fresh, SHARED_CAUSES[:2]),
+    )
+    return [
+        SharedCase(
+            title=title,
+            test=test,
+            scenario=replace(scenario, name=f"{sharing.name}: {scenario.name}"),
+            sharing=sharing,
+        )
+        for title, test, scenarios in tests
+        for scenario in scenarios
+        for sharing in (CROSSED, NESTED)
+    ]
+
+
 def report(*, studies: int, seed: int, jobs: int) -> str:
     """All tables as Markdown."""
-    parts = {
+    parts: dict[str, list[Case] | list[SharedCase]] = {
         "Trends: `per_seed_slope_t`": trend_cases(),
         "Associations: `split_half_within_cr2` and `two_way_within_cr2`": association_cases(),
         "Mediation: `mediation_joint`": mediation_cases(),
         "For contrast: tests that are printed beside, never in place of, the primary ones": (
             contrast_cases()
         ),
+        f"Shared teachers: {studies // SHARED_SHARE:,} simulated studies a rate": shared_cases(),
     }
     with Pool(jobs) as pool:
         found = {
             title: list(
-                pool.imap(_one, [(case, n, studies, seed) for case in cases for n in SEEDS])
+                pool.imap(_one, [(case, n, studies, seed) for case in cases for n in case.sizes])
             )
             for title, cases in parts.items()
         }
@@ -309,9 +437,12 @@ def report(*, studies: int, seed: int, jobs: int) -> str:
     return "\n\n".join([made, *(f"### {title}\n\n{text}" for title, text in tables.items())])
 
 
-def _one(row: tuple[Case, int, int, int]) -> Calibration:
+def _one(row: tuple[Case | SharedCase, int, int, int]) -> Calibration:
     case, seeds, studies, seed = row
-    found = calibrate(case, seeds=seeds, studies=studies, seed=seed)
+    if isinstance(case, SharedCase):
+        found = calibrate_shared(case, studies=studies // SHARED_SHARE, seed=seed)
+    else:
+        found = calibrate(case, seeds=seeds, studies=studies, seed=seed)
     print(f"{case.title}, {case.scenario.name}, {seeds}: {found.reading()}", file=sys.stderr)
     return found
 

@@ -2,7 +2,7 @@
 
 Seeds are independent, so the likelihood is a sum over seeds. The covariance of the random
 terms is relative to the residual variance and is searched through its Cholesky factor, as in
-Bates et al. (2015).
+Bates et al. (2015). Several grouping factors: ``crossed_reml``, which says why both are here.
 """
 
 from dataclasses import dataclass

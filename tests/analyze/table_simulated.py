@@ -55,3 +55,46 @@ def simpson(seeds: int = 8) -> pl.DataFrame:
             shift = 0.1 * block + 0.5 * dose
             rows.append({"seed": block, "strength": dose, "iou": iou + shift, "gap": gap + shift})
     return pl.DataFrame(rows)
+
+
+def shared(
+    pairs: list[tuple[int, int]], *, teachers: bool = False, pool_sd: float = 1.0, seed: int = 1
+) -> pl.DataFrame:
+    """Runs of every pair of seed and pool at every dose, in which both measures fall.
+
+    teachers: the predictor is the teachers' own: the same for all students of a pool and dose.
+    pool_sd: SD over pools of both slopes on strength, in residual SDs.
+    """
+    rng = np.random.default_rng(seed)
+    noise = 0.02
+    pools = sorted({pool for _, pool in pairs})
+    tilts = {pool: rng.normal(0, pool_sd * noise, 2) for pool in pools}
+    odd = {(pool, dose): rng.normal(0, noise, 2) for pool in pools for dose in DOSES}
+    starts = {block: rng.normal(0, noise, 2) for block, _ in pairs}
+    rows = []
+    for block, pool in pairs:
+        for dose in DOSES:
+            gap, iou = starts[block] + tilts[pool] * dose + odd[pool, dose]
+            own = rng.normal(0, noise, 2)
+            rows.append(
+                {
+                    "seed": block,
+                    "pool": f"teachers-{pool}",
+                    "strength": dose,
+                    "gap": 0.3 - 0.1 * dose + gap + own[0],
+                    "iou": 0.6
+                    - 0.2 * dose
+                    + (tilts[pool][1] * dose + odd[pool, dose][1] if teachers else iou + own[1]),
+                }
+            )
+    return pl.DataFrame(rows)
+
+
+def every_pair(seeds: int, pools: int) -> list[tuple[int, int]]:
+    """Pair every seed with every pool."""
+    return [(block, pool) for block in range(seeds) for pool in range(pools)]
+
+
+def nested_pairs(seeds: int, pools: int) -> list[tuple[int, int]]:
+    """Give every seed one pool, by turns."""
+    return [(block, block % pools) for block in range(seeds)]

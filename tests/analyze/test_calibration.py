@@ -12,9 +12,11 @@ from benchmarks.calibration import (
     Rate,
     association_cases,
     calibrate,
+    calibrate_shared,
     contrast_cases,
     joint,
     mediation_cases,
+    shared_cases,
     trend_cases,
 )
 from benchmarks.simulated_studies import DOSES, Scenario, draw, split_half_target, within
@@ -88,6 +90,35 @@ def test_a_test_that_misleads_fails_the_same_bound(title, truth):
     found = run(of(contrast_cases(), title, truth))
     assert found.rejected[0].share > MOST_REJECTED
     assert "rejects too often" in found.reading()
+
+
+# these models take a hundred times as long: only a test that fails badly is seen
+SHARED_STUDIES = 40
+MOST_SHARED = stats.binom.isf(0.001, SHARED_STUDIES, 0.05) / SHARED_STUDIES
+
+
+def shared(title: str, truth: str, studies: int = SHARED_STUDIES) -> float:
+    named = (one for one in shared_cases() if (one.title, one.scenario.name) == (title, truth))
+    return calibrate_shared(next(named), studies=studies, seed=SEED).rejected[0].share
+
+
+@pytest.mark.parametrize("sharing", ["8 seeds crossed with 4 pools", "12 seeds nested in 4 pools"])
+def test_a_trend_over_shared_teachers_holds_where_counting_seeds_does_not(sharing):
+    truth = f"{sharing}: slopes vary by 0.5 SD over seeds and pools"
+    assert shared("mixed_model_crossed", truth) <= MOST_SHARED
+    assert shared("per_seed_slope_t", truth, STUDIES) > MOST_REJECTED
+
+
+@pytest.mark.parametrize(
+    "truth",
+    [
+        "8 seeds crossed with 4 pools: teachers' predictor",
+        "12 seeds nested in 4 pools: students' predictor",
+    ],
+)
+def test_an_association_over_shared_teachers_holds(truth):
+    found = shared("crossed_within_kr", f"{truth}, slopes vary by 1 SD over seeds and pools")
+    assert found <= MOST_SHARED
 
 
 def test_an_interval_that_is_too_short_is_named():

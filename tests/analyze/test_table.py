@@ -7,11 +7,14 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy import stats
-from table_simulated import planted, simpson
+from table_simulated import DOSES, every_pair, nested_pairs, planted, shared, simpson
 
 from analyze.hypotheses import Direction
+from analyze.inference.crossed import CONDITIONAL, OWN_POOLS, crossed_slope, crossed_within
+from analyze.inference.estimate import Table
 from analyze.results import Evidence, Rank, Verdict
 from analyze.table import Claim, Claims, TableAnswer, TableResults, analyze_table, table_json
+from analyze.table_pools import FRESH
 from analyze.table_rows import Columns, runs_of
 from analyze.table_text import table_lines
 
@@ -19,12 +22,13 @@ BOTH = Columns(block="seed", dose="strength", outcome="gap", predictor="iou")
 ALONE = Columns(block="seed", dose="strength", outcome="gap")
 FALLS = Claims(trend=Claim(expected=Direction.FALLS, sesoi=0.02))
 TOGETHER = Claims(association=Claim(expected=Direction.RISES, sesoi=0.05))
+POOLED = Columns(block="seed", dose="strength", outcome="gap", predictor="iou", pool="pool")
 SIMULATIONS = 60
 
 
-def ask(frame: pl.DataFrame, columns=BOTH, claims=FALLS, level=0.95) -> TableResults:
+def ask(frame: pl.DataFrame, columns=BOTH, claims=FALLS, level=0.95, pairs=False) -> TableResults:
     runs = runs_of(frame, columns, source="runs.csv")
-    return analyze_table(runs, columns, claims, level=level, source="runs.csv")
+    return analyze_table(runs, columns, claims, level=level, source="runs.csv", pairs=pairs)
 
 
 def answer(results: TableResults, question: str) -> TableAnswer:
@@ -257,3 +261,103 @@ def test_thousands_of_seeds_are_tested_and_what_is_left_out_says_so():
 def test_more_doses_than_five_and_uneven_ones_are_taken():
     frame = planted(doses=(0.0, 0.1, 0.7, 1.3, 2.0, 5.0, 9.0))
     assert ask(frame).doses == (0.0, 0.1, 0.7, 1.3, 2.0, 5.0, 9.0)
+
+
+def plain_table(frame: pl.DataFrame, x: str, y: str) -> tuple[Table, np.ndarray]:
+    columns = (frame[name].to_numpy() for name in ("seed", "strength", x, y))
+    return Table(*columns), frame["pool"].to_numpy()
+
+
+def primary(found: TableAnswer) -> Evidence:
+    return next(one for one in found.evidence if one.rank is Rank.PRIMARY)
+
+
+@pytest.mark.parametrize("pairs", [every_pair(6, 4), nested_pairs(9, 3)])
+def test_with_shared_teachers_the_crossed_models_decide(pairs):
+    frame = shared(pairs)
+    results = ask(frame, POOLED)
+    expected = {
+        "trend": crossed_slope(*plain_table(frame, "strength", "gap")),
+        "predictor_trend": crossed_slope(*plain_table(frame, "strength", "iou")),
+        "association": crossed_within(*plain_table(frame, "iou", "gap")),
+    }
+    assert results.pools == len({pool for _, pool in pairs})
+    for question, one in expected.items():
+        found = primary(answer(results, question))
+        assert (found.test, found.caveats) == (one.test, one.caveats)
+        for field in ("estimate", "standard_error", "df", "p_value"):
+            assert getattr(found, field) == pytest.approx(getattr(one, field), rel=1e-7)
+        assert "teachers are shared" in "\n".join(answer(results, question).caveats)
+    said = "\n".join(table_lines(results))
+    assert f"{results.pools} teacher pools (pool)" in said
+
+
+def test_tests_that_count_seeds_stand_beside_and_say_that_they_take_teachers_as_fresh():
+    results = ask(shared(every_pair(6, 4)), POOLED)
+    for question, name in (("trend", "per_seed_slope_t"), ("association", "two_way_within_cr2")):
+        found = answer(results, question)
+        assert named(found, name).rank is Rank.BESIDE
+        beside = [one for one in found.evidence if one.rank is Rank.BESIDE]
+        assert all(FRESH in one.caveats for one in beside if one.p_value is not None)
+        assert not [one for one in found.evidence if one.test.startswith("diagnostic")]
+
+
+def test_a_seed_s_pools_are_averaged_where_they_have_every_dose_and_the_answer_says_so():
+    frame = shared(every_pair(6, 3))
+    # one pairing lacks a dose: its pool would lift the doses that it has
+    lacking = frame.filter(
+        ~((pl.col("seed") == 2) & (pl.col("pool") == "teachers-1") & (pl.col("strength") == 0.5))
+    )
+    found = answer(ask(lacking, POOLED), "trend")
+    whole = lacking.filter(~((pl.col("seed") == 2) & (pl.col("pool") == "teachers-1")))
+    means = whole.group_by("seed", "strength").agg(pl.col("gap").mean())
+    plain = answer(ask(means, ALONE), "trend")
+    beside = named(found, "per_seed_slope_t")
+    assert beside.p_value == pytest.approx(plain.p_value, rel=1e-9)
+    assert any("average over the pools" in caveat for caveat in found.caveats)
+    assert found.rows == 89
+    nested = answer(ask(shared(nested_pairs(9, 3)), POOLED), "trend")
+    assert not any("average over the pools" in caveat for caveat in nested.caveats)
+
+
+def test_a_seed_that_changes_pools_between_doses_is_in_the_crossed_model_alone():
+    frame = shared(every_pair(8, 4)).filter(
+        (pl.col("seed") + (pl.col("strength") * 4).cast(pl.Int64)) % 4
+        == pl.col("pool").str.tail(1).cast(pl.Int64)
+    )
+    found = answer(ask(frame, POOLED), "trend")
+    assert [one.test for one in found.evidence] == ["mixed_model_crossed"]
+    assert found.p_value is not None
+    assert "at every strength" in found.caveats[0]
+
+
+def test_teachers_own_predictor_is_held_against_their_cells():
+    results = ask(shared(every_pair(6, 4), teachers=True), POOLED)
+    found = answer(results, "association")
+    assert "20 cells of pool and strength, not 120 students" in "\n".join(found.caveats)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "caveat"), [(every_pair(6, 2), CONDITIONAL), (nested_pairs(6, 6), OWN_POOLS)]
+)
+def test_few_pools_and_pools_of_one_seed_are_told(pairs, caveat):
+    for found in ask(shared(pairs), POOLED).answers:
+        assert caveat in found.caveats
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_fewer_than_three_seeds_stay_described_whatever_their_pools(seeds: int):
+    results = ask(shared(every_pair(seeds, 4)), POOLED)
+    assert results.kind == "descriptive"
+    for found in results.answers:
+        assert found.verdict is Verdict.DESCRIPTIVE
+        assert not [one for one in found.evidence if one.p_value is not None or one.interval]
+
+
+def test_one_dose_or_a_constant_outcome_of_shared_teachers_has_no_test():
+    frame = shared(every_pair(4, 3))
+    for found in ask(frame.filter(pl.col("strength") == DOSES[1]), POOLED).answers:
+        assert (found.verdict, found.p_value) == (Verdict.NO_DATA, None)
+    for found in ask(frame.with_columns(gap=pl.lit(0.3)), POOLED).answers[::2]:
+        assert found.p_value is None
+        assert found.estimate == pytest.approx(0.0, abs=1e-12)

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
-from table_simulated import planted
+from table_simulated import every_pair, planted, shared
 
 from analyze.__main__ import main
 from analyze.inference.sequential import look_levels
@@ -152,6 +152,8 @@ def test_a_filter_on_a_number_takes_any_way_to_write_it(runs: Path, capsys):
         (("--looks", ""), "--looks ''"),
         (("--looks", "5," + "9" * 5000), "ascending numbers"),
         (("--predictor", "gap"), "asked for twice"),
+        (("--pool", "seed"), "asked for twice"),
+        (("--pool", "teachers"), "no column 'teachers'"),
         (("--query", "SELECT 1"), "needs a DuckDB file"),
     ],
 )
@@ -223,3 +225,33 @@ def test_what_is_missing_is_dropped_and_counted(tmp_path: Path, capsys):
     assert written["dropped"] == [{"column": "seed", "rows": 1}, {"column": "gap", "rows": 1}]
     assert (written["rows_read"], written["rows_analyzed"]) == (26, 24)
     assert "seed 0" in written["answers"][0]["caveats"][0]
+
+
+def test_a_pool_column_lets_a_seed_have_several_rows_per_dose(tmp_path: Path, capsys):
+    path, page = tmp_path / "runs.csv", tmp_path / "page.html"
+    frame = shared(every_pair(4, 3))
+    frame.write_csv(path)
+    assert "a seed has one row per dose;" in refused(capsys, path, *QUESTION)
+    pooled = (*QUESTION, "--pool", "pool")
+    assert main(["table", str(path), *pooled, "--html", str(page)]) == 0
+    said = capsys.readouterr().out
+    for words in ("3 teacher pools (pool)", "mixed_model_crossed *", "4 seeds but only 3 pools"):
+        assert words in said
+    assert "mixed_model_crossed" in page.read_text(encoding="utf-8")
+    pl.concat([frame, frame[:1]]).write_csv(path)
+    assert (
+        "rows 1 and 61 both are 'seed' 0 at 'strength' 0 of 'pool' teachers-0, and a seed has one "
+        "row per dose and pool"
+    ) in refused(capsys, path, *pooled)
+
+
+def test_a_row_without_a_pool_is_dropped_and_counted(tmp_path: Path, capsys):
+    path = tmp_path / "runs.csv"
+    lines = shared(every_pair(4, 3)).write_csv().splitlines()
+    lines[1] = lines[1].replace("teachers-0", "NA")
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert main(["table", str(path), *QUESTION, "--pool", "pool", "--json", "-"]) == 0
+    written = json.loads(capsys.readouterr().out)
+    assert written["dropped"] == [{"column": "pool", "rows": 1}]
+    assert (written["rows_analyzed"], written["pools"]) == (59, 3)
+    assert written["columns"]["pool"] == "pool"
