@@ -267,7 +267,7 @@ def _beside_crossed(
 
 
 def _association(
-    runs: Runs, columns: Columns, predictor: str, claim: Claim, level: float, *, pairs: bool
+    runs: Runs, columns: Columns, predictor: str, claim: Claim, level: float
 ) -> _Tests:
     """Test whether outcome and predictor move together at fixed seed and dose."""
     rows = runs.rows.drop_nulls(["outcome", "predictor"])
