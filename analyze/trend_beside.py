@@ -41,9 +41,9 @@ def beside_trend(
     """Return every test beside the per-seed slope t, of 3 seeds or more.
 
     rows: every student with the outcome; the mixed model takes incomplete blocks too. found:
-    its ``trend_diagnostics``, or none where another test is the primary one. sign: that the claim expects. sesoi: per unit of strength; None
-    where none was declared, and no equivalence is tested. pairs: compare every two strengths
-    too. level: of the intervals.
+    its ``trend_diagnostics``, or none where another test is the primary one. sign: that the
+    claim expects. sesoi: per unit of strength; None where none was declared, and no equivalence
+    is tested. pairs: compare every two strengths too. level: of the intervals.
     """
     mixed = mixed_slope(rows, level=level)
     looked = (*found, boundary_fit(mixed)) if found else ()
