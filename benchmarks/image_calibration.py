@@ -13,6 +13,7 @@ import re
 import sys
 import time
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing import Pool
 from pathlib import Path
@@ -241,9 +242,15 @@ def image_report(*, studies: int, seed: int, jobs: int) -> str:
     with Pool(jobs) as pool:
         found = list(pool.imap(_one, rows))
     spent = sum(one.seconds for one in found)
+    made = (
+        f"{studies:,} simulated studies a rate, seed {seed}; {spent / 60:.0f} minutes of one core."
+    )
+    return f"{made}\n\n{image_table(found)}"
+
+
+def image_table(found: Sequence[ImageCalibration]) -> str:
+    """One row per case and number of seeds."""
     lines = [
-        f"{studies:,} simulated studies a rate, seed {seed}; {spent / 60:.0f} minutes of one core.",
-        "",
         "| what is measured | seeds | `seed_image_bootstrap` | its variance / true | reading "
         "| primary test | bootstrap, percentiles | bootstrap, its own error |",
         "| --- | ---: | ---: | ---: | --- | ---: | ---: | ---: |",

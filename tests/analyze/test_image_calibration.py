@@ -38,11 +38,9 @@ def test_what_images_do_in_each_seed_apart_is_not_counted_again():
     assert found.plain_error.share > found.printed.share
 
 
-@pytest.mark.parametrize(
-    "name", ["association on halves; images alike", "association on halves; images' slopes vary"]
-)
-def test_an_association_covers_too(name):
-    assert run(name).printed.share >= LEAST_COVERED
+def test_an_association_covers_too():
+    found = run("association on halves; images' slopes vary")
+    assert found.printed.share >= max(LEAST_COVERED, found.primary.share)
 
 
 def test_a_row_is_the_same_alone_and_again():
