@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final
 
 import numpy as np
@@ -28,12 +28,14 @@ CONFIDENCE: Final = 0.8
 
 _LADDER: Final = (3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 100)
 _STEP: Final = 1.25
-_HOPELESS: Final = 1.5
+_HOPELESS: Final = 1.2
 """A goal that by its standard error needs so many times the largest number is not searched for."""
 _LEARNED: Final = 12
 """From so many seeds on a standard error tells how many more are needed."""
-_COARSE: Final = 24
-"""Numbers of seeds are told apart to 1 in this many; below, every one."""
+_FINE: Final = 20
+_ROUGH: Final = 8
+"""Numbers of seeds are told apart to 1 in so many, below it one by one: closer is beyond what
+500 studies can tell, or of the cautious numbers, beyond what is needed."""
 _CHUNK: Final = 20
 
 Hits = NDArray[np.bool_]
@@ -59,6 +61,15 @@ _NULL: Final = (Goal.NEGLIGIBLE, Goal.CAUTIOUS_NEGLIGIBLE)
 _CAUTIOUS: Final = (Goal.CAUTIOUS, Goal.CAUTIOUS_NEGLIGIBLE)
 
 
+@cache
+def upper_limit(df: float) -> float:
+    """Return the upper confidence limit of a standard deviation, over its estimate.
+
+    Source: Browne (1995), Statistics in Medicine 14.
+    """
+    return math.sqrt(df / float(stats.chi2.ppf(1 - CONFIDENCE, df)))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedPart:
     """One outcome of a claim. Slopes are in ``unit``, of measured values, as the tests see them.
@@ -80,13 +91,8 @@ class PlannedPart:
 
     @property
     def stretch(self) -> float:
-        """Upper limit of the pilot's standard deviation, over the one it found.
-
-        Source: Browne (1995), Statistics in Medicine 14.
-        """
-        if self.df is None:
-            return 1.0
-        return math.sqrt(self.df / float(stats.chi2.ppf(1 - CONFIDENCE, self.df)))
+        """Upper limit of the pilot's standard deviation, over the one it found; 1 without one."""
+        return 1.0 if self.df is None else upper_limit(self.df)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,8 +190,7 @@ def find_seeds(
 ) -> tuple[ClaimPower, ...]:
     """Find for every claim and goal the smallest number of seeds with the power wanted.
 
-    Searched upwards in steps of about a quarter, then by bisection, down to single seeds below
-    24 and to 1 in 24 above: closer is beyond what the simulation can tell.
+    Searched upwards in steps of about a quarter, then by bisection.
     """
     claims = claims_of(plan)
     search = _Search(plan, truth, mapper, watch)
@@ -226,13 +231,13 @@ def hits_of(
     seeds, first, last = task
     goals, hits, errors = goals_of(plan), [], []
     for study in range(first, last):
-        found = tested(plan, truth, study, seeds=seeds, most=plan.most)
+        found = primary_tests(plan, truth, study, seeds=seeds, most=plan.most)
         hits.append([_reached(plan, found, goal) for goal in goals])
         errors.append([one.standard_error or math.nan for estimates in found for one in estimates])
     return np.array(hits).swapaxes(1, 2), np.array(errors)
 
 
-def tested(
+def primary_tests(
     plan: Plan, truth: Truth, study: int, *, seeds: int, most: int
 ) -> tuple[tuple[Estimate, ...], ...]:
     """Draw one study with nothing to find and run the primary test of every claim's parts."""
@@ -382,7 +387,8 @@ class _Search:
         """Close in on the smallest number of seeds between those that were simulated."""
         while (high := self.first(row, goal)) is not None:
             low = max((n for n in self._points if n < high), default=MINIMUM_SEEDS - 1)
-            if high - low <= max(1, high // _COARSE) or high <= MINIMUM_SEEDS:
+            fine = _ROUGH if goal in _CAUTIOUS else _FINE
+            if high - low <= max(1, high // fine) or high <= MINIMUM_SEEDS:
                 return
             middle = (low + high) // 2
             self.at(middle)

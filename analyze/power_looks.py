@@ -24,9 +24,9 @@ from analyze.power import (
     Watch,
     claims_of,
     places_of,
+    primary_tests,
     shifted,
     tasks_of,
-    tested,
     unwatched,
     verdicts_of,
 )
@@ -130,7 +130,7 @@ def _ended(
 ) -> NDArray[np.int64]:
     ends = np.full((2, len(plan.claims), 2), (-1, len(looks) - 1))
     for look, seeds in enumerate(looks):
-        found = tested(plan, truth, study, seeds=seeds, most=looks[-1])
+        found = primary_tests(plan, truth, study, seeds=seeds, most=looks[-1])
         at_look = [level[look] for level in levels]
         for world in (0, 1):
             moved = _moved(plan, found, holds=world == 0)
