@@ -5,6 +5,7 @@ from analyze.caveats import study_caveats, with_disagreements
 from analyze.conclude import Answered, finding_of, levels_of
 from analyze.decide import ALPHA, MINIMUM_SEEDS
 from analyze.mediations import mediations_of
+from analyze.multiverse import curves_of
 from analyze.pictures import information_of, measures_to_draw, series_of
 from analyze.questions import Question, questions_of
 from analyze.replicates import Replicates, Stored, missing_counts, select_replicates
@@ -50,6 +51,13 @@ def assemble(design: Design, stored: Stored) -> Results:
         missing=missing_counts(stored, drawn),
         caveats=study_caveats(design, replicates.counts, questions, findings),
         mediation=mediations_of(answered, findings, replicates, study_seed=design.study_seed),
+        multiverse=curves_of(
+            questions,
+            replicates,
+            stored.variants,
+            design=design,
+            classes=stored.classes,
+        ),
     )
 
 

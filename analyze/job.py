@@ -13,10 +13,13 @@ from pathlib import Path
 import polars as pl
 
 from analyze.assemble import assemble
+from analyze.metrics.attention_variants import attention_variants
 from analyze.metrics.estimates import estimates
+from analyze.metrics.label_variants import label_variants
 from analyze.records import evidence_frame, finding_frame
 from analyze.replicates import Stored
 from analyze.serialize import save_results
+from analyze.specifications import thresholds_of
 from store.database import Reader, open_reader, record_analysis, record_estimates
 from store.design import Design, load_design
 from store.errors import AnalysisError, UserError
@@ -65,7 +68,8 @@ def analyze(study: Path, *, store: Path, ledger: Path, out: Path) -> None:
     record_estimates(store, estimated)
     _log.info("reading measures")
     with open_reader(store) as reader:
-        stored = _stored(reader, classes=classes)
+        variants = pl.concat(_variants(reader, design, classes=classes))
+        stored = _stored(reader, variants, classes=classes)
     _log.info("testing claims")
     results = assemble(design, stored)
     record_analysis(store, evidence=evidence_frame(results), findings=finding_frame(results))
@@ -126,7 +130,46 @@ def _attention(reader: Reader, design: Design, members: pl.DataFrame) -> pl.Data
     )
 
 
-def _stored(reader: Reader, *, classes: int) -> Stored:
+def _variants(reader: Reader, design: Design, *, classes: int) -> Iterator[pl.DataFrame]:
+    """Measure block by block under the choices that the study file leaves open."""
+    images = reader.frame("SELECT image_id, label, half FROM image WHERE split = 'test'")
+    models = reader.frame("SELECT * FROM model ORDER BY model_id")
+    pairs = reader.frame("SELECT * FROM model_pair ORDER BY model_a, model_b")
+    blocks = models["block"].unique().sort().to_list()
+    for done, block in enumerate(blocks, start=1):
+        _log.info("measuring block %d in other ways (%d of %d)", block, done, len(blocks))
+        members = models.filter(pl.col("block") == block)
+        yield attention_variants(
+            reader.frame(
+                "SELECT model_id, image_id, method, map FROM attention "
+                "WHERE view = ? AND model_id BETWEEN ? AND ? AND model_id IN "
+                "(SELECT teacher_id FROM student_teacher) ORDER BY model_id, image_id",
+                _clean(members),
+            ),
+            members,
+            pairs.filter(pl.col("model_a").is_in(members["model_id"].implode())),
+            images,
+            thresholds=thresholds_of(design.attention),
+        )
+        yield label_variants(
+            reader.frame(
+                "SELECT model_id, image_id, logits FROM prediction "
+                "WHERE view = ? AND model_id BETWEEN ? AND ? AND image_id IN "
+                "(SELECT image_id FROM image WHERE split = 'test') ORDER BY model_id, image_id",
+                _clean(members),
+            ),
+            members,
+            images,
+            classes=classes,
+        )
+
+
+def _clean(members: pl.DataFrame) -> list[object]:
+    """Return the clean view, and the first and last model of one block."""
+    return [CLEAN_VIEW, members["model_id"].min(), members["model_id"].max()]
+
+
+def _stored(reader: Reader, variants: pl.DataFrame, *, classes: int) -> Stored:
     """Read one row per student, and what explains those rows."""
     images = reader.frame("SELECT count(*) AS images FROM image WHERE split = 'test'")
     return Stored(
@@ -137,6 +180,7 @@ def _stored(reader: Reader, *, classes: int) -> Stored:
         contingency=reader.frame("SELECT * FROM contingency WHERE half = 'all' ORDER BY ALL"),
         images=int(images["images"].item()),
         classes=classes,
+        variants=variants,
     )
 
 

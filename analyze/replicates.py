@@ -7,13 +7,14 @@ columns and ``half``. What a test leaves out is named in its caveats, never drop
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from analyze.inference.estimate import Panel, Table
+from analyze.metrics.variants import VARIANT
 from analyze.results import MissingCount, ReplicateCounts
 from store.measures import BY_NAME
 from store.vocabulary import Half, Role, Status
@@ -27,7 +28,7 @@ class Stored:
 
     students: ``measures``. halves: ``measures_by_half``. models: ``model``. estimates:
     ``estimate``. contingency: ``contingency`` over all test images. images: of the test
-    split. classes: that a label can take.
+    split. classes: that a label can take. variants: measures under other choices than the study's.
     """
 
     students: pl.DataFrame
@@ -37,6 +38,7 @@ class Stored:
     contingency: pl.DataFrame
     images: int
     classes: int
+    variants: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=VARIANT))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
