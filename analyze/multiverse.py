@@ -133,6 +133,7 @@ def _specification(way: Way, grid: Grid, *, sign: int) -> Specification:
     error = number(tested.standard_error) if tested else None
     scale = error * tested.n**0.5 if tested and error else None
     interval = tested.interval if tested else None
+    p_value = number(tested.p_value) if tested else None
     standardized = None if scale is None or estimate is None else sign * estimate / scale
     return Specification(
         options=way.options,
@@ -146,7 +147,8 @@ def _specification(way: Way, grid: Grid, *, sign: int) -> Specification:
         standard_error=error,
         statistic=number(tested.statistic) if tested else None,
         df=number(tested.df) if tested else None,
-        p_value=number(tested.p_value) if tested else None,
+        p_value=p_value,
+        significant=p_value is not None and p_value < ALPHA,
         interval=interval,
         standardized=standardized,
         standardized_interval=None
@@ -209,9 +211,7 @@ def _share(found: Sequence[Specification], sign: int, *, significant: bool) -> f
     if not found or (significant and max(one.n for one in found) < MINIMUM_SEEDS):
         return None
     count = sum(
-        sign * (one.estimate or 0.0) > 0
-        and (not significant or (one.p_value is not None and one.p_value < ALPHA))
-        for one in found
+        sign * (one.estimate or 0.0) > 0 and (one.significant or not significant) for one in found
     )
     return count / len(found)
 

@@ -253,7 +253,7 @@ class Specification:
     options are variants of. deciding: this is (for one outcome) the test that the verdict rests
     on. estimate, standard_error, interval (95 %): in ``unit``. standardized: estimate over
     sqrt(n) standard errors, which for a trend is mean over SD of the seeds' slopes; positive in the
-    claimed direction, as its interval; None below 3 seeds. n: seeds.
+    claimed direction, as its interval; None below 3 seeds. significant: p < .05. n: seeds.
     """
 
     options: tuple[str, ...]
@@ -268,6 +268,7 @@ class Specification:
     statistic: float | None
     df: float | None
     p_value: float | None
+    significant: bool
     interval: Interval | None
     standardized: float | None
     standardized_interval: Interval | None
