@@ -346,20 +346,21 @@ def _swapped(halves: Floats) -> Floats:
 def _joint_tests(
     question: Question, statistics: Statistics, signs: Signs, seeds: int
 ) -> tuple[JointTest, ...]:
-    found: tuple[tuple[str, JointP], ...] = (
-        ("median", joint_median(statistics, seeds, signs=signs)),
-        ("significant", joint_significant(statistics)),
-    )
-    return tuple(
-        JointTest(
-            statistic=name,
-            method=_TREND_METHOD if question.is_trend else _WITHIN_METHOD,
-            observed=test.observed,
-            p_value=test.p_value,
-            smallest_p=test.smallest_p,
+    method = _TREND_METHOD if question.is_trend else _WITHIN_METHOD
+
+    def one(found: JointP, *, test: str) -> JointTest:
+        return JointTest(
+            test=test,
+            method=method,
+            observed=found.observed,
+            p_value=found.p_value,
+            smallest_p=found.smallest_p,
             draws=len(signs.values),
             exact=signs.exact,
             n=seeds,
         )
-        for name, test in found
+
+    return (
+        one(joint_median(statistics, seeds, signs=signs), test="joint_median"),
+        one(joint_significant(statistics), test="joint_significant"),
     )

@@ -21,7 +21,7 @@ from typing import Final
 
 from analyze.hypotheses import STRENGTH
 from analyze.metrics.attention_variants import ADJUSTED, PLAIN
-from analyze.metrics.information import choose_estimator, second_estimator
+from analyze.metrics.information import Estimator, choose_estimator, second_estimator
 from analyze.metrics.label_variants import PROBABILITIES
 from analyze.metrics.masking import AboveTau, Threshold, TopCells
 from analyze.metrics.variants import variant_name
@@ -35,17 +35,23 @@ TAUS: Final = (0.2, 0.3, 0.4, 0.5, 0.6)
 TOP_PERCENTS: Final = (10, 20, 30)
 
 _GAP: Final = "generalization_gap"
-BEST_EPOCH_GAP: Final = variant_name(_GAP, "best test epoch")
+BEST_EPOCH_GAP: Final = variant_name(_GAP, "best_epoch")
 """Clean training accuracy at the last epoch less test accuracy at the epoch where that is best."""
 
 _GIVEN_LABEL: Final = "conditional_mutual_information_bits"
 _INFORMATION: Final = "mutual_information_bits"
 _SECOND: Final = "mutual_information_second_bits"
 _MAPS: Final = {
-    AttentionMethod.CAM_LABEL: "map of the label’s class",
-    AttentionMethod.CAM_PREDICTED: "map of the predicted class",
-    AttentionMethod.CAM_SUM: "map summed over classes",
-    AttentionMethod.GRADCAM: "Grad-CAM of the predicted class",
+    AttentionMethod.CAM_LABEL: "label’s class",
+    AttentionMethod.CAM_PREDICTED: "predicted class",
+    AttentionMethod.CAM_SUM: "sum over classes",
+    AttentionMethod.GRADCAM: "Grad-CAM",
+}
+_SHORT: Final = {
+    Estimator.JACKKNIFE: "jackknife",
+    Estimator.MILLER_MADOW: "Miller-Madow",
+    Estimator.CHAO_SHEN: "Chao-Shen",
+    Estimator.PLUG_IN: "plug-in",
 }
 
 
@@ -193,7 +199,7 @@ def _attention_side(attention: Attention) -> Side:
         choices=(
             Choice(
                 name="map",
-                title="Attention map",
+                title="Attention map of",
                 options=tuple(Option(name=str(m), title=_MAPS[m]) for m in attention.kept),
             ),
             Choice(
@@ -209,7 +215,7 @@ def _attention_side(attention: Attention) -> Side:
                     Option(name="adjusted", title="IoU above chance"),
                     Option(
                         name="published",
-                        title="IoU pooled over batches of augmented images",
+                        title="IoU pooled over augmented images",
                         standing=Standing.PUBLISHED,
                     ),
                 ),
@@ -239,18 +245,18 @@ def _gap_side() -> Side:
         choices=(
             Choice(
                 name="gap",
-                title="Gap",
+                title="Generalization gap",
                 options=(
-                    Option(name="accuracy", title="of accuracy, last epoch"),
-                    Option(name="loss", title="of loss, last epoch"),
+                    Option(name="accuracy", title="accuracy, last epoch"),
+                    Option(name="loss", title="loss, last epoch"),
                     Option(
-                        name="best epoch",
-                        title="of accuracy, test at its best epoch",
+                        name="best_epoch",
+                        title="accuracy, best test epoch",
                         standing=marked,
                     ),
                     Option(
                         name="published",
-                        title="of running training accuracy, best epoch",
+                        title="running accuracy, best test epoch",
                         standing=marked,
                     ),
                 ),
@@ -262,7 +268,7 @@ def _gap_side() -> Side:
             Variant(
                 column=BEST_EPOCH_GAP,
                 measure="generalization_gap_published",
-                options=("best epoch",),
+                options=("best_epoch",),
                 standing=marked,
             ),
             *_published(_GAP, ("published",)),
@@ -315,7 +321,7 @@ def _label_side(declared: tuple[str, ...], *, classes: int, teachers: int, coupl
             Choice(
                 name="measure", title="Fidelity" if fidelity else "Information", options=measures
             ),
-            Choice(name="ensemble", title="Ensemble", options=rules),
+            Choice(name="ensemble", title="Ensemble by", options=rules),
         ),
         variants=(*counted, *marked),
     )
@@ -338,10 +344,10 @@ def _label_titles(classes: int) -> dict[str, str]:
         "error_consistency": "error consistency",
         "predictive_kl_nats": "divergence, sign reversed",
         _GIVEN_LABEL: "information given the label",
-        _INFORMATION: f"information, {choose_estimator(classes)}",
-        _SECOND: f"information, {second_estimator(classes)}",
-        "agreement_published": "agreement, batches of augmented images",
-        "mutual_information_published_nats": "plug-in information, batches of augmented images",
+        _INFORMATION: f"information, {_SHORT[choose_estimator(classes)]}",
+        _SECOND: f"information, {_SHORT[second_estimator(classes)]}",
+        "agreement_published": "agreement on augmented images",
+        "mutual_information_published_nats": "plug-in information, augmented images",
     }
 
 

@@ -28,6 +28,7 @@ _HEIGHT: Final = 200
 _GUTTER: Final = 36
 _STRIP: Final = 100
 _EFFECT_DECIMALS: Final = 2
+_COARSE: Final = 0.01
 _TICKS: Final = 4
 
 
@@ -110,24 +111,30 @@ def curve_words(cite: Citations, curve: SpecificationCurve) -> Markup:
 
 
 def _joint_words(cite: Citations, joint: Sequence[JointTest]) -> Markup:
-    tests = {test.statistic: test for test in joint}
-    median, significant = tests.get("median"), tests.get("significant")
+    tests = {test.test: test for test in joint}
+    median, significant = tests.get("joint_median"), tests.get("joint_significant")
     if median is None or significant is None:
         return Markup("")
     how = "all" if median.exact else "a seeded sample of"
     return Markup(
         " If there were nothing to find, a median as far from zero would come about with {} and as "
-        "many specifications significant as claimed with {} ({} {} ways to give {} seeds a sign; "
-        "least possible <i>p</i> {} and {})."
+        "many specifications significant as claimed with {} ({} seeds’ effects turned round in {} "
+        "{} ways{})."
     ).format(
         p_clause(cite.p(median)),
         p_clause(cite.p(significant)),
+        cite.count(median, "n"),
         how,
         cite.count(median, "draws"),
-        cite.count(median, "n"),
-        cite.p(median, "smallest_p"),
-        cite.p(significant, "smallest_p"),
+        _coarse(cite, median),
     )
+
+
+def _coarse(cite: Citations, test: JointTest) -> Markup:
+    """Say the least p where it is too large to find anything."""
+    if test.smallest_p < _COARSE:
+        return Markup("")
+    return Markup("; the median’s <i>p</i> cannot be below {}").format(cite.p(test, "smallest_p"))
 
 
 def options_table(cite: Citations, curve: SpecificationCurve) -> Table:
@@ -164,66 +171,61 @@ def _beside(standing: Standing) -> Markup:
 def specifications_table(cite: Citations, curve: SpecificationCurve) -> Table:
     """Every specification, in the order of the drawing."""
     titles = [{option.name: option.title for option in c.options} for c in curve.choices]
+    numbers = ("Estimate, 95 % interval", "Standardized", "p")
     return Table(
         caption=f"Every specification of {curve.hypothesis}",
-        head=(
-            *(choice.title for choice in curve.choices),
-            "Test",
-            "Estimate",
-            "95 % interval",
-            "Standardized",
-            "p",
-            "n",
-        ),
+        head=(*(choice.title for choice in curve.choices), *numbers),
         rows=tuple(_row(cite, one, titles) for one in curve.specifications),
-        words=len(curve.choices) + 1,
+        words=len(curve.choices),
+        note=f"{_tests_used(curve)} Estimates are in the units of the options taken; the "
+        "standardized ones share one unit, and their sign is turned so that the claimed direction "
+        "is positive. The CSV has every bound at full precision.",
     )
+
+
+def _tests_used(curve: SpecificationCurve) -> str:
+    """Name the tests and seeds: one sentence where rows would repeat it."""
+    tested = [one for one in curve.specifications if one.test]
+    tests = dict.fromkeys(test_name(one.test).lower() for one in tested)
+    seeds = sorted({one.n for one in tested})
+    if not seeds:
+        return ""
+    span = whole(seeds[0]) if len(seeds) == 1 else f"{whole(seeds[0])} to {whole(seeds[-1])}"
+    return f"Tested by: {'; '.join(tests)}. Seeds: {span}."
 
 
 def _row(cite: Citations, one: Specification, titles: Sequence[dict[str, str]]) -> Row:
     digits = decimals_for(one.standard_error, one.estimate)
     options: list[Cell] = [
-        Markup("{}").format(capitalized(named[option]))
-        for named, option in zip(titles, one.options, strict=True)
+        capitalized(named[option]) for named, option in zip(titles, one.options, strict=True)
     ]
     if options and one.standing is not Standing.COUNTED:
         options[-1] = Markup("{}{}").format(options[-1], _beside(one.standing))
+    estimate: Cell = cite.plain(one, "estimate", digits)
+    if one.interval is not None:
+        # thousands of bounds: full precision is in the CSV, and not a second time here
+        bounds = (fixed(one.interval.low, digits), fixed(one.interval.high, digits))
+        estimate = Markup("{} [{}, {}]").format(estimate, *bounds)
     return Row(
-        (
-            *options,
-            test_name(one.test) if one.test else NONE,
-            Markup('{} <small class="unit">{}</small>').format(
-                cite.plain(one, "estimate", digits), one.unit
-            ),
-            cite.interval(one.interval, digits),
-            cite.plain(one, "standardized", _EFFECT_DECIMALS),
-            cite.p(one),
-            cite.count(one, "n"),
-        ),
+        (*options, estimate, cite.plain(one, "standardized", _EFFECT_DECIMALS), cite.p(one)),
         "primary" if one.deciding else "",
     )
 
 
 def curve_csv(curve: SpecificationCurve) -> str:
-    """Return the drawing's data as a CSV data URI, at full precision."""
+    """Return the drawing's data as a CSV data URI, at full precision.
+
+    A standardized bound is the bound times standardized over estimate.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    bounds = ("low", "high", "standardized", "standardized_low", "standardized_high", "p_value")
     names = [choice.name for choice in curve.choices]
-    writer.writerow(("outcome", "predictor", *names, "standing", "deciding", "test", "estimate",
-                     "unit", *bounds, "seeds"))  # fmt: skip
+    writer.writerow(("outcome", "predictor", *names, "standing", "deciding", "estimate", "low",
+                     "high", "standardized", "p_value", "seeds"))  # fmt: skip
     for one in curve.specifications:
-        inner, outer = one.interval, one.standardized_interval
-        numbers = (
-            inner.low if inner else None,
-            inner.high if inner else None,
-            one.standardized,
-            outer.low if outer else None,
-            outer.high if outer else None,
-            one.p_value,
-        )
-        writer.writerow((one.outcome, one.predictor, *one.options, str(one.standing),
-                         one.deciding, one.test, one.estimate, one.unit, *numbers,
+        bounds = (one.interval.low, one.interval.high) if one.interval else (None, None)
+        writer.writerow((one.outcome, one.predictor, *one.options, one.standing, int(one.deciding),
+                         one.estimate, *bounds, one.standardized, one.p_value,
                          one.n))  # fmt: skip
     return data_uri(text.getvalue())
 
@@ -268,6 +270,7 @@ def _kind(one: Specification) -> str:
 
 
 _KINDS: Final = ("neither", "claimed", "opposite", "beside")
+"""In the order in which they are drawn, later ones on top."""
 
 
 def _drawing(curve: SpecificationCurve, drawn: Sequence[Specification], axis: _Axis) -> Markup:

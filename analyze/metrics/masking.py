@@ -22,12 +22,12 @@ class AboveTau:
     @property
     def name(self) -> str:
         """The threshold's short name."""
-        return f"tau {self.tau:g}"
+        return f"tau_{self.tau:g}"
 
     @property
     def title(self) -> str:
         """The threshold in words."""
-        return f"above {self.tau:g} of the range"
+        return f"above {self.tau:g} of range"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,12 @@ class TopCells:
     @property
     def name(self) -> str:
         """The threshold's short name."""
-        return f"top {self.percent} %"
+        return f"top_{self.percent}"
 
     @property
     def title(self) -> str:
         """The threshold in words."""
-        return f"the top {self.percent} % of cells"
+        return f"top {self.percent} %"
 
 
 Threshold = AboveTau | TopCells

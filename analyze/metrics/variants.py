@@ -15,5 +15,5 @@ VARIANT: Final = pl.Schema(
 
 
 def variant_name(measure: str, *choices: str) -> str:
-    """Name a measure under other choices, e.g. ``attention_iou[cam_sum, tau 0.3]``."""
+    """Name a measure under other choices, e.g. ``attention_iou[cam_sum, tau_0.3]``."""
     return f"{measure}[{', '.join(choices)}]"
