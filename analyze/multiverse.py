@@ -16,6 +16,12 @@ from analyze.decide import MINIMUM_SEEDS
 from analyze.grid import ALL, HALF_A, HALF_B, Grid, grid_of
 from analyze.hypotheses import STRENGTH
 from analyze.inference.associations import split_half_within, two_way_within
+from analyze.inference.complete import (
+    Predictor,
+    complete_within,
+    predictor_of,
+    without_means,
+)
 from analyze.inference.estimate import Estimate, Panel, Table
 from analyze.inference.joint import (
     ALPHA,
@@ -44,6 +50,7 @@ from analyze.specifications import Choice, Side, Way, sides_of, ways_of
 from store.design import Design
 from store.measures import BY_NAME
 
+_BOTH: Final = slice(HALF_A, HALF_B + 1)
 _TREND_METHOD: Final = (
     "each seed's slopes keep their sizes and take one sign at random, as if strength had run the "
     "other way in that seed"
@@ -53,6 +60,7 @@ _WITHIN_METHOD: Final = (
     "random"
 )
 
+Predictors = dict[str, Predictor | None]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
@@ -96,7 +104,8 @@ def _curve(
     sign = question.hypothesis.direction.sign
     ways = ways_of(*sides)
     known = [way for way in ways if all(grid.has(side) for side in way.sides)]
-    tested = [_Tested(way, _specification(way, grid, sign=sign)) for way in known]
+    predictors: Predictors = {}
+    tested = [_Tested(way, _specification(way, grid, predictors, sign=sign)) for way in known]
     tested.sort(key=_place)
     counted = [one for one in tested if one.way.standing is Standing.COUNTED]
     estimated = [one.result for one in counted if one.result.estimate is not None]
@@ -124,8 +133,8 @@ def _place(tested: _Tested) -> tuple[bool, float]:
     return effect is None, 0.0 if effect is None else effect
 
 
-def _specification(way: Way, grid: Grid, *, sign: int) -> Specification:
-    found = _test(way, grid)
+def _specification(way: Way, grid: Grid, predictors: Predictors, *, sign: int) -> Specification:
+    found = _test(way, grid, predictors)
     outcome = way.outcome.measure
     predictor = way.predictor.measure if way.predictor else STRENGTH
     tested = found if found is not None and found.n >= MINIMUM_SEEDS else None
@@ -163,13 +172,16 @@ def _oriented(interval: Interval, sign: int, scale: float) -> Interval:
     return replace(interval, low=ends[0], high=ends[1])
 
 
-def _test(way: Way, grid: Grid) -> Estimate | None:
-    """Run the claim's primary test; None where there is nothing to run it on."""
+def _test(way: Way, grid: Grid, predictors: Predictors) -> Estimate | None:
+    """Run the claim's primary test; None where there is nothing to run it on.
+
+    predictors: worked out so far, by column; one serves every outcome.
+    """
     if way.predictor is None:
         return _trend(grid.of(way.outcome)[ALL], grid)
-    x, y = grid.of(way.predictor), grid.of(way.outcome)
     if _by_half(way):
-        return _split_halves(x, y, grid)
+        return _split_halves(way, grid, predictors)
+    x, y = grid.of(way.predictor), grid.of(way.outcome)
     there = np.isfinite(x[ALL]) & np.isfinite(y[ALL])
     table = _table(x[ALL], y[ALL], there, grid)
     return None if table is None else two_way_within(table)
@@ -190,9 +202,19 @@ def _trend(values: Floats, grid: Grid) -> Estimate | None:
     return slope_t(Panel(tuple(grid.blocks[blocks].tolist()), tuple(grid.doses[doses]), kept))
 
 
-def _split_halves(x: Floats, y: Floats, grid: Grid) -> Estimate | None:
-    both = slice(HALF_A, HALF_B + 1)
-    there = np.asarray(np.isfinite(x[both]).all(axis=0) & np.isfinite(y[both]).all(axis=0))
+def _split_halves(way: Way, grid: Grid, predictors: Predictors) -> Estimate | None:
+    """Run the primary test: in closed form where there is a value of every student."""
+    if way.predictor is None:
+        return None
+    x, y = grid.of(way.predictor), grid.of(way.outcome)
+    there = np.asarray(np.isfinite(x[_BOTH]).all(axis=0) & np.isfinite(y[_BOTH]).all(axis=0))
+    if there.all() and len(grid.doses) > 1:
+        if way.predictor.column not in predictors:
+            predictors[way.predictor.column] = predictor_of(x[_BOTH])
+        known = predictors[way.predictor.column]
+        found = complete_within(known, _swapped(y[_BOTH])) if known else None
+        if found is not None:
+            return found
     first = _table(x[HALF_A], y[HALF_B], there, grid)
     second = _table(x[HALF_B], y[HALF_A], there, grid)
     return None if first is None or second is None else split_half_within(first, second)
@@ -299,6 +321,8 @@ def _joint(
     signs = signs_of(seeds, seeds * len(testable), rng)
     places = np.array([[names.index(side.column) for side in way.sides[::-1]] for way in testable])
     statistics = _statistics(question, complete, places, grid.doses[doses], signs)
+    if statistics is None:
+        return (), ("No joint test: one seed carries almost all of a predictor.",)
     lost = len(grid.blocks) - seeds
     caveats = (f"The joint test leaves out {lost} seeds without every value.",) if lost else ()
     return _joint_tests(question, statistics, signs, seeds), caveats
@@ -321,7 +345,7 @@ def _statistics(
     places: NDArray[np.intp],
     doses: Floats,
     signs: Signs,
-) -> Statistics:
+) -> Statistics | None:
     """Return t of every specification under every draw, positive in the claimed direction.
 
     complete: shape (columns, parts, seeds, strengths). places: of each specification's columns,
@@ -329,7 +353,7 @@ def _statistics(
     """
     sign = question.hypothesis.direction.sign
     if not question.is_trend:
-        return within_statistics(complete, sign * _swapped(complete), places, signs)
+        return _associations(complete, sign * _swapped(complete), places, signs)
     labels = tuple(range(complete.shape[2]))
     slopes = [
         per_seed_slopes(Panel(labels, tuple(doses.tolist()), sign * complete[place, 0]))
@@ -338,9 +362,25 @@ def _statistics(
     return slope_statistics(np.stack(slopes), signs)
 
 
+def _associations(
+    x: Floats, y: Floats, places: NDArray[np.intp], signs: Signs
+) -> Statistics | None:
+    """Return t of every specification; None where a seed carries a predictor almost alone."""
+    columns = np.unique(places[:, 0])
+    predictors = [predictor_of(x[column]) for column in columns]
+    known = [predictor for predictor in predictors if predictor is not None]
+    if len(known) < len(columns):
+        return None
+    pairs = np.stack([np.searchsorted(columns, places[:, 0]), places[:, 1]], axis=1)
+    return within_statistics(known, without_means(y), pairs, signs)
+
+
 def _swapped(halves: Floats) -> Floats:
-    """Put each half where the other was: predictor on one, outcome on the other."""
-    return halves[:, ::-1]
+    """Put each half where the other was: predictor on one, outcome on the other.
+
+    halves: shape (..., 2, seeds, strengths).
+    """
+    return halves[..., ::-1, :, :]
 
 
 def _joint_tests(

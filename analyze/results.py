@@ -279,10 +279,11 @@ class Specification:
 class JointTest:
     """Whether all counted specifications could look so together if there were nothing to find.
 
-    test: ``joint_median``, of the standardized effects, two-sided; or ``joint_significant``, how many
-    have the claimed sign at p < .05. observed: on the seeds that every specification has, of
-    which there are n. draws: sets of signs that the seeds were given, the observed one included;
-    exact: all there are. smallest_p: least p that these can give.
+    test: ``joint_median``, of the standardized effects, two-sided; or ``joint_significant``, how
+    many have the claimed sign at p < .05, equal counts told apart by the median. observed: on the
+    seeds that every specification has, of which there are n. draws: sets of signs that the seeds
+    were given, the observed one included; exact: all there are. smallest_p: least p that these
+    can give.
     """
 
     test: str

@@ -118,8 +118,8 @@ def _joint_words(cite: Citations, joint: Sequence[JointTest]) -> Markup:
     how = "all" if median.exact else "a seeded sample of"
     return Markup(
         " If there were nothing to find, a median as far from zero would come about with {} and as "
-        "many specifications significant as claimed with {} ({} seeds’ effects turned round in {} "
-        "{} ways{})."
+        "many specifications significant as claimed (ties told apart by the median) with {}: {} "
+        "seeds’ effects turned round in {} {} ways{}."
     ).format(
         p_clause(cite.p(median)),
         p_clause(cite.p(significant)),

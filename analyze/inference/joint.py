@@ -13,12 +13,15 @@ the median of all specifications exceeds its .05 bound in .08 to .16 of simulate
 an effect; signs of seeds hold it (docs/tests.md).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+
+from analyze.inference.complete import Predictor
 
 Floats = NDArray[np.float64]
 
@@ -32,7 +35,6 @@ _NUMBERS: Final = 200_000_000
 
 ALPHA: Final = 0.05
 _ROUNDING: Final = 1e-9
-_NO_FREEDOM: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +91,18 @@ def slope_statistics(slopes: Floats, signs: Signs) -> Statistics:
 
 
 def within_statistics(
-    predictors: Floats, outcomes: Floats, pairs: NDArray[np.intp], signs: Signs
+    predictors: Sequence[Predictor], outcomes: Floats, pairs: NDArray[np.intp], signs: Signs
 ) -> Statistics:
     """Give t of the within association, CR2 by seed and Satterthwaite df, of every specification.
 
-    predictors, outcomes: shape (variants, parts, seeds, strengths), complete: parts are tables with
-    factors of their own, as the two of ``split_half_within``. pairs: places of predictor and
-    outcome, shape (specifications, 2). Equals ``split_half_within``'s t where all signs are 1.
+    outcomes: as ``without_means`` leaves them, shape (variants, seeds, columns). pairs: places of
+    predictor and outcome, shape (specifications, 2). Equals ``split_half_within``'s t where all
+    signs are 1.
     """
-    x, y = _within(predictors), _within(outcomes)
     found = np.empty((len(signs.values), len(pairs)))
-    adjusted = {int(first): _adjusted(x[first]) for first in np.unique(pairs[:, 0])}
     for place, (first, second) in enumerate(pairs):
-        found[:, place] = _flipped_t(x[first], y[second], adjusted[int(first)].scale, signs)
-    df = np.array([adjusted[int(first)].df for first in pairs[:, 0]])
+        found[:, place] = _flipped_t(predictors[first], outcomes[second], signs)
+    df = np.array([predictors[first].df for first in pairs[:, 0]])
     return Statistics(found, np.asarray(stats.t.isf(ALPHA / 2, df), dtype=np.float64))
 
 
@@ -117,50 +117,25 @@ def joint_median(statistics: Statistics, seeds: int, *, signs: Signs) -> JointP:
 
 
 def joint_significant(statistics: Statistics) -> JointP:
-    """Test how many specifications are significant in the claimed direction; more is extreme."""
+    """Test how many specifications are significant in the claimed direction; more is extreme.
+
+    Of a strong effect all are, with one or two seeds turned as well; equal counts are told apart
+    by the median of t.
+    """
     counts = (statistics.t > statistics.critical).sum(axis=1)
-    return JointP(float(counts[0]), float((counts >= counts[0]).mean()), 1 / len(counts))
+    medians = np.median(statistics.t, axis=1)
+    level = medians[0] - _ROUNDING * abs(medians[0])
+    beyond = (counts > counts[0]) | ((counts == counts[0]) & (medians >= level))
+    return JointP(float(counts[0]), float(beyond.mean()), 1 / len(counts))
 
 
-@dataclass(frozen=True, slots=True)
-class _Adjusted:
-    """Inverse root of each seed's freedom, shape (seeds,), and Satterthwaite's df."""
-
-    scale: Floats
-    df: float
-
-
-def _within(values: Floats) -> Floats:
-    """Take out seed and strength means of each part; shape (variants, seeds, columns)."""
-    left = values - values.mean(axis=3, keepdims=True)
-    left = left - left.mean(axis=2, keepdims=True)
-    variants, parts, seeds, strengths = left.shape
-    return left.transpose(0, 2, 1, 3).reshape(variants, seeds, parts * strengths)
-
-
-def _adjusted(x: Floats) -> _Adjusted:
-    """CR2 of complete data in closed form, as in ``analyze.resample``; x: (seeds, columns)."""
-    seeds = len(x)
-    gram = x @ x.T
-    squares = np.diag(gram)
-    total = float(squares.sum())
-    freedom = 1 - 1 / seeds - squares / total
-    scale = np.where(freedom > _NO_FREEDOM, 1 / np.sqrt(np.maximum(freedom, _NO_FREEDOM)), 0.0)
-    own = scale**2 * squares * freedom
-    cross = np.outer(scale, scale) * (gram / seeds + np.outer(squares, squares) / total)
-    outside = float((cross**2).sum() - (np.diag(cross) ** 2).sum())
-    return _Adjusted(scale, float(own.sum()) ** 2 / (float((own**2).sum()) + outside))
-
-
-def _flipped_t(x: Floats, y: Floats, scale: Floats, signs: Signs) -> Floats:
-    """Give t of one specification under every draw; x, y: shape (seeds, columns)."""
-    squares = (x**2).sum(axis=1)
+def _flipped_t(predictor: Predictor, y: Floats, signs: Signs) -> Floats:
+    """Give t of one specification under every draw; y: shape (seeds, columns)."""
     # the signs move the strengths' means over seeds, which the fit takes out again
-    means = signs.values @ y / len(x)
-    products = signs.values * (x * y).sum(axis=1) - means @ x.T
+    means = signs.values @ y / len(y)
+    products = signs.values * (predictor.within * y).sum(axis=1) - means @ predictor.within.T
     total = products.sum(axis=1)
-    scores = scale * (products - (total / squares.sum())[:, None] * squares)
-    return _ratio(total, np.sqrt((scores**2).sum(axis=1)))
+    return _ratio(total, np.sqrt((predictor.scores(products) ** 2).sum(axis=1)))
 
 
 def _ratio(effect: Floats, error: Floats) -> Floats:
