@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from analyze.inference.complete import predictor_of, without_means
+from analyze.inference.complete import Predictor, predictor_of, without_means
 from analyze.inference.joint import (
-    Signs,
     joint_median,
     joint_significant,
     signs_of,
@@ -75,22 +74,26 @@ def association(rng: np.random.Generator, *, seeds: int, slope_sd: float) -> tup
     predictors = [known for one in x if (known := predictor_of(one)) is not None]
     left = without_means(y)
     found = within_statistics(predictors, left, PAIRS, signs)
-    observed = Signs(np.ones((1, seeds)), exact=False)
-    medians = np.empty(PERMUTATIONS)
-    for draw in range(PERMUTATIONS):
-        order = np.argsort(rng.random((1, seeds, LEVELS)), axis=-1)
-        order = np.concatenate([order, order + LEVELS], axis=-1)
-        moved = np.take_along_axis(left, np.broadcast_to(order, left.shape), axis=2)
-        # the fit takes out what permuting put into the strengths' means again
-        moved = moved - moved.mean(axis=1, keepdims=True)
-        t = within_statistics(predictors, moved, PAIRS, observed).t
-        medians[draw] = np.median(t) / np.sqrt(seeds)
+    order = np.argsort(rng.random((PERMUTATIONS, 1, seeds, LEVELS)), axis=-1)
+    order = np.concatenate([order, order + LEVELS], axis=-1)
+    shape = (PERMUTATIONS, *left.shape)
+    moved = np.take_along_axis(np.broadcast_to(left, shape), np.broadcast_to(order, shape), axis=3)
+    # the fit takes out again what permuting put into the strengths' means
+    moved = moved - moved.mean(axis=2, keepdims=True)
+    t = np.stack([permuted_t(predictor, moved) for predictor in predictors])
+    medians = np.median(t, axis=(0, 2)) / np.sqrt(seeds)
     by_signs = joint_median(found, seeds, signs=signs)
     return (
         by_signs.p_value,
         joint_significant(found).p_value,
         permuted_p(by_signs.observed, medians),
     )
+
+
+def permuted_t(predictor: Predictor, moved: Floats) -> Floats:
+    """T of one predictor with permuted outcomes, shape (draws, outcomes)."""
+    products = np.einsum("nk,dynk->dyn", predictor.within, moved)
+    return products.sum(axis=2) / np.sqrt((predictor.scores(products) ** 2).sum(axis=2))
 
 
 def permuted_p(observed: float, medians: Floats) -> float:
