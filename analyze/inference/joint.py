@@ -8,9 +8,9 @@ association, a seed's outcomes keep their sizes and lose their tie to its predic
 strength means having been taken out first (a wild cluster bootstrap under the null).
 
 Every order of strength, or of residuals, within seeds would be the more familiar permutation. It
-is valid only where all seeds have one slope: where slopes vary by a noise SD per level, the median of
-all specifications is then found at .05 in .06 to .12 of simulated studies without an effect, and
-with signs of seeds in .03 to .07 (docs/benchmarks.md).
+is valid only where all seeds have one slope: where slopes vary by a noise SD per level, the median
+of all specifications is then found at .05 in .06 to .12 of simulated studies without an effect,
+and with signs of seeds in .03 to .07 (docs/benchmarks.md).
 """
 
 from collections.abc import Sequence
