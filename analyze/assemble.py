@@ -10,6 +10,7 @@ from analyze.image_answers import with_new_images
 from analyze.looks import look_at
 from analyze.mediations import mediations_of
 from analyze.metrics.image_draws import ImageDraws
+from analyze.multiverse import curves_of
 from analyze.pictures import information_of, measures_to_draw, series_of
 from analyze.questions import Question, questions_of
 from analyze.replicates import Replicates, Stored, missing_counts, select_replicates
@@ -62,6 +63,13 @@ def assemble(design: Design, stored: Stored) -> Results:
         mediation=mediations_of(answered, findings, replicates, study_seed=design.study_seed),
         secondary=secondary_of(questions, replicates, design),
         sequential=look,
+        multiverse=curves_of(
+            questions,
+            replicates,
+            stored.variants,
+            design=design,
+            classes=stored.classes,
+        ),
     )
 
 

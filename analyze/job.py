@@ -18,6 +18,7 @@ from analyze.answers import stream
 from analyze.assemble import assemble
 from analyze.decide import MINIMUM_SEEDS
 from analyze.metrics.answers import HALVES
+from analyze.metrics.attention_variants import attention_variants
 from analyze.metrics.estimates import estimates
 from analyze.metrics.image_draws import (
     DRAWN_MEASURES,
@@ -27,10 +28,12 @@ from analyze.metrics.image_draws import (
     draw_images,
     draws_affordable,
 )
+from analyze.metrics.label_variants import label_variants
 from analyze.questions import questions_of
 from analyze.records import evidence_frame, finding_frame
 from analyze.replicates import Stored
 from analyze.serialize import save_results
+from analyze.specifications import thresholds_of
 from store.database import Reader, open_reader, record_analysis, record_estimates
 from store.design import Design, load_design
 from store.errors import AnalysisError, UserError
@@ -144,9 +147,55 @@ def _attention(reader: Reader, design: Design, members: pl.DataFrame) -> pl.Data
 
 
 def stored_of(reader: Reader, design: Design, *, classes: int) -> Stored:
-    """Read one row per student, what explains those rows, and how new test images move them."""
+    """Read one row per student, what explains those rows, and what they would be otherwise.
+
+    Otherwise: on other test images, and under choices that the study file leaves open.
+    """
     stored = read_stored(reader, classes=classes)
-    return replace(stored, image_draws=_image_draws(reader, design, stored))
+    return replace(
+        stored,
+        image_draws=_image_draws(reader, design, stored),
+        variants=pl.concat(_variants(reader, design, classes=classes)),
+    )
+
+
+def _variants(reader: Reader, design: Design, *, classes: int) -> Iterator[pl.DataFrame]:
+    """Measure block by block under the choices that the study file leaves open."""
+    images = reader.frame("SELECT image_id, label, half FROM image WHERE split = 'test'")
+    models = reader.frame("SELECT * FROM model ORDER BY model_id")
+    pairs = reader.frame("SELECT * FROM model_pair ORDER BY model_a, model_b")
+    blocks = models["block"].unique().sort().to_list()
+    for done, block in enumerate(blocks, start=1):
+        _log.info("measuring block %d in other ways (%d of %d)", block, done, len(blocks))
+        members = models.filter(pl.col("block") == block)
+        yield attention_variants(
+            reader.frame(
+                "SELECT model_id, image_id, method, map FROM attention "
+                "WHERE view = ? AND model_id BETWEEN ? AND ? AND model_id IN "
+                "(SELECT teacher_id FROM student_teacher) ORDER BY model_id, image_id",
+                _clean(members),
+            ),
+            members,
+            pairs.filter(pl.col("model_a").is_in(members["model_id"].implode())),
+            images,
+            thresholds=thresholds_of(design.attention),
+        )
+        yield label_variants(
+            reader.frame(
+                "SELECT model_id, image_id, logits FROM prediction "
+                "WHERE view = ? AND model_id BETWEEN ? AND ? AND image_id IN "
+                "(SELECT image_id FROM image WHERE split = 'test') ORDER BY model_id, image_id",
+                _clean(members),
+            ),
+            members,
+            images,
+            classes=classes,
+        )
+
+
+def _clean(members: pl.DataFrame) -> list[object]:
+    """Return the clean view, and the first and last model of one block."""
+    return [CLEAN_VIEW, members["model_id"].min(), members["model_id"].max()]
 
 
 def read_stored(reader: Reader, *, classes: int) -> Stored:

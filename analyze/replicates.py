@@ -7,7 +7,7 @@ columns and ``half``. What a test leaves out is named in its caveats, never drop
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from analyze.inference.estimate import Panel, Table
 from analyze.metrics.image_draws import ImageDraws
+from analyze.metrics.variants import VARIANT
 from analyze.results import MissingCount, ReplicateCounts
 from store.measures import BY_NAME
 from store.vocabulary import Half, Role, Status
@@ -29,7 +30,7 @@ class Stored:
     students: ``measures``. halves: ``measures_by_half``. models: ``model``. estimates:
     ``estimate``. contingency: ``contingency`` over all test images. images: of the test
     split. classes: that a label can take. image_draws: measures on resampled test images; None
-    where they were not asked for.
+    where they were not asked for. variants: measures under other choices than the study's.
     """
 
     students: pl.DataFrame
@@ -40,6 +41,7 @@ class Stored:
     images: int
     classes: int
     image_draws: ImageDraws | None = None
+    variants: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=VARIANT))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

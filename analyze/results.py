@@ -213,6 +213,117 @@ class Mediation:
     caveats: tuple[str, ...] = ()
 
 
+class Standing(StrEnum):
+    """Whether a specification counts in a curve's summary, or is only shown beside."""
+
+    COUNTED = "counted"
+    PUBLISHED = "as published"  # computed as in the published study: mechanically moved
+    COUPLED = "coupled"  # shares accuracy with the outcome by construction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecificationOption:
+    """One option of a choice, and what the counted specifications that take it say.
+
+    specifications: how many those are. claimed, significant: their shares with the claimed sign,
+    and with it at p < .05. median: of their standardized effects. None where there are none, or
+    fewer than 3 seeds.
+    """
+
+    name: str
+    title: str
+    standing: Standing
+    specifications: int
+    claimed: float | None
+    significant: float | None
+    median: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecificationChoice:
+    """One choice that an analyst has to make, with its options."""
+
+    name: str
+    title: str
+    options: tuple[SpecificationOption, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Specification:
+    """A claim's primary test with one option of every choice.
+
+    options: names, in the order of the curve's choices. outcome, predictor: measures that the
+    options are variants of. deciding: this is (for one outcome) the test that the verdict rests
+    on. estimate, standard_error, interval (95 %): in ``unit``. standardized: estimate over
+    sqrt(n) standard errors, which for a trend is mean over SD of the seeds' slopes; positive in the
+    claimed direction, as its interval; None below 3 seeds. significant: p < .05. n: seeds.
+    """
+
+    options: tuple[str, ...]
+    outcome: str
+    predictor: str
+    standing: Standing
+    deciding: bool
+    test: str
+    estimate: float | None
+    unit: str
+    standard_error: float | None
+    statistic: float | None
+    df: float | None
+    p_value: float | None
+    significant: bool
+    interval: Interval | None
+    standardized: float | None
+    standardized_interval: Interval | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointTest:
+    """Whether all counted specifications could look so together if there were nothing to find.
+
+    test: ``joint_median``, of the standardized effects, two-sided; or ``joint_significant``, how
+    many have the claimed sign at p < .05, equal counts told apart by the median. observed: on the
+    seeds that every specification has, of which there are n. draws: sets of signs that the seeds
+    were given, the observed one included; exact: all there are. smallest_p: least p that these
+    can give.
+    """
+
+    test: str
+    method: str
+    observed: float
+    p_value: float
+    smallest_p: float
+    draws: int
+    exact: bool
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecificationCurve:
+    """Every defensible way to test one claim, in the deciding arm. It changes no verdict.
+
+    specifications: by standardized effect, ascending; those without one last. counted: how many
+    enter the summary; claimed, opposite: shares of them with the claimed and the opposite sign;
+    significant, significant_opposite: the same at p < .05; median: of their standardized
+    effects. None below 3 seeds, or where nothing is counted. Source: Simonsohn, Simmons and
+    Nelson (2020).
+    """
+
+    hypothesis: str
+    arm: str
+    choices: tuple[SpecificationChoice, ...]
+    specifications: tuple[Specification, ...]
+    counted: int
+    claimed: float | None
+    opposite: float | None
+    significant: float | None
+    significant_opposite: float | None
+    median: float | None
+    joint: tuple[JointTest, ...]
+    caveats: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissingCount:
     """How many values of a measure are NULL, and why."""
@@ -307,3 +418,4 @@ class Results:
     mediation: tuple[Mediation, ...] = ()
     secondary: tuple[Evidence, ...] = ()
     sequential: SequentialLook | None = None
+    multiverse: tuple[SpecificationCurve, ...] = ()

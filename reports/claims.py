@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from analyze.hypotheses import HYPOTHESES, STRENGTH
 from analyze.results import Evidence, Finding, FitLine, OutcomeFinding, Rank, Results
+from reports.curves import CurveView, curve_view
 from reports.figures import SEEDS_DRAWN, Chart, ChartBook, fit_chart, raw_chart
 from reports.forest import deciding_interval, forest
 from reports.numbers import (
@@ -110,6 +111,7 @@ class ClaimView:
     csv: str
     on_halves: bool
     undrawn: str
+    curve: CurveView | None
 
 
 def claim_views(results: Results, cite: Citations, book: ChartBook) -> tuple[ClaimView, ...]:
@@ -153,6 +155,7 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
         csv=points_csv(fits) if any(fit.points for fit in fits) else "",
         on_halves=any(_twice(fit) for fit in fits),
         undrawn=_undrawn(fits),
+        curve=next((curve_view(cite, c) for c in results.multiverse if c.hypothesis == name), None),
     )
 
 

@@ -4,9 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from analyze.job import main
+from analyze.job import _variants, main
 from analyze.metrics.estimates import ESTIMATED
 from analyze.results import Verdict
 from analyze.serialize import load_results
@@ -40,6 +41,9 @@ def test_a_stored_study_becomes_results_and_tables(synthetic_study):
     assert results.study_hash == study.design.study_hash()
     assert not {each.verdict for each in results.findings} & {Verdict.NO_DATA}
     assert len(results.mutual_information) == 6
+    counted = {curve.hypothesis: curve.counted for curve in results.multiverse}
+    assert counted == {"H1": 48, "H2a": 2, "H2b": 96, "H3a": 12, "H3b": 4, "H4": 288}
+    assert {curve.caveats for curve in results.multiverse} == {()}
     with open_reader(study.store) as reader:
         findings = reader.frame("SELECT * FROM finding ORDER BY ALL")
         evidence = reader.frame("SELECT * FROM evidence ORDER BY ALL")
@@ -58,6 +62,32 @@ def test_a_stored_study_becomes_results_and_tables(synthetic_study):
     assert evidence.height == listed
     # 4 seeds x 6 students x 3 sets of images x 7 estimated measures
     assert estimates == 4 * 6 * 3 * len(ESTIMATED)
+
+
+def test_overlaps_at_other_thresholds_are_those_that_the_stores_sql_gives(synthetic_study):
+    study = synthetic_study(seeds=3)
+    assert run(study) == 0
+    with open_reader(study.store) as reader:
+        variants = pl.concat(_variants(reader, study.design, classes=10))
+        at = reader.frame(
+            "SELECT student.model_id AS student_id, method, avg(iou) AS iou "
+            "FROM attention_iou_at(0.6) AS overlap JOIN model AS student "
+            "ON list_contains(student.teacher_ids, model_a) "
+            "AND list_contains(student.teacher_ids, model_b) GROUP BY ALL"
+        )
+        own = reader.frame("SELECT student_id, attention_iou, attention_iou_adjusted FROM measures")
+    whole = variants.filter(pl.col("half") == "all")
+    assert at["method"].n_unique() == len(study.design.attention.kept)
+    for student, method, iou in at.iter_rows():
+        name = f"attention_iou[{method}, tau_0.6]"
+        found = whole.filter(student_id=student, variant=name)["value"].item()
+        assert found == pytest.approx(iou, abs=1e-12)
+    primary = str(study.design.attention.primary)
+    for student, *stored in own.iter_rows():
+        for measure, value in zip(("attention_iou", "attention_iou_adjusted"), stored, strict=True):
+            name = f"{measure}[{primary}, tau_0.4]"
+            found = whole.filter(student_id=student, variant=name)["value"].item()
+            assert found == pytest.approx(value, abs=1e-12)
 
 
 def test_running_again_gives_the_same_results(synthetic_study):

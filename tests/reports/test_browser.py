@@ -66,3 +66,16 @@ def test_without_scripts_the_findings_and_tables_are_there(tab, drawn):
     assert tab.evaluate("document.querySelectorAll('.claim .forest').length") >= 6
     assert tab.evaluate("document.querySelectorAll('noscript').length") > 0
     assert tab.evaluate("document.querySelectorAll('tbody tr').length") > 50
+
+
+def test_a_specification_curve_fits_a_phone_and_needs_no_script(tab, analyzed):
+    tab.ask("Emulation.setScriptExecutionDisabled", value=True)
+    tab.open(analyzed.page, width=390)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    widths = tab.evaluate(
+        "[...document.querySelectorAll('.curve-plot, .curve-strip')]"
+        ".map((drawing) => Math.round(drawing.getBoundingClientRect().width))"
+    )
+    assert len(widths) > 40
+    assert len(set(widths)) == 1
+    assert 250 < widths[0] < 390

@@ -1,0 +1,77 @@
+"""One arm's measures and variants, laid out by seed block and strength."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from analyze.replicates import Replicates
+from analyze.specifications import BEST_EPOCH_GAP, Variant
+from store.measures import BY_NAME
+from store.vocabulary import Half
+
+ALL, HALF_A, HALF_B = range(3)
+"""Places of the test images used along a grid's first axis."""
+
+_HALVES: Final = (Half.ALL, Half.A, Half.B)
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """One arm's values by seed block and strength; NaN where there is none.
+
+    blocks, doses: ascending. values: by column, shape (3, blocks, doses): all test images, half a,
+    half b.
+    """
+
+    blocks: NDArray[np.int64]
+    doses: Floats
+    values: Mapping[str, Floats]
+
+    def of(self, variant: Variant) -> Floats:
+        """Return a variant's values, turned where it rises as the claim's measure falls."""
+        return variant.sign * self.values[variant.column]
+
+    def has(self, variant: Variant) -> bool:
+        """Whether the arm has any value of a variant."""
+        values = self.values.get(variant.column)
+        return values is not None and bool(np.isfinite(values[ALL]).any())
+
+
+def grid_of(replicates: Replicates, variants: pl.DataFrame, *, arm: str) -> Grid:
+    """Lay out every measure and variant of one arm by block and strength."""
+    students = replicates.students.filter(pl.col("arm") == arm)
+    halves = replicates.halves.filter(pl.col("arm") == arm)
+    blocks = students["block"].unique().sort().to_numpy().astype(np.int64)
+    doses = students["teacher_strength"].unique().sort().to_numpy().astype(np.float64)
+    shape = (len(_HALVES), len(blocks), len(doses))
+    values: dict[str, Floats] = {}
+
+    def put(rows: pl.DataFrame, column: str, name: str, half: int) -> None:
+        at = np.searchsorted(blocks, rows["block"].to_numpy())
+        by = np.searchsorted(doses, rows["teacher_strength"].to_numpy())
+        known = rows[column].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        values.setdefault(name, np.full(shape, np.nan))[half, at, by] = known
+
+    frames = [(ALL, students.with_columns(_best_epoch_gap(students)))]
+    frames += [(half, halves.filter(pl.col("half") == _HALVES[half])) for half in (HALF_A, HALF_B)]
+    for half, rows in frames:
+        for column in (*BY_NAME, BEST_EPOCH_GAP):
+            if column in rows.columns:
+                put(rows, column, column, half)
+    keys = students.select("student_id", "block", "teacher_strength")
+    for group in variants.join(keys, on="student_id").partition_by("variant", "half"):
+        put(group, "value", str(group["variant"][0]), _HALVES.index(Half(group["half"][0])))
+    return Grid(blocks, doses, values)
+
+
+def _best_epoch_gap(students: pl.DataFrame) -> list[pl.Expr]:
+    needed = ("train_accuracy", "test_accuracy_published")
+    if not set(needed) <= set(students.columns):
+        return []
+    return [(pl.col(needed[0]) - pl.col(needed[1])).alias(BEST_EPOCH_GAP)]
