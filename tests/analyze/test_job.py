@@ -59,6 +59,7 @@ def test_a_stored_study_becomes_results_and_tables(synthetic_study):
     }
     assert stored == told
     listed = sum(len(each.evidence) for each in (*results.findings, *results.mediation))
+    listed += len(results.secondary)
     assert evidence.height == listed
     # 4 seeds x 6 students x 3 sets of images x 7 estimated measures
     assert estimates == 4 * 6 * 3 * len(ESTIMATED)
