@@ -106,7 +106,7 @@ def answer_association(
         evidence=evidence,
         fit=_fit_line(question, part, rows.regression(), primary),
         resample=resample_within(rows.tables) if tested else None,
-        blocks=_complete(rows.whole),
+        blocks=complete_blocks(rows.whole),
         caveats=caveats,
     )
 
@@ -206,7 +206,7 @@ def _fit_line(
     )
 
 
-def _complete(table: Table) -> int:
+def complete_blocks(table: Table) -> int:
     """Count the seed blocks with a row at every strength."""
     rows = np.unique(table.block, return_counts=True)[1]
     return int((rows == len(np.unique(table.dose))).sum())

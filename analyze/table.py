@@ -16,18 +16,21 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from analyze.answers import About, flagged, number, stream, tied, unit_in
-from analyze.association_answers import Rows, beside_association
+from analyze.association_answers import Rows, beside_association, complete_blocks
 from analyze.decide import MINIMUM_SEEDS, HolmLevel, Ruling, holm, rule_primary, t_interval
 from analyze.hypotheses import Direction
 from analyze.inference.associations import two_way_within
 from analyze.inference.correlations import SignConflict, correlate
 from analyze.inference.crossed import crossed_slope, crossed_within
 from analyze.inference.estimate import Estimate, Panel, Table
+from analyze.inference.mediation import mediate
 from analyze.inference.mixed import mixed_slope
 from analyze.inference.trends import slope_t
 from analyze.looks import look_at
 from analyze.replicates import complete_panel
+from analyze.resample import Resample, resample_slopes, resample_within
 from analyze.results import Evidence, Interval, Rank, SequentialLook, Verdict
+from analyze.seeds import seeds_to_decide
 from analyze.serialize import strict_json
 from analyze.table_pools import OneRowADose, one_row_a_dose, taken_as_fresh
 from analyze.table_rows import Columns, Dropped, Runs
@@ -35,6 +38,10 @@ from analyze.trend_beside import beside_trend, trend_diagnostics
 from store.errors import AnalysisError
 
 _NAMED_AT_MOST: Final = 8
+_DRAWS: Final = 9999
+_FEWEST_DRAWS: Final = 999
+_DRAWN: Final = 10_000_000
+"""Seeds that the bootstrap of a mediation draws at most, all draws together."""
 _SHARED: Final = (
     "If predictor and outcome are measured on the same test images, they share those images' "
     "noise, which no test here removes."
@@ -69,8 +76,9 @@ class TableAnswer:
     outcome, predictor: columns; of a trend the predictor is the dose. interval: at the level
     asked for; verdict_interval: at 1 - alpha, alpha being Holm's level over the questions, or the
     look's where looks are declared (p_holm is then None);
-    equivalence_interval: at 1 - 2 alpha. n: seeds; rows: in the primary test. conflict:
-    correlations at different levels of the data that point in different directions.
+    equivalence_interval: at 1 - 2 alpha. seeds_to_decide: of an undecided question, as of a
+    study's claim. n: seeds; rows: in the primary test. conflict: correlations at different levels
+    of the data that point in different directions.
     """
 
     question: Literal["trend", "predictor_trend", "association"]
@@ -88,6 +96,7 @@ class TableAnswer:
     interval: Interval | None
     verdict_interval: Interval | None
     equivalence_interval: Interval | None
+    seeds_to_decide: int | None
     n: int
     rows: int
     evidence: tuple[Evidence, ...]
@@ -101,7 +110,8 @@ class TableResults:
 
     kind: ``descriptive`` below 3 seeds, where no p-value exists. level: of printed intervals;
     1 - level is the error rate over the questions. pools: of teachers; None where no column
-    names them. sequential: the look that the table is, where looks are declared.
+    names them. sequential: the look that the table is, where looks are declared. mediation: whether
+    the dose acts on the outcome through the predictor; without verdict, empty where not asked.
     """
 
     format_version: Literal[1]
@@ -118,11 +128,16 @@ class TableResults:
     answers: tuple[TableAnswer, ...]
     pools: int | None = None
     sequential: SequentialLook | None = None
+    mediation: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tests:
-    """One question's tests before its level is known."""
+    """One question's tests before its level is known.
+
+    resample: the primary test on resampled seeds, of which ``blocks`` are complete; None where
+    the number of seeds that would decide is not asked for.
+    """
 
     question: Literal["trend", "predictor_trend", "association"]
     outcome: str
@@ -133,6 +148,8 @@ class _Tests:
     rows: int = 0
     conflict: SignConflict | None = None
     caveats: tuple[str, ...] = ()
+    resample: Resample | None = None
+    blocks: int = 0
 
     @property
     def p_value(self) -> float | None:
@@ -150,23 +167,29 @@ def analyze_table(
     level: float,
     source: str,
     looks: Sequence[int] = (),
-    pairs: bool = True,
+    thorough: bool = True,
 ) -> TableResults:
     """Test every question of a table.
 
     level: in (.5, 1); raises ValueError elsewhere. looks: numbers of seeds at which the table was
     declared to be looked at while seeds are added, ascending, the last being the cap; raises
-    AnalysisError where its number of seeds is none of them. pairs: compare every two doses too,
-    which takes longer than all the rest.
+    AnalysisError where its number of seeds is none of them. thorough: also what takes longer than
+    all the rest: every two doses compared, and the seeds that would decide what is undecided.
     """
     if not 0.5 < level < 1:
         raise ValueError(f"level {level} is not in (.5, 1); write .95 for 95 %")
-    tested = [_trend(runs, columns, columns.outcome, claims.trend, level, pairs=pairs)]
+    tested = [_trend(runs, columns, columns.outcome, claims.trend, level, thorough=thorough)]
     if columns.predictor is not None:
         tested.append(
-            _trend(runs, columns, columns.predictor, claims.predictor_trend, level, pairs=pairs)
+            _trend(
+                runs, columns, columns.predictor, claims.predictor_trend, level, thorough=thorough
+            )
         )
-        tested.append(_association(runs, columns, columns.predictor, claims.association, level))
+        tested.append(
+            _association(
+                runs, columns, columns.predictor, claims.association, level, thorough=thorough
+            )
+        )
     seeds = runs.rows["block"].n_unique()
     look = _look(looks, seeds, len(tested), 1 - level, source) if looks else None
     levels = (
@@ -191,6 +214,7 @@ def analyze_table(
         ),
         pools=None if columns.pool is None else runs.rows["pool"].n_unique(),
         sequential=look,
+        mediation=_mediation(runs, columns, level),
     )
 
 
@@ -213,7 +237,7 @@ def table_json(results: TableResults) -> str:
 
 
 def _trend(
-    runs: Runs, columns: Columns, measure: str, claim: Claim, level: float, *, pairs: bool
+    runs: Runs, columns: Columns, measure: str, claim: Claim, level: float, *, thorough: bool
 ) -> _Tests:
     """Test whether a measure moves with the dose."""
     name = "outcome" if measure == columns.outcome else "predictor"
@@ -236,7 +260,7 @@ def _trend(
     if columns.pool is not None and several:
         crossed = crossed_slope(_table(rows, "dose", name), _pools(rows), level=level)
         tests = replace(tests, primary=crossed)
-        beside = _beside_crossed(tests, single.rows, panel, name, level, pairs=pairs)
+        beside = _beside_crossed(tests, single.rows, panel, name, level, thorough=thorough)
         return replace(tests, beside=taken_as_fresh(beside))
     table = _table(rows, "dose", name)
     if panel is None or tests.primary is None or tests.primary.n < MINIMUM_SEEDS:
@@ -246,13 +270,25 @@ def _trend(
     sign = claim.expected.sign if claim.expected else 1
     rng = stream(0, "table", tests.question)
     beside = beside_trend(
-        panel, table, found, sign=sign, sesoi=claim.sesoi, rng=rng, pairs=pairs, level=level
+        panel, table, found, sign=sign, sesoi=claim.sesoi, rng=rng, pairs=thorough, level=level
     )
-    return replace(tests, beside=beside, caveats=(*tests.caveats, *flagged(found)))
+    return replace(
+        tests,
+        beside=beside,
+        caveats=(*tests.caveats, *flagged(found)),
+        resample=resample_slopes(panel) if thorough else None,
+        blocks=len(panel.blocks),
+    )
 
 
 def _beside_crossed(
-    tests: _Tests, rows: pl.DataFrame, panel: Panel | None, name: str, level: float, *, pairs: bool
+    tests: _Tests,
+    rows: pl.DataFrame,
+    panel: Panel | None,
+    name: str,
+    level: float,
+    *,
+    thorough: bool,
 ) -> tuple[Estimate, ...]:
     """Run the tests that count seeds, of complete ones; diagnostics are of a primary t alone."""
     if panel is None or len(panel.blocks) < MINIMUM_SEEDS:
@@ -261,13 +297,13 @@ def _beside_crossed(
     table = _table(rows, "dose", name)
     rng = stream(0, "table", tests.question)
     beside = beside_trend(
-        panel, table, (), sign=sign, sesoi=tests.claim.sesoi, rng=rng, pairs=pairs, level=level
+        panel, table, (), sign=sign, sesoi=tests.claim.sesoi, rng=rng, pairs=thorough, level=level
     )
     return (slope_t(panel, level=level), *beside)
 
 
 def _association(
-    runs: Runs, columns: Columns, predictor: str, claim: Claim, level: float
+    runs: Runs, columns: Columns, predictor: str, claim: Claim, level: float, *, thorough: bool
 ) -> _Tests:
     """Test whether outcome and predictor move together at fixed seed and dose."""
     rows = runs.rows.drop_nulls(["outcome", "predictor"])
@@ -311,6 +347,44 @@ def _association(
         beside=beside,
         conflict=correlations.conflict,
         caveats=(*tests.caveats, *flagged(found)),
+        resample=resample_within((table,)) if thorough and not shared else None,
+        blocks=complete_blocks(table),
+    )
+
+
+def _mediation(runs: Runs, columns: Columns, level: float) -> tuple[Evidence, ...]:
+    """Test whether the dose acts on the outcome through the predictor, of fresh teachers."""
+    if columns.predictor is None or columns.pool is not None:
+        return ()
+    rows = runs.rows.drop_nulls(["outcome", "predictor"])
+    seeds = rows["block"].n_unique()
+    if seeds < MINIMUM_SEEDS or rows["dose"].n_unique() < 2:
+        return ()
+    paths = mediate(
+        _table(rows, "predictor", "outcome"),
+        rng=stream(0, "table", "mediation"),
+        level=level,
+        draws=max(_FEWEST_DRAWS, min(_DRAWS, _DRAWN // seeds)),
+    )
+    whole = [paths.joint, paths.acme, paths.ade, paths.total, paths.proportion, paths.rho]
+    return (
+        *_tied("mediation", columns.outcome, columns.dose, whole),
+        *_tied("mediation", columns.predictor, columns.dose, [paths.a]),
+        *_tied("mediation", columns.outcome, columns.predictor, [paths.b]),
+    )
+
+
+def _tied(
+    question: str, outcome: str, predictor: str, estimates: Sequence[Estimate]
+) -> tuple[Evidence, ...]:
+    """Tie estimates that stand beside to the columns that they relate."""
+    subject = About(
+        hypothesis=question, arm="all", form="plain", outcome=outcome, predictor=predictor
+    )
+    per = f"unit of {predictor}"
+    return tuple(
+        tied(subject, one, Rank.BESIDE, unit=unit_in(one.value_name, outcome, per))
+        for one in estimates
     )
 
 
@@ -349,12 +423,21 @@ def _answer(tests: _Tests, at: HolmLevel, dose: str, level: float) -> TableAnswe
         interval=t_interval(tested, level) if tested else None,
         verdict_interval=t_interval(tested, 1 - at.alpha) if tested else None,
         equivalence_interval=t_interval(tested, 1 - 2 * at.alpha) if tested else None,
+        seeds_to_decide=_more_seeds(tests, ruling, at.alpha),
         n=primary.n if primary else 0,
         rows=primary.rows if primary else 0,
         evidence=_evidence(tests),
         conflict=tests.conflict,
         caveats=(*tests.caveats, *(primary.caveats if primary else ())),
     )
+
+
+def _more_seeds(tests: _Tests, ruling: Ruling, alpha: float) -> int | None:
+    """Look for the number of seeds that would decide; without a SESOI, that would exclude 0."""
+    if ruling.verdict is not Verdict.UNDECIDED or tests.resample is None or not alpha:
+        return None
+    sesoi = tests.claim.sesoi or 0.0
+    return seeds_to_decide(tests.blocks, tests.resample, alpha=alpha, sesoi=sesoi, seed=0)
 
 
 def _ruling(tests: _Tests, alpha: float) -> Ruling:

@@ -38,7 +38,17 @@ def table_lines(results: TableResults) -> tuple[str, ...]:
             lines += ["", f"Every test: {question_text(answer)}"]
             lines += _columns([TEST_HEAD, *(test_row(one) for one in answer.evidence)])
             lines += ["* decides", *map(_wrapped, test_notes(answer.evidence))]
+    if results.mediation:
+        lines += ["", f"{mediation_title(results)} (no verdict)"]
+        lines += _columns([TEST_HEAD, *(test_row(one) for one in results.mediation)])
+        lines += map(_wrapped, test_notes(results.mediation))
     return tuple(lines)
+
+
+def mediation_title(results: TableResults) -> str:
+    """Ask what the tests of mediation answer."""
+    columns = results.columns
+    return f"Does {columns.dose} act on {columns.outcome} through {columns.predictor}?"
 
 
 def read_sentences(results: TableResults) -> tuple[str, ...]:
@@ -127,7 +137,16 @@ def _found(answer: TableAnswer, results: TableResults) -> str:
         case Verdict.NEGLIGIBLE:
             return f"{name}: negligible, inside plus or minus {answer.sesoi:g}: {found}."
         case _:
-            return f"{name}: {answer.verdict}: {found}."
+            return f"{name}: {answer.verdict}: {found}.{_more_seeds(answer)}"
+
+
+def _more_seeds(answer: TableAnswer) -> str:
+    if answer.seeds_to_decide is None:
+        return ""
+    return (
+        f" About {answer.seeds_to_decide} seeds would decide it in four of five studies, if new "
+        "seeds vary as these do."
+    )
 
 
 def answer_notes(answer: TableAnswer) -> tuple[str, ...]:

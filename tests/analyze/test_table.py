@@ -11,8 +11,10 @@ from table_simulated import DOSES, every_pair, nested_pairs, planted, shared, si
 
 from analyze.hypotheses import Direction
 from analyze.inference.crossed import CONDITIONAL, OWN_POOLS, crossed_slope, crossed_within
-from analyze.inference.estimate import Table
+from analyze.inference.estimate import Panel, Table
+from analyze.resample import resample_slopes
 from analyze.results import Evidence, Rank, Verdict
+from analyze.seeds import seeds_to_decide
 from analyze.table import Claim, Claims, TableAnswer, TableResults, analyze_table, table_json
 from analyze.table_pools import FRESH
 from analyze.table_rows import Columns, runs_of
@@ -26,9 +28,11 @@ POOLED = Columns(block="seed", dose="strength", outcome="gap", predictor="iou", 
 SIMULATIONS = 60
 
 
-def ask(frame: pl.DataFrame, columns=BOTH, claims=FALLS, level=0.95, pairs=False) -> TableResults:
+def ask(
+    frame: pl.DataFrame, columns=BOTH, claims=FALLS, level=0.95, thorough=False
+) -> TableResults:
     runs = runs_of(frame, columns, source="runs.csv")
-    return analyze_table(runs, columns, claims, level=level, source="runs.csv", pairs=pairs)
+    return analyze_table(runs, columns, claims, level=level, source="runs.csv", thorough=thorough)
 
 
 def answer(results: TableResults, question: str) -> TableAnswer:
@@ -361,3 +365,70 @@ def test_one_dose_or_a_constant_outcome_of_shared_teachers_has_no_test():
     for found in ask(frame.with_columns(gap=pl.lit(0.3)), POOLED).answers[::2]:
         assert found.p_value is None
         assert found.estimate == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_decided_question_asks_for_no_more_seeds():
+    found = answer(ask(planted(), thorough=True), "trend")
+    assert found.verdict is Verdict.SUPPORTED
+    assert found.seeds_to_decide is None
+
+
+def test_the_number_of_seeds_that_would_decide_is_a_study_s_own():
+    rng = np.random.default_rng(12)
+    frame = pl.DataFrame(
+        {
+            "seed": np.repeat(np.arange(6), 5),
+            "strength": np.tile(np.linspace(0, 1, 5), 6),
+            "gap": 0.1 * np.tile(np.linspace(0, 1, 5), 6) + rng.normal(scale=0.2, size=30),
+        }
+    )
+    found = answer(ask(frame, columns=ALONE, claims=Claims(), thorough=True), "trend")
+    assert found.verdict is Verdict.UNDECIDED
+    panel = Panel(
+        tuple(range(6)), tuple(np.linspace(0, 1, 5)), frame["gap"].to_numpy().reshape(6, 5)
+    )
+    expected = seeds_to_decide(6, resample_slopes(panel), alpha=0.05, sesoi=0.0, seed=0)
+    assert found.seeds_to_decide == expected > 6
+    said = "\n".join(table_lines(ask(frame, columns=ALONE, claims=Claims(), thorough=True)))
+    assert f"About {expected} seeds would decide it" in " ".join(said.split())
+
+
+def test_a_predictor_brings_its_mediation_and_a_column_of_pools_none():
+    results = ask(planted())
+    names = {one.test for one in results.mediation}
+    assert {"mediation_joint", "mediation_acme", "mediation_rho"} <= names
+    joint = next(one for one in results.mediation if one.test == "mediation_joint")
+    paths = [one for one in results.mediation if one.test in ("mediation_a", "mediation_b")]
+    assert joint.p_value == max(one.p_value for one in paths)
+    assert all(one.rank is Rank.BESIDE for one in results.mediation)
+    assert "Does strength act on gap through iou?" in "\n".join(table_lines(results))
+    assert ask(planted(), columns=ALONE).mediation == ()
+    assert ask(shared(every_pair(6, 4)), POOLED).mediation == ()
+
+
+def test_a_seed_that_lifts_both_measures_is_no_mediation():
+    # 40 studies with a dose effect on the predictor and a seed confounder, nothing else: at most
+    # .05 of them may claim both paths
+    rng = np.random.default_rng(5)
+    claimed = 0
+    for _ in range(40):
+        seed, dose = np.repeat(np.arange(8), 5), np.tile(np.linspace(0, 1, 5), 8)
+        lift = 3 * rng.normal(size=8)[seed]
+        frame = pl.DataFrame(
+            {
+                "seed": seed,
+                "strength": dose,
+                "iou": lift - 2 * dose + rng.normal(size=40),
+                "gap": lift + rng.normal(size=40),
+            }
+        )
+        found = ask(frame)
+        joint = next(one for one in found.mediation if one.test == "mediation_joint")
+        claimed += joint.p_value < 0.05
+    assert claimed <= stats.binom.ppf(0.999, 40, 0.05)
+
+
+def test_all_pairs_of_doses_are_compared_where_it_is_asked():
+    names = {one.test for one in answer(ask(planted(), thorough=True), "trend").evidence}
+    assert any(name.startswith("games_howell_") for name in names)
+    assert {"friedman", "welch_anova"} <= names
