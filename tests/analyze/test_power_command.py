@@ -44,14 +44,14 @@ def test_the_terminal_says_how_many_seeds_to_plan(capsys):
     assert main(["power", *GIVEN, *QUICK, "--claims", "2", "--looks", "4,8", "--seeds", "7"]) == 0
     said = capsys.readouterr().out
     for words in (
-        "error rate 0.05 over 2 primary claims (Holm)",
+        "error rate .05 over 2 primary claims (Holm)",
         "True effects: as given",
         "Plan ",
         "Adding seeds by the group-sequential rule, looks at 4, 8 seeds",
-        "+- ",
+        "± ",
     ):
         assert words in " ".join(said.split())
-    assert re.search(r"^7 +[\d.]+ \+- \.\d+$", said, re.MULTILINE)
+    assert re.search(r"^7 +[\d.]+ ± \.\d+$", said, re.MULTILINE)
     assert "cautious" not in said
 
 
