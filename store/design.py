@@ -25,6 +25,9 @@ TRAINING_PROTOCOL: Final = 1
 DIGITS_IMAGES: Final = 1797
 """Images in scikit-learn's digits."""
 
+MOST_LOOKS: Final = 30
+"""Times that a study's data may be looked at while seeds are added."""
+
 Strength = Annotated[float, Field(ge=0, le=1, description="a fraction in [0, 1]")]
 _NO_EFFECT_ON_TRAINING: Final = (
     "study",
@@ -271,7 +274,9 @@ class AddingSeeds(_Part):
     """
 
     rule: Literal["none", "group_sequential"] = "none"
-    looks: tuple[Annotated[int, Field(ge=3, le=100_000)], ...] = Field(default=(), max_length=30)
+    looks: tuple[Annotated[int, Field(ge=3, le=100_000)], ...] = Field(
+        default=(), max_length=MOST_LOOKS
+    )
 
     @model_validator(mode="after")
     def _looks_belong_to_the_rule(self) -> Self:
