@@ -60,12 +60,12 @@ def analyze(study: Path, *, store: Path, ledger: Path, out: Path) -> None:
     if not ledger.is_file():
         raise AnalysisError(f"{ledger}: no such ledger; build the store first")
     with open_reader(store) as reader:
-        classes = check_store(reader, design, store)
+        classes = _check(reader, design, store)
         estimated = pl.concat(_estimates(reader, design, classes=classes))
     record_estimates(store, estimated)
     _log.info("reading measures")
     with open_reader(store) as reader:
-        stored = read_stored(reader, classes=classes)
+        stored = _stored(reader, classes=classes)
     _log.info("testing claims")
     results = assemble(design, stored)
     record_analysis(store, evidence=evidence_frame(results), findings=finding_frame(results))
@@ -73,7 +73,7 @@ def analyze(study: Path, *, store: Path, ledger: Path, out: Path) -> None:
     _log.info("wrote %s", out)
 
 
-def check_store(reader: Reader, design: Design, store: Path) -> int:
+def _check(reader: Reader, design: Design, store: Path) -> int:
     """Refuse a store that was made for another study; return its number of classes."""
     made = reader.frame("SELECT study, attention_method, tau, classes FROM study").row(
         0, named=True
@@ -126,7 +126,7 @@ def _attention(reader: Reader, design: Design, members: pl.DataFrame) -> pl.Data
     )
 
 
-def read_stored(reader: Reader, *, classes: int) -> Stored:
+def _stored(reader: Reader, *, classes: int) -> Stored:
     """Read one row per student, and what explains those rows."""
     images = reader.frame("SELECT count(*) AS images FROM image WHERE split = 'test'")
     return Stored(

@@ -213,8 +213,9 @@ def looks_sentences(looks: LooksPower, results: PowerResults) -> tuple[str, ...]
     named = ", ".join(map(str, looks.looks))
     return (
         f"Adding seeds by the group-sequential rule, looks at {named} seeds, each of "
-        f"{_counted(results.family, 'primary claim')} at its equal share of {_rate(results.alpha)}. "
-        "A claim is decided at the first look that decides it; the study goes on until all are.",
+        f"{_counted(results.family, 'primary claim')} at its equal share of "
+        f"{_rate(results.alpha)}. A claim is decided at the first look that "
+        "decides it; the study goes on until all are.",
         f"Seeds on average: {looks.seeds_effect:.1f} where all claims hold, "
         f"{looks.seeds_none:.1f} where none does; {looks.looks[-1]} without looks. Studies without "
         f"any effect that find one: {_share(looks.family_error, 3)} ± "

@@ -36,7 +36,7 @@ def run_table(options: argparse.Namespace) -> None:
         dose=options.dose,
         outcome=options.outcome,
         predictor=options.predictor,
-        where=tuple(where_of(text) for text in options.arm),
+        where=tuple(_where(text) for text in options.arm),
     )
     if not 0.5 < options.level < 1:
         raise AnalysisError(f"--level {options.level:g}: must be above .5 and below 1, as .95")
@@ -138,6 +138,10 @@ def where_of(text: str) -> tuple[str, str]:
     if not sign or not column:
         raise AnalysisError(f"--arm {text!r}: write COLUMN=VALUE, as --arm arm=fixed")
     return column, value
+
+
+def _where(text: str) -> tuple[str, str]:
+    return where_of(text)
 
 
 def _check_outputs(options: argparse.Namespace) -> None:

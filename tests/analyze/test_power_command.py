@@ -112,7 +112,7 @@ def test_a_study_that_was_stored_is_a_pilot(synthetic_study, capsys):
     assert "--sesoi: the study declares" in refused(capsys, study.store, "--sesoi", "1")
     assert "no such study file" in refused(capsys, study.store, "--study", "absent.yaml")
     other.write_text(study.study_file.read_text().replace("study: synthetic", "study: other"))
-    assert "made with study synthetic" in refused(capsys, study.store, "--study", other)
+    assert "the store was made with synthetic" in refused(capsys, study.store, "--study", other)
 
 
 def test_the_page_is_one_file_without_scripts_that_holds_every_power(runs: Path, tmp_path: Path):
