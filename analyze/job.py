@@ -80,7 +80,7 @@ def analyze(study: Path, *, store: Path, ledger: Path, out: Path) -> None:
     if not ledger.is_file():
         raise AnalysisError(f"{ledger}: no such ledger; build the store first")
     with open_reader(store) as reader:
-        classes = check_store(reader, design, store)
+        classes = _check(reader, design, store)
         estimated = pl.concat(_estimates(reader, design, classes=classes))
     record_estimates(store, estimated)
     _log.info("reading measures")
@@ -93,7 +93,7 @@ def analyze(study: Path, *, store: Path, ledger: Path, out: Path) -> None:
     _log.info("wrote %s", out)
 
 
-def check_store(reader: Reader, design: Design, store: Path) -> int:
+def _check(reader: Reader, design: Design, store: Path) -> int:
     """Refuse a store that was made for another study; return its number of classes."""
     made = reader.frame("SELECT study, attention_method, tau, classes FROM study").row(
         0, named=True
@@ -151,7 +151,7 @@ def stored_of(reader: Reader, design: Design, *, classes: int) -> Stored:
 
     Otherwise: on other test images, and under choices that the study file leaves open.
     """
-    stored = read_stored(reader, classes=classes)
+    stored = _stored(reader, classes=classes)
     return replace(
         stored,
         image_draws=_image_draws(reader, design, stored),
@@ -198,7 +198,7 @@ def _clean(members: pl.DataFrame) -> list[object]:
     return [CLEAN_VIEW, members["model_id"].min(), members["model_id"].max()]
 
 
-def read_stored(reader: Reader, *, classes: int) -> Stored:
+def _stored(reader: Reader, *, classes: int) -> Stored:
     """Read one row per student, and what explains those rows."""
     images = reader.frame("SELECT count(*) AS images FROM image WHERE split = 'test'")
     return Stored(

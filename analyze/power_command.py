@@ -14,9 +14,10 @@ from multiprocessing import Pool
 from pathlib import Path
 from typing import Final, Literal, TextIO
 
+import polars as pl
+
 from analyze.decide import ALPHA, MINIMUM_SEEDS
 from analyze.hypotheses import Direction
-from analyze.job import check_store, read_stored
 from analyze.outputs import TERMINAL, check_outputs, save_output
 from analyze.power import Mapper, Plan, PlannedClaim, PlannedPart, find_seeds
 from analyze.power_looks import simulate_looks
@@ -25,11 +26,12 @@ from analyze.power_pilot import Pilot, pilot_of_study, pilot_of_table
 from analyze.power_results import power_json, results_of
 from analyze.power_text import power_lines
 from analyze.power_truth import GivenAssociations, GivenTrends, Truth
+from analyze.replicates import Stored
 from analyze.table import Claim, Claims
 from analyze.table_command import read_table, where_of
 from analyze.table_rows import Columns, runs_of
-from store.database import open_reader
-from store.design import design_from_declaration, load_design
+from store.database import Reader, open_reader
+from store.design import Design, design_from_declaration, load_design
 from store.errors import AnalysisError
 
 _QUIET: Final = 10.0
@@ -185,16 +187,40 @@ def _of_study(options: argparse.Namespace) -> _Asked:
     times = _times_sesoi(options.effect)
     with open_reader(options.pilot) as reader:
         row = reader.frame("SELECT declaration, classes FROM study").row(0, named=True)
-        design = (
-            load_design(options.study)
-            if options.study
-            else design_from_declaration(row["declaration"], source=str(options.pilot))
-        )
-        check_store(reader, design, options.pilot)
-        stored = read_stored(reader, classes=int(row["classes"]))
+        declared = design_from_declaration(row["declaration"], source=str(options.pilot))
+        stored = _stored(reader, classes=int(row["classes"]))
+    design = _same_study(load_design(options.study), declared) if options.study else declared
     pilot = pilot_of_study(design, stored, chosen=_chosen(options.claims), times_sesoi=times)
     looks = _looks(options) or design.adding_seeds.looks
     return _from_pilot(options, pilot, "study", design.study, times, tuple(looks))
+
+
+def _stored(reader: Reader, *, classes: int) -> Stored:
+    """Read the replicates; what only explains why values are missing stays where it is."""
+    return Stored(
+        students=reader.frame("SELECT * FROM measures ORDER BY student_id"),
+        halves=reader.frame("SELECT * FROM measures_by_half ORDER BY student_id, half"),
+        models=reader.frame("SELECT * FROM model ORDER BY model_id"),
+        estimates=pl.DataFrame(),
+        contingency=pl.DataFrame(),
+        images=0,
+        classes=classes,
+    )
+
+
+def _same_study(named: Design, declared: Design) -> Design:
+    """Return the study file's design. Raises AnalysisError where the store is another study's."""
+    for name, found, made in (
+        ("study", named.study, declared.study),
+        ("attention.primary", named.attention.primary, declared.attention.primary),
+        ("attention.tau", named.attention.tau, declared.attention.tau),
+    ):
+        if found != made:
+            raise AnalysisError(
+                f"--study: {name} is {found}, but the store was made with {made}: its measures "
+                "are those of another study"
+            )
+    return named
 
 
 def _of_table(options: argparse.Namespace) -> _Asked:

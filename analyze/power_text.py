@@ -35,7 +35,7 @@ def power_lines(results: PowerResults) -> tuple[str, ...]:
     lines = [*map(_wrapped, asked_sentences(results)), ""]
     lines += _columns([claim_head(results), *(claim_row(one, results) for one in results.claims)])
     lines += ["", *map(_wrapped, plan_sentences(results))]
-    lines += ["", f"Power by number of seeds ({GOAL_WORDS[Goal.SUPPORTED]}; +- Monte Carlo SE)"]
+    lines += ["", f"Power by number of seeds ({GOAL_WORDS[Goal.SUPPORTED]}; ± Monte Carlo SE)"]
     lines += _columns(curve_rows(results))
     if results.looks is not None:
         lines += ["", *map(_wrapped, looks_sentences(results.looks, results))]
@@ -54,7 +54,7 @@ def asked_sentences(results: PowerResults) -> tuple[str, ...]:
             where += f" {results.pilot_stored - results.pilot_seeds} more lack a measure or failed."
     claims = _counted(results.family, "primary claim")
     return (
-        f"{where} Power {_share(results.power)}; error rate {results.alpha:g} over {claims} "
+        f"{where} Power {_share(results.power)}; error rate {_rate(results.alpha)} over {claims} "
         "(Holm).",
         f"True effects: {effects_words(results)}.",
         f"{results.studies} simulated studies for each number of seeds, tested as a study is.",
@@ -199,7 +199,7 @@ def curve_rows(results: PowerResults) -> list[tuple[str, ...]]:
 
 def point_text(point: PowerPoint) -> str:
     """Write a power with its Monte Carlo SE."""
-    return f"{_share(point.power)} +- {_share(point.standard_error, 3)}"
+    return f"{_share(point.power)} ± {_share(point.standard_error, 3)}"
 
 
 def point_at(found: GoalPower | None, seeds: int | None) -> PowerPoint | None:
@@ -213,11 +213,12 @@ def looks_sentences(looks: LooksPower, results: PowerResults) -> tuple[str, ...]
     named = ", ".join(map(str, looks.looks))
     return (
         f"Adding seeds by the group-sequential rule, looks at {named} seeds, each of "
-        f"{_counted(results.family, 'primary claim')} at its equal share of {results.alpha:g}. A "
-        "claim is decided at the first look that decides it; the study goes on until all are.",
+        f"{_counted(results.family, 'primary claim')} at its equal share of "
+        f"{_rate(results.alpha)}. A claim is decided at the first look that "
+        "decides it; the study goes on until all are.",
         f"Seeds on average: {looks.seeds_effect:.1f} where all claims hold, "
         f"{looks.seeds_none:.1f} where none does; {looks.looks[-1]} without looks. Studies without "
-        f"any effect that find one: {_share(looks.family_error, 3)} +- "
+        f"any effect that find one: {_share(looks.family_error, 3)} ± "
         f"{_share(looks.family_error_standard_error, 3)}.",
     )
 
@@ -227,9 +228,9 @@ def looks_row(one: ClaimLooks) -> tuple[str, ...]:
     return (
         one.id,
         " ".join(f"{level:.2g}" for level in one.levels),
-        f"{_share(one.effect.supported)} +- {_share(one.effect.standard_error, 3)}",
+        f"{_share(one.effect.supported)} ± {_share(one.effect.standard_error, 3)}",
         _share(one.none.negligible),
-        f"{_share(_error(one.none), 3)} +- {_share(one.none.error_standard_error, 3)}",
+        f"{_share(_error(one.none), 3)} ± {_share(one.none.error_standard_error, 3)}",
         f"{one.effect.seeds:.1f}",
         f"{one.none.seeds:.1f}",
     )
@@ -293,6 +294,10 @@ def _share(value: float, places: int = 2) -> str:
     """Write a share without its leading 0."""
     text = f"{value:.{places}f}"
     return text.removeprefix("0") if text.startswith("0.") else text
+
+
+def _rate(value: float) -> str:
+    return f"{value:g}".removeprefix("0")
 
 
 def _counted(count: int, noun: str) -> str:

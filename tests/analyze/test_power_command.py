@@ -44,14 +44,14 @@ def test_the_terminal_says_how_many_seeds_to_plan(capsys):
     assert main(["power", *GIVEN, *QUICK, "--claims", "2", "--looks", "4,8", "--seeds", "7"]) == 0
     said = capsys.readouterr().out
     for words in (
-        "error rate 0.05 over 2 primary claims (Holm)",
+        "error rate .05 over 2 primary claims (Holm)",
         "True effects: as given",
         "Plan ",
         "Adding seeds by the group-sequential rule, looks at 4, 8 seeds",
-        "+- ",
+        "± ",
     ):
         assert words in " ".join(said.split())
-    assert re.search(r"^7 +[\d.]+ \+- \.\d+$", said, re.MULTILINE)
+    assert re.search(r"^7 +[\d.]+ ± \.\d+$", said, re.MULTILINE)
     assert "cautious" not in said
 
 
@@ -112,7 +112,7 @@ def test_a_study_that_was_stored_is_a_pilot(synthetic_study, capsys):
     assert "--sesoi: the study declares" in refused(capsys, study.store, "--sesoi", "1")
     assert "no such study file" in refused(capsys, study.store, "--study", "absent.yaml")
     other.write_text(study.study_file.read_text().replace("study: synthetic", "study: other"))
-    assert "made with study synthetic" in refused(capsys, study.store, "--study", other)
+    assert "the store was made with synthetic" in refused(capsys, study.store, "--study", other)
 
 
 def test_the_page_is_one_file_without_scripts_that_holds_every_power(runs: Path, tmp_path: Path):
