@@ -9,11 +9,11 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import duckdb
 import polars as pl
@@ -59,6 +59,8 @@ from store.shard import Manifest
 STORAGE_VERSION: Final = "v1.4.0"
 """The file can be opened by DuckDB of this version and later."""
 
+_ROWS_AT_ONCE: Final = 100_000
+
 _NO_TABLE: Final = re.compile(r"Table with name \"?([^\s\"]+)\"? does not exist")
 
 _READ_ONLY: Final = {
@@ -99,6 +101,20 @@ class Reader:
         """
         try:
             return _answer(self._connection, sql, parameters)
+        except duckdb.Error as error:
+            raise StoreError(f"{self._store}: {self._explained(error)}") from None
+
+    def frames(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[pl.DataFrame]:
+        """Answer one query in parts of up to 100,000 rows: an answer need not fit into memory.
+
+        At least one part comes, so that columns are known. Raises StoreError where DuckDB refuses.
+        """
+        try:
+            relation = self._connection.sql(sql, params=list(parameters))
+            reader = relation.to_arrow_reader(_ROWS_AT_ONCE)
+            yield _as_frame(reader.schema.empty_table())
+            while batch := next(reader, None):
+                yield _as_frame(batch)
         except duckdb.Error as error:
             raise StoreError(f"{self._store}: {self._explained(error)}") from None
 
@@ -447,7 +463,12 @@ def _answer(
     relation = connection.sql(sql, params=list(parameters))
     if not isinstance(relation, duckdb.DuckDBPyRelation):  # pyright: ignore[reportUnnecessaryIsInstance]
         return pl.DataFrame()  # DuckDB's types do not say that it gives None here
-    frame = pl.from_arrow(relation.to_arrow_table())
+    return _as_frame(relation.to_arrow_table())
+
+
+def _as_frame(rows: Any) -> pl.DataFrame:
+    """Take over an Arrow table or batch."""
+    frame = pl.from_arrow(rows)
     assert isinstance(frame, pl.DataFrame)
     # moments come in the machine's zone; setting another needs an extension that is not shipped
     moments = cs.datetime(time_zone="*")

@@ -6,14 +6,13 @@ two hold the union of what either knew.
 """
 
 import hashlib
-import os
-import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 
+from store.atomic import whole
 from store.errors import StoreError
 from store.frames import FINDING, FINDING_HISTORY
 from store.ledger import contents
@@ -80,15 +79,8 @@ def read_history(store: Path) -> pl.DataFrame:
 
 def write_history(store: Path, history: pl.DataFrame) -> None:
     """Write the history beside a store, whole or not at all."""
-    path = history_file(store)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
+    with whole(history_file(store)) as temporary:
         history.write_parquet(temporary)
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _aligned(history: pl.DataFrame) -> pl.DataFrame:
