@@ -32,7 +32,11 @@ def write_parquet(path: Path, parts: Iterator[pl.DataFrame]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # the first part has columns and no rows
     first = next(parts).to_arrow()
-    with whole(path) as temporary, pq.ParquetWriter(temporary, first.schema) as writer:
+    # without Arrow's own schema readers take plain strings and lists, not polars' large ones
+    with (
+        whole(path) as temporary,
+        pq.ParquetWriter(temporary, first.schema, store_schema=False) as writer,
+    ):
         for part in parts:
             writer.write_table(part.to_arrow().cast(first.schema))
 

@@ -5,6 +5,7 @@ A folder with a card (README.md) whose YAML head names the configurations, and P
 ``models`` and ``measures``.
 """
 
+import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from store.atomic import whole_folder
 from store.database import Reader
 from store.errors import StoreError
 from store.export import write_parquet
+from store.show import as_markdown
 from store.vocabulary import MODELS_PER_BLOCK_LIMIT, Split
 
 _PREDICTIONS: Final = """
@@ -69,6 +71,18 @@ kd-evidence; what is not here (attention maps, learning curves, findings) is in 
 """
 
 
+class _OneLine(yaml.SafeDumper):
+    """Writes every text in one line, so that none can look like the end of the card's head."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    style = None if text.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_OneLine.add_representer(str, _represent_text)
+
+
 def export_huggingface(reader: Reader, folder: Path) -> None:
     """Write the data set's folder, whole or not at all.
 
@@ -99,7 +113,13 @@ def card(reader: Reader) -> str:
         "count(*) FILTER (WHERE role = 'teacher') AS teachers, "
         "count(*) FILTER (WHERE role = 'student') AS students FROM model"
     ).row(0, named=True)
-    head = yaml.safe_dump(_head(reader, study["title"]), sort_keys=False, allow_unicode=True)
+    head = yaml.dump(
+        _head(reader, study["title"]),
+        Dumper=_OneLine,
+        sort_keys=False,
+        allow_unicode=True,
+        width=math.inf,
+    )
     body = _BODY.format(
         title=as_markdown(study["title"]),
         study=study["study"],
@@ -111,14 +131,6 @@ def card(reader: Reader) -> str:
         **counts,
     )
     return f"---\n{head}---\n{body}"
-
-
-def as_markdown(text: str) -> str:
-    """Write any text so that Markdown shows it as it is: no link, no HTML, one line."""
-    escaped = "".join(
-        f"\\{letter}" if letter in "\\`*_{}[]()#+-.!|~<>&" else letter for letter in text
-    )
-    return " ".join(escaped.split())
 
 
 def _head(reader: Reader, title: str) -> dict[str, Any]:

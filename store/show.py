@@ -58,6 +58,12 @@ def strict_json(answer: pl.DataFrame) -> str:
     return json.dumps(rows, ensure_ascii=False, allow_nan=False)
 
 
+def as_markdown(text: str) -> str:
+    """Write any text so that Markdown shows it as it is, in one line: no markup, no HTML."""
+    marks = set("\\`*_[]<>&|#~$")
+    return " ".join("".join(f"\\{c}" if c in marks else c for c in text).split())
+
+
 def _flat(answer: pl.DataFrame) -> pl.DataFrame:
     nested = [
         pl.Series(

@@ -12,7 +12,13 @@ from store.errors import StoreError
 from store.frames import EVIDENCE, FINDING, FINDING_HISTORY
 from store.history import history_file, united
 
-SMALL = {"seeds": 3, "strengths": (0, 1), "test_images": 20, "train_images": 20}
+SMALL = {
+    "seeds": 3,
+    "strengths": (0,),
+    "arms": ("fixed",),
+    "test_images": 20,
+    "train_images": 20,
+}
 
 
 @pytest.fixture
