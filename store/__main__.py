@@ -4,7 +4,7 @@ import argparse
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -28,9 +28,9 @@ _WIDTH = 120
 """Characters of a line where the output is no terminal."""
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    arguments = _parser().parse_args()
+    arguments = _parser().parse_args(words)
     try:
         return arguments.run(arguments)
     except UserError as error:
@@ -259,7 +259,7 @@ def _describe(arguments: argparse.Namespace) -> int:
         if not described.height:
             raise StoreError(f"{name} has no column {column}; it has {', '.join(names)}")
     elif not (arguments.csv or arguments.json or arguments.parquet):
-        print(textwrap.fill(f"{kind} {name}. {content}", _width()))
+        print(textwrap.fill(f"{kind} {name}. {content or ''}".rstrip(), _width()))
     _give(described, arguments, shown=described.height)
     return 0
 
@@ -337,8 +337,9 @@ def _known(reader: Reader) -> pl.DataFrame:
     )
 
 
-def _first_sentence(comment: str) -> str:
-    return comment.removeprefix("Grain: ").partition(". ")[0].partition(" (")[0]
+def _first_sentence(comment: str | None) -> str:
+    """Shorten a comment to its first sentence; a former version left macros without one."""
+    return (comment or "").removeprefix("Grain: ").partition(". ")[0].partition(" (")[0]
 
 
 def _give(answer: pl.DataFrame, arguments: argparse.Namespace, *, shown: int = _ROWS_SHOWN) -> None:

@@ -99,24 +99,24 @@ class Reader:
 
         parameters: values of its ``?`` placeholders. Raises StoreError where DuckDB refuses.
         """
-        try:
+        with self._in_words():
             return _answer(self._connection, sql, parameters)
-        except duckdb.Error as error:
-            raise StoreError(f"{self._store}: {self._explained(error)}") from None
 
     def frames(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[pl.DataFrame]:
         """Answer one query in parts of up to 100,000 rows: an answer need not fit into memory.
 
         At least one part comes, so that columns are known. Raises StoreError where DuckDB refuses.
         """
-        try:
+        with self._in_words():
             relation = self._connection.sql(sql, params=list(parameters))
             reader = relation.to_arrow_reader(_ROWS_AT_ONCE)
-            yield _as_frame(reader.schema.empty_table())
-            while batch := next(reader, None):
-                yield _as_frame(batch)
-        except duckdb.Error as error:
-            raise StoreError(f"{self._store}: {self._explained(error)}") from None
+        yield _as_frame(reader.schema.empty_table())
+        while True:
+            with self._in_words():
+                batch = next(reader, None)
+            if batch is None:
+                return
+            yield _as_frame(batch)
 
     def names(self) -> list[str]:
         """Names of all tables, then of all views."""
@@ -126,6 +126,20 @@ class Reader:
             "ORDER BY kind, name"
         ).fetchall()
         return [name for name, _ in found]
+
+    @contextmanager
+    def _in_words(self) -> Generator[None, None, None]:
+        """Turn what DuckDB raises into a line that a user can act on, or into their Ctrl-C."""
+        try:
+            yield
+        except duckdb.InterruptException:
+            raise KeyboardInterrupt from None
+        except duckdb.Error as error:
+            raise StoreError(f"{self._store}: {self._explained(error)}") from None
+        except RuntimeError as error:
+            if str(error) == "Query interrupted":
+                raise KeyboardInterrupt from None
+            raise
 
     def _explained(self, error: duckdb.Error) -> str:
         """One line; for a table that is not there, the nearest that is."""

@@ -68,8 +68,8 @@ The tables `evidence`, `finding` and `finding_history` are of the study as a who
 `finding` says what the last analysis found, and is emptied when seeds are added.
 `finding_history` keeps what each analysis found, as a study that grows until it is decided should
 be read with every look at it. An analysis that finds the same of the same shards is no second
-look. The history is kept in `<store>.finding_history.parquet` beside the store too, so that it
-outlives a store that is deleted and built anew; delete both to forget it.
+look. The history lies beside the store too (`store.finding_history.parquet`), so that it outlives a
+store that is deleted and built anew; delete both to forget it.
 
 ## Stores of several machines
 
@@ -114,8 +114,8 @@ Each is a file of `store/cookbook`, to be run by any DuckDB from 1.4 on, and eac
 against plain loops over the shards. They are descriptions: what may be claimed, with what
 certainty, is in `finding` and in the report.
 """
-LAST_FREE_MLFLOW: Final = "3.6"
-"""The last version of MLflow that opens a file store unasked; tried, see docs of the layout."""
+LAST_FREE_MLFLOW: Final = "3.12"
+"""The last version of MLflow that opens a file store unasked, found by trying."""
 
 _TYPES: Final = {"TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ"}
 

@@ -3,9 +3,9 @@
     FOLDER/<experiment>/meta.yaml
     FOLDER/<experiment>/<run>/{meta.yaml, params/, metrics/, tags/, artifacts/}
 
-Every file below a run holds one value, or one line ``moment value step`` per epoch. MLflow 3.7
-and later open a file store only with MLFLOW_ALLOW_FILE_STORE=true, or after ``mlflow
-migrate-filestore``.
+Every file below a run holds one value, or one line ``moment value step`` per epoch. MLflow 2.22 to
+3.12 were tried and read it as it stands; 3.13 to 3.17 open a file store only with
+MLFLOW_ALLOW_FILE_STORE=true, or take it over by ``mlflow migrate-filestore``.
 """
 
 import hashlib
