@@ -12,7 +12,7 @@ PYTHON = $(firstword $(foreach name,python3.11 python3.12 python3 python,$(shell
   $(name) -c 'import sys; (3, 11) <= sys.version_info < (3, 13) and print("$(name)")' 2>/dev/null)))
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help report test check calibrate clean
+.PHONY: help report test check docs calibrate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,7 +29,10 @@ check: $(READY) ## check style, types, import arrows, workflow and SQL
 	@$(RUN) pyright
 	@$(RUN) lint-imports
 	@$(RUN) snakefmt --check Snakefile collect/rules.smk store/rules.smk analyze/rules.smk reports/rules.smk
-	@$(RUN) sqlfluff lint store/sql
+	@$(RUN) sqlfluff lint store/sql store/cookbook
+
+docs: $(READY) ## write the pages of docs/ that are made from the code: measures, store, cookbook
+	@$(RUN) python -m analyze.metrics.dictionary && python -m store.dictionary
 
 calibrate: $(READY) ## simulate whether the primary tests hold their level; write docs/calibration.md
 	@$(RUN) OMP_NUM_THREADS=1 python -m benchmarks.calibration --jobs $(JOBS) --write docs/calibration.md

@@ -1,24 +1,36 @@
-"""``python -m store``: look into a store with SQL, take tables out, check it."""
+"""``python -m store``: look into a store with SQL, take tables out, join stores, check one."""
 
 import argparse
-import json
+import shutil
 import sys
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import polars as pl
 
-from store.database import Reader, open_reader
+from store.atomic import whole
+from store.database import Reader, no_such, open_reader
 from store.doctor import examine
 from store.errors import StoreError, UserError
+from store.export import export_tables
+from store.huggingface import export_huggingface
+from store.job import write_ledger
+from store.ledger import blocks_named
+from store.merge import merge
+from store.mlflow_runs import export_mlflow
+from store.recipes import Recipe, recipe_named, recipes
 from store.schema import quoted
+from store.show import csv, strict_json, table
 
 _ROWS_SHOWN = 40
+_WIDTH = 120
+"""Characters of a line where the output is no terminal."""
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    arguments = _parser().parse_args()
+    arguments = _parser().parse_args(words)
     try:
         return arguments.run(arguments)
     except UserError as error:
@@ -28,6 +40,9 @@ def main() -> int:
         # the reader of our output, such as head, has enough; nothing is left to flush to it
         sys.stdout = None
         return 0
+    except KeyboardInterrupt:
+        # who pressed Ctrl-C knows; 128 and the signal's number, as a shell has it
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -46,28 +61,32 @@ def _parser() -> argparse.ArgumentParser:
         'FROM measures GROUP BY ALL ORDER BY ALL"',
     )
     query.add_argument("sql", help="the query, in DuckDB's SQL")
-    form = query.add_mutually_exclusive_group()
-    form.add_argument("--csv", action="store_true", help="print comma-separated values")
-    form.add_argument("--json", action="store_true", help="print a JSON list of rows")
-    form.add_argument("--parquet", type=Path, metavar="OUT", help="write a Parquet file")
-    _command(commands, _tables, "tables", "list tables and views", "results/digits/store.duckdb")
+    _answer_forms(query)
+    cookbook = _plain_command(
+        commands,
+        _cookbook,
+        "cookbook",
+        "list the questions of the cookbook; show or answer one",
+        "results/digits/store.duckdb images-teachers-disagree-on",
+    )
+    cookbook.add_argument("file", nargs="?", help="the store to ask, or a recipe to show")
+    cookbook.add_argument("name", nargs="?", help="the recipe to answer: its name or number")
+    _answer_forms(cookbook)
+    tables = _command(
+        commands, _tables, "tables", "list tables, views and macros", "results/digits/store.duckdb"
+    )
+    _answer_forms(tables)
     describe = _command(
         commands,
         _describe,
         "describe",
-        "list a table's or view's columns with their meaning",
+        "say what a table, view or macro is, and what its columns mean, in which unit",
         "results/digits/store.duckdb measures",
     )
-    describe.add_argument("name", help="a table or view")
-    export = _command(
-        commands,
-        _export,
-        "export",
-        "write every table and view to a file of its own",
-        "results/digits/store.duckdb exported --csv",
-    )
-    export.add_argument("folder", type=Path, help="where the files go")
-    export.add_argument("--csv", action="store_true", help="CSV in place of Parquet")
+    describe.add_argument("name", help="a table, view or macro, or a column: measures.ece")
+    _answer_forms(describe)
+    _export_command(commands)
+    _merge_command(commands)
     doctor = _command(
         commands,
         _doctor,
@@ -79,7 +98,59 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _export_command(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
+    export = _command(
+        add_parser,
+        _export,
+        "export",
+        "write a store's content in a form that other software reads",
+        "results/digits/store.duckdb exported --csv",
+    )
+    export.add_argument("folder", type=Path, help="where the files go")
+    export.add_argument("--csv", action="store_true", help="tables: CSV in place of Parquet")
+    export.add_argument(
+        "--layout",
+        choices=["tables", "huggingface", "mlflow"],
+        default="tables",
+        help="tables: a file per table and view; huggingface: predictions as a data set that "
+        "`datasets` loads; mlflow: a run per model in MLflow's file store (default: tables)",
+    )
+
+
+def _merge_command(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
+    merge = _plain_command(
+        add_parser,
+        _merge,
+        "merge",
+        "join stores of one study, each with seeds of its own, into a new one",
+        "here/store.duckdb there/store.duckdb --into both/store.duckdb",
+    )
+    merge.add_argument("stores", type=Path, nargs="+", metavar="STORE", help="two or more stores")
+    merge.add_argument("--into", type=Path, required=True, metavar="FILE", help="the new store")
+    merge.add_argument(
+        "--prefer",
+        type=Path,
+        metavar="STORE",
+        help="the store that counts where the stores differ in a seed block",
+    )
+    merge.add_argument(
+        "--ledger", type=Path, metavar="FILE", help="write the ledger file that the analysis takes"
+    )
+
+
 def _command(
+    add_parser: Callable[..., argparse.ArgumentParser],
+    run: Callable[[argparse.Namespace], int],
+    name: str,
+    purpose: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    command = _plain_command(add_parser, run, name, purpose, example)
+    command.add_argument("file", type=Path, help="the store: results/<study>/store.duckdb")
+    return command
+
+
+def _plain_command(
     add_parser: Callable[..., argparse.ArgumentParser],
     run: Callable[[argparse.Namespace], int],
     name: str,
@@ -92,64 +163,157 @@ def _command(
         description=f"{purpose[0].upper()}{purpose[1:]}.",
         epilog=f"example: python -m store {name} {example}",
     )
-    command.add_argument("file", type=Path, help="the store: results/<study>/store.duckdb")
     command.set_defaults(run=run)
     return command
+
+
+def _answer_forms(command: argparse.ArgumentParser) -> None:
+    """Let an answer be printed in any form, or written."""
+    form = command.add_mutually_exclusive_group()
+    form.add_argument("--csv", action="store_true", help="print comma-separated values")
+    form.add_argument("--json", action="store_true", help="print a JSON list of rows")
+    form.add_argument("--parquet", type=Path, metavar="OUT", help="write a Parquet file")
+    command.add_argument(
+        "--limit",
+        type=_count,
+        metavar="ROWS",
+        help=f"give at most so many rows (default: {_ROWS_SHOWN} in a table, else all)",
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of rows, 1 or more")
+    return int(text)
 
 
 def _query(arguments: argparse.Namespace) -> int:
     if not arguments.sql.strip():
         raise StoreError("the query is empty; for example: SELECT * FROM measures LIMIT 5")
     with open_reader(arguments.file) as reader:
-        answer = reader.frame(arguments.sql)
-    if arguments.parquet:
-        _write(answer, arguments.parquet, csv=False)
-    elif arguments.csv:
-        print(_flat(answer).write_csv(), end="")
-    elif arguments.json:
-        print(_without_bytes(answer).write_json())
-    else:
-        _print_table(answer, rows=_ROWS_SHOWN)
-        if answer.height > _ROWS_SHOWN:
-            print(f"{answer.height} rows; all of them with --csv, --json or --parquet OUT")
+        _give(reader.frame(arguments.sql), arguments)
     return 0
+
+
+def _cookbook(arguments: argparse.Namespace) -> int:
+    file, name = arguments.file, arguments.name
+    if file is None or (name is None and Path(file).is_file()):
+        _give(
+            pl.DataFrame(
+                {
+                    "recipe": [f"{recipe.number:02d} {recipe.name}" for recipe in recipes()],
+                    "question": [recipe.question for recipe in recipes()],
+                }
+            ),
+            arguments,
+        )
+    elif name is None:
+        print(_recipe_text(recipe_named(file)))
+    else:
+        recipe = recipe_named(name)
+        with open_reader(Path(file)) as reader:
+            answer = reader.frame(recipe.sql)
+        if not (arguments.csv or arguments.json or arguments.parquet):
+            print(textwrap.fill(f"{recipe.question} {recipe.returns}", _width()))
+        _give(answer, arguments)
+    return 0
+
+
+def _recipe_text(recipe: Recipe) -> str:
+    lines = [f"-- {recipe.question}", f"-- {recipe.returns}"]
+    if recipe.change:
+        lines.append(f"-- To vary: {recipe.change}")
+    return "\n".join([*lines, recipe.sql])
 
 
 def _tables(arguments: argparse.Namespace) -> int:
     with open_reader(arguments.file) as reader:
-        names = _names(reader)
+        known = _known(reader)
         counts = [
             reader.frame(f"SELECT count(*) AS rows FROM {quoted(name)}").item()
             if kind == "table"
             else None
-            for name, kind in names.select("name", "kind").iter_rows()
+            for name, kind in known.select("name", "kind").iter_rows()
         ]
-    shown = names.with_columns(
-        content=pl.Series([_first_sentence(text) for text in names["content"]]),
-        rows=pl.Series(["" if count is None else f"{count}" for count in counts]),
-    )
-    _print_table(shown)
+    content = [_first_sentence(text) for text in known["content"]]
+    if arguments.csv or arguments.json or arguments.parquet:
+        rows = pl.Series(counts, dtype=pl.Int64)
+    else:
+        rows = pl.Series(["" if count is None else f"{count}" for count in counts])
+    _give(known.with_columns(content=pl.Series(content), rows=rows), arguments, shown=known.height)
     return 0
 
 
 def _describe(arguments: argparse.Namespace) -> int:
     with open_reader(arguments.file) as reader:
-        _known(reader, arguments.name)
-        columns = reader.frame(
-            "SELECT column_name AS column, data_type AS type, comment AS meaning "
-            "FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index",
-            [arguments.name],
-        )
-    _print_table(columns)
+        name, _, column = arguments.name.partition(".")
+        known = _known(reader)
+        found = known.filter(pl.col("name") == name.lower())
+        if not found.height:
+            raise StoreError(no_such(arguments.name, known["name"].to_list()))
+        kind, name, content = found.select("kind", "name", "content").row(0)
+        described = _described(reader, kind, name)
+    if column:
+        names = described["column"].to_list()
+        described = described.filter(pl.col("column") == column.lower())
+        if not described.height:
+            raise StoreError(f"{name} has no column {column}; it has {', '.join(names)}")
+    elif not (arguments.csv or arguments.json or arguments.parquet):
+        print(textwrap.fill(f"{kind} {name}. {content or ''}".rstrip(), _width()))
+    _give(described, arguments, shown=described.height)
     return 0
 
 
+def _described(reader: Reader, kind: str, name: str) -> pl.DataFrame:
+    """List the columns of a table or view with their meaning; of a macro its definition."""
+    if kind == "macro":
+        return reader.frame(
+            "SELECT function_name || '(' || array_to_string(parameters, ', ') || ')' AS column, "
+            "function_type AS type, macro_definition AS meaning FROM duckdb_functions() "
+            "WHERE NOT internal AND function_name = ?",
+            [name],
+        )
+    return reader.frame(
+        "SELECT column_name AS column, data_type AS type, comment AS meaning "
+        "FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index",
+        [name],
+    )
+
+
 def _export(arguments: argparse.Namespace) -> int:
-    with open_reader(arguments.file) as reader:
-        for name in _names(reader)["name"]:
-            answer = reader.frame(f"SELECT * FROM {quoted(name)}")
-            suffix = "csv" if arguments.csv else "parquet"
-            _write(answer, arguments.folder / f"{name}.{suffix}", csv=arguments.csv)
+    layout, folder = arguments.layout, arguments.folder
+    if arguments.csv and layout != "tables":
+        raise StoreError(f"--csv is for tables; the layout {layout} has its own files")
+    try:
+        with open_reader(arguments.file) as reader:
+            if layout == "huggingface":
+                export_huggingface(reader, folder)
+            elif layout == "mlflow":
+                export_mlflow(reader, folder)
+            else:
+                export_tables(reader, folder, as_csv=arguments.csv)
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be written: {error.strerror or error}") from None
+    return 0
+
+
+def _merge(arguments: argparse.Namespace) -> int:
+    merged = merge(arguments.stores, arguments.into, prefer=arguments.prefer)
+    for conflict in merged.conflicts:
+        print(f"conflict: {conflict}")
+    if merged.ledger is None:
+        raise StoreError(
+            f"{len(merged.conflicts)} of the blocks differ between stores; nothing was written. "
+            "Name the store that counts with --prefer STORE"
+        )
+    if arguments.ledger:
+        write_ledger(arguments.ledger, merged.design, merged.ledger)
+    print(
+        f"{arguments.into}: {merged.ledger.height} seed blocks of {merged.design.study}; "
+        "its claims are to be tested anew"
+    )
+    if merged.missing:
+        print(f"in no store, below the last: {blocks_named(merged.missing)}")
     return 0
 
 
@@ -162,64 +326,52 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return 1 if faults else 0
 
 
-def _names(reader: Reader) -> pl.DataFrame:
-    """List tables, then views, with their comments."""
+def _known(reader: Reader) -> pl.DataFrame:
+    """List tables, then views, then macros, with their comments."""
     return reader.frame(
         "SELECT table_name AS name, 'table' AS kind, comment AS content FROM duckdb_tables() "
         "UNION ALL SELECT view_name, 'view', comment FROM duckdb_views() WHERE NOT internal "
-        "ORDER BY kind, name"
+        "UNION ALL SELECT function_name, 'macro', comment FROM duckdb_functions() "
+        "WHERE NOT internal "
+        "ORDER BY list_position(['table', 'view', 'macro'], kind), name"
     )
 
 
-def _first_sentence(comment: str) -> str:
-    return comment.removeprefix("Grain: ").partition(". ")[0].partition(" (")[0]
+def _first_sentence(comment: str | None) -> str:
+    """Shorten a comment to its first sentence; a former version left macros without one."""
+    return (comment or "").removeprefix("Grain: ").partition(". ")[0].partition(" (")[0]
 
 
-def _known(reader: Reader, name: str) -> None:
-    names = _names(reader)["name"].to_list()
-    if name not in names:
-        raise StoreError(f"{name}: no such table or view; there are {', '.join(names)}")
+def _give(answer: pl.DataFrame, arguments: argparse.Namespace, *, shown: int = _ROWS_SHOWN) -> None:
+    """Print an answer in the form that was asked for, or write it.
+
+    shown: rows of a table where no number was asked for.
+    """
+    limited = answer if arguments.limit is None else answer.head(arguments.limit)
+    if arguments.parquet:
+        _write(limited, arguments.parquet)
+    elif arguments.csv:
+        print(csv(limited), end="")
+    elif arguments.json:
+        print(strict_json(limited))
+    else:
+        limit = arguments.limit or shown
+        print(table(answer, width=_width(), limit=limit))
+        if answer.height > limit:
+            print("all of them with --csv, --json or --parquet OUT; more with --limit ROWS")
 
 
-def _write(answer: pl.DataFrame, path: Path, *, csv: bool) -> None:
+def _write(answer: pl.DataFrame, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if csv:
-            _flat(answer).write_csv(path)
-        else:
-            answer.write_parquet(path)
+        with whole(path) as temporary:
+            answer.write_parquet(temporary)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
-def _flat(answer: pl.DataFrame) -> pl.DataFrame:
-    """Write lists as JSON text and bytes as hexadecimal digits, as CSV has neither."""
-    lists = [
-        pl.Series(
-            name, [None if row is None else json.dumps(row.to_list()) for row in answer[name]]
-        )
-        for name, dtype in answer.schema.items()
-        if isinstance(dtype, pl.List)
-    ]
-    return _without_bytes(answer.with_columns(lists))
-
-
-def _without_bytes(answer: pl.DataFrame) -> pl.DataFrame:
-    binary = [name for name, dtype in answer.schema.items() if dtype == pl.Binary]
-    return answer.with_columns(pl.col(name).bin.encode("hex") for name in binary)
-
-
-def _print_table(answer: pl.DataFrame, rows: int = -1) -> None:
-    """Print a table; of more rows the first and last half."""
-    with pl.Config(
-        tbl_rows=rows,
-        tbl_cols=-1,
-        tbl_hide_dataframe_shape=True,
-        tbl_hide_column_data_types=True,
-        tbl_formatting="UTF8_BORDERS_ONLY",
-        fmt_str_lengths=300,
-    ):
-        print(answer)
+def _width() -> int:
+    return shutil.get_terminal_size((_WIDTH, 24)).columns
 
 
 if __name__ == "__main__":

@@ -4,14 +4,16 @@ The only module that knows DuckDB. A build works on a file beside the store and 
 it is whole, so readers keep what they opened and a killed build loses nothing but time.
 """
 
+import difflib
 import fcntl
 import os
+import re
 import shutil
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import duckdb
 import polars as pl
@@ -24,10 +26,12 @@ from store.frames import (
     ESTIMATE,
     EVIDENCE,
     FINDING,
+    FINDING_HISTORY,
     IMAGE,
     SHARD_FRAMES,
     Frame,
 )
+from store.history import history_rows, read_history, united, write_history
 from store.intake import (
     checked_manifest,
     count_classes,
@@ -41,6 +45,7 @@ from store.ledger import (
     SCHEMA_VERSION,
     SHARD,
     STUDY,
+    StoredBlock,
     condition_rows,
     contents,
     environment_row,
@@ -53,6 +58,10 @@ from store.shard import Manifest
 
 STORAGE_VERSION: Final = "v1.4.0"
 """The file can be opened by DuckDB of this version and later."""
+
+_ROWS_AT_ONCE: Final = 100_000
+
+_NO_TABLE: Final = re.compile(r"Table with name \"?([^\s\"]+)\"? does not exist")
 
 _READ_ONLY: Final = {
     "enable_external_access": "false",
@@ -90,10 +99,64 @@ class Reader:
 
         parameters: values of its ``?`` placeholders. Raises StoreError where DuckDB refuses.
         """
-        try:
+        with self._in_words():
             return _answer(self._connection, sql, parameters)
+
+    def frames(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[pl.DataFrame]:
+        """Answer one query in parts of up to 100,000 rows: an answer need not fit into memory.
+
+        At least one part comes, so that columns are known. Raises StoreError where DuckDB refuses.
+        """
+        with self._in_words():
+            relation = self._connection.sql(sql, params=list(parameters))
+            reader = relation.to_arrow_reader(_ROWS_AT_ONCE)
+        yield _as_frame(reader.schema.empty_table())
+        while True:
+            with self._in_words():
+                batch = next(reader, None)
+            if batch is None:
+                return
+            yield _as_frame(batch)
+
+    def names(self) -> list[str]:
+        """Names of all tables, then of all views."""
+        found = self._connection.execute(
+            "SELECT table_name AS name, 'table' AS kind FROM duckdb_tables() WHERE NOT internal "
+            "UNION ALL SELECT view_name, 'view' FROM duckdb_views() WHERE NOT internal "
+            "ORDER BY kind, name"
+        ).fetchall()
+        return [name for name, _ in found]
+
+    @contextmanager
+    def _in_words(self) -> Generator[None, None, None]:
+        """Turn what DuckDB raises into a line that a user can act on, or into their Ctrl-C."""
+        try:
+            yield
+        except duckdb.InterruptException:
+            raise KeyboardInterrupt from None
         except duckdb.Error as error:
-            raise StoreError(f"{self._store}: {_one_line(error)}") from None
+            raise StoreError(f"{self._store}: {self._explained(error)}") from None
+        except RuntimeError as error:
+            if str(error) == "Query interrupted":
+                raise KeyboardInterrupt from None
+            raise
+
+    def _explained(self, error: duckdb.Error) -> str:
+        """One line; for a table that is not there, the nearest that is."""
+        missing = _NO_TABLE.search(str(error))
+        if missing is None:
+            return _one_line(error)
+        try:
+            return no_such(missing[1], self.names())
+        except duckdb.Error:
+            return _one_line(error)
+
+
+def no_such(name: str, names: Sequence[str]) -> str:
+    """Say that there is no such table or view, and which was meant or which there are."""
+    near = difflib.get_close_matches(name.lower(), names, n=1)
+    meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+    return f"{name}: no such table or view; {meant}"
 
 
 def open_reader(store: Path) -> Reader:
@@ -131,6 +194,13 @@ def open_database(path: Path) -> Reader:
     return Reader(connection, path)
 
 
+def open_empty() -> Reader:
+    """Open a store of no study, in memory: its tables, views and macros, without rows."""
+    connection = duckdb.connect(config={"python_enable_replacements": "false"})
+    _create(connection)
+    return Reader(connection, Path("an empty store"))
+
+
 def build(store: Path, *, design: Design, shards: Path, members: Sequence[Path]) -> pl.DataFrame:
     """Bring the store in line with a study's shards; return its ledger, by block.
 
@@ -159,26 +229,80 @@ def build(store: Path, *, design: Design, shards: Path, members: Sequence[Path])
         if present is not None and present.is_(study, wanted):
             return present.ledger
         unfinished = store.with_name(f"{store.name}.next")
+        history = united(_histories(store), study=design.study)
         _prepare(store, unfinished, study, wanted)
         with _writer(unfinished) as connection:
-            _start(connection, study, design, images)
+            with _transaction(connection):
+                if not _has_tables(connection):
+                    _create(connection)
+                    _insert(connection, IMAGE, read_images(images))
+                _declare(connection, study, condition_rows(design), history)
             held = contents(_table(connection, SHARD))
             for shard, manifest in manifests.items():
                 if shard.name not in held:
-                    _ingest(connection, shard, manifest, design)
+                    _ingest(connection, _block_of(shard, manifest, design), design.attention.tau)
             ledger = _table(connection, SHARD)
         _publish(unfinished, store)
     return ledger
 
 
+def build_of_blocks(
+    store: Path,
+    *,
+    design: Design,
+    study: pl.DataFrame,
+    images: pl.DataFrame,
+    history: pl.DataFrame,
+    blocks: Iterable[StoredBlock],
+) -> pl.DataFrame:
+    """Build a new store of blocks that other stores hold; return its ledger, by block.
+
+    study, images, history: rows of STUDY, IMAGE and FINDING_HISTORY. The file is whole or
+    absent.
+
+    Raises StoreError where there is such a file already, or another process writes it.
+    """
+    with _lock(store):
+        if store.exists():
+            raise StoreError(f"{store}: exists already; name another file, or delete it")
+        unfinished = store.with_name(f"{store.name}.next")
+        _remove(unfinished)
+        try:
+            with _writer(unfinished) as connection:
+                with _transaction(connection):
+                    _create(connection)
+                    _insert(connection, IMAGE, images)
+                    _declare(connection, study, condition_rows(design), history)
+                for block in blocks:
+                    _ingest(connection, block, design.attention.tau)
+                ledger = _table(connection, SHARD)
+            _publish(unfinished, store)
+        finally:
+            _remove(unfinished)
+    return ledger
+
+
 def record_estimates(store: Path, estimates: pl.DataFrame) -> None:
     """Replace the table ``estimate``."""
-    _replace(store, {ESTIMATE: estimates})
+    checked = ESTIMATE.check(estimates)
+    with _recording(store) as connection:
+        _replace(connection, ESTIMATE, checked)
 
 
 def record_analysis(store: Path, *, evidence: pl.DataFrame, findings: pl.DataFrame) -> None:
-    """Replace the tables ``evidence`` and ``finding``."""
-    _replace(store, {EVIDENCE: evidence, FINDING: findings})
+    """Replace the tables ``evidence`` and ``finding``; add to ``finding_history``."""
+    tables = {EVIDENCE: EVIDENCE.check(evidence), FINDING: FINDING.check(findings)}
+    with _recording(store) as connection:
+        for frame, table in tables.items():
+            _replace(connection, frame, table)
+        study = _table(connection, STUDY)
+        now = history_rows(tables[FINDING], study=study, ledger=_table(connection, SHARD))
+        history = united(
+            [_table(connection, FINDING_HISTORY), read_history(store), now],
+            study=study["study"].item(),
+        )
+        _replace(connection, FINDING_HISTORY, history)
+        write_history(store, history)
 
 
 class _State:
@@ -223,50 +347,76 @@ def _prepare(store: Path, unfinished: Path, study: pl.DataFrame, wanted: Mapping
         _copy(store, unfinished)
 
 
-def _start(
-    connection: duckdb.DuckDBPyConnection, study: pl.DataFrame, design: Design, images: Path
-) -> None:
-    """Make an empty store where there is none; write what the study says now."""
-    with _transaction(connection):
-        if not _has_tables(connection):
-            for statement in schema().statements:
-                connection.execute(statement)
-            _comment_views(connection)
-            _insert(connection, IMAGE, read_images(images))
-        # what an analysis said holds for the shards that it saw
-        for frame in (STUDY, CONDITION, ESTIMATE, EVIDENCE, FINDING):
-            connection.execute(f"DELETE FROM {quoted(frame.name)}")
-        _insert(connection, STUDY, study)
-        _insert(connection, CONDITION, condition_rows(design))
+def _histories(store: Path) -> list[pl.DataFrame]:
+    """Read what the store, and the file beside it, know of earlier findings."""
+    found = [read_history(store)]
+    if store.is_file():
+        try:
+            with open_reader(store) as reader:
+                found.append(reader.frame(f"SELECT * FROM {quoted(FINDING_HISTORY.name)}"))
+        except StoreError:
+            # damaged, or made before there was a history: the file beside it has to do
+            return found
+    return found
 
 
-def _ingest(
-    connection: duckdb.DuckDBPyConnection, shard: Path, manifest: Manifest, design: Design
+def _create(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the tables, macros and views of an empty store, and say what they mean."""
+    for statement in schema().statements:
+        connection.execute(statement)
+    _comment_views(connection)
+
+
+def _declare(
+    connection: duckdb.DuckDBPyConnection,
+    study: pl.DataFrame,
+    conditions: pl.DataFrame,
+    history: pl.DataFrame,
 ) -> None:
-    """Take in one shard, whole, with its ledger row."""
-    tables = {frame: verified_table(shard, frame, manifest, design) for frame in SHARD_FRAMES}
-    tables[ATTENTION] = with_masks(tables[ATTENTION], design.attention.tau)
+    """Write what the study says now, and what was found before."""
+    # what an analysis said holds for the shards that it saw
+    for frame in (ESTIMATE, EVIDENCE, FINDING):
+        connection.execute(f"DELETE FROM {quoted(frame.name)}")
+    _replace(connection, STUDY, study)
+    _replace(connection, CONDITION, conditions)
+    _replace(connection, FINDING_HISTORY, history)
+
+
+def _block_of(shard: Path, manifest: Manifest, design: Design) -> StoredBlock:
+    return StoredBlock(
+        tables={frame: verified_table(shard, frame, manifest, design) for frame in SHARD_FRAMES},
+        environment=environment_row(manifest.environment),
+        ledger=ledger_row(manifest, shard.name),
+    )
+
+
+def _ingest(connection: duckdb.DuckDBPyConnection, block: StoredBlock, tau: float) -> None:
+    """Take in one block, whole, with its ledger row."""
+    tables = {**block.tables, ATTENTION: with_masks(block.tables[ATTENTION], tau)}
     with _transaction(connection):
         for frame, table in tables.items():
             _insert(connection, frame, table)
-        environment = environment_row(manifest.environment)
         known = _table(connection, ENVIRONMENT)["environment_id"].to_list()
-        if environment["environment_id"].item() not in known:
-            _insert(connection, ENVIRONMENT, environment)
-        _insert(connection, SHARD, ledger_row(manifest, shard.name))
+        if block.environment["environment_id"].item() not in known:
+            _insert(connection, ENVIRONMENT, block.environment)
+        _insert(connection, SHARD, block.ledger)
 
 
-def _replace(store: Path, tables: Mapping[Frame, pl.DataFrame]) -> None:
-    """Replace whole tables of a store, on a copy that is renamed when it is whole."""
-    checked = {frame: frame.check(table).sort(frame.key) for frame, table in tables.items()}
+def _replace(connection: duckdb.DuckDBPyConnection, frame: Frame, rows: pl.DataFrame) -> None:
+    """Replace a whole table."""
+    connection.execute(f"DELETE FROM {quoted(frame.name)}")
+    _insert(connection, frame, rows.sort(frame.key))
+
+
+@contextmanager
+def _recording(store: Path) -> Generator[duckdb.DuckDBPyConnection, None, None]:
+    """Write into a copy of a store that is renamed when it is whole."""
     with _lock(store):
         open_reader(store).close()
         copy = store.with_name(f"{store.name}.recording")
         _copy(store, copy)
         with _writer(copy) as connection, _transaction(connection):
-            for frame, table in checked.items():
-                connection.execute(f"DELETE FROM {quoted(frame.name)}")
-                _insert(connection, frame, table)
+            yield connection
         _publish(copy, store)
 
 
@@ -327,7 +477,12 @@ def _answer(
     relation = connection.sql(sql, params=list(parameters))
     if not isinstance(relation, duckdb.DuckDBPyRelation):  # pyright: ignore[reportUnnecessaryIsInstance]
         return pl.DataFrame()  # DuckDB's types do not say that it gives None here
-    frame = pl.from_arrow(relation.to_arrow_table())
+    return _as_frame(relation.to_arrow_table())
+
+
+def _as_frame(rows: Any) -> pl.DataFrame:
+    """Take over an Arrow table or batch."""
+    frame = pl.from_arrow(rows)
     assert isinstance(frame, pl.DataFrame)
     # moments come in the machine's zone; setting another needs an extension that is not shipped
     moments = cs.datetime(time_zone="*")
@@ -382,4 +537,5 @@ def _wal(database: Path) -> Path:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    """Return what DuckDB says and hints, without the copy of the query that it points into."""
+    return " ".join(str(error).partition("\n\nLINE ")[0].split())

@@ -5,7 +5,7 @@ and the checks between them. ``volatile`` columns (times, hosts, processes) may 
 between two runs of the same seed; no other column may.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -472,6 +472,61 @@ FINDING = Frame(
     ),
     ("hypothesis", "arm", "form", "outcome", "predictor"),
 )
+
+_KEPT_OF_FINDING = (
+    "deciding",
+    "as_published",
+    "verdict",
+    "n",
+    "alpha",
+    "p_holm",
+    "outcome_verdict",
+    "estimate",
+    "unit",
+    "p_value",
+    "sesoi",
+    "verdict_interval_low",
+    "verdict_interval_high",
+    "verdict_interval_level",
+    "seeds_to_decide",
+    "sentence",
+)
+
+FINDING_HISTORY = Frame(
+    "finding_history",
+    "one outcome's verdict at one analysis of the study, the present one included",
+    (
+        Column(
+            name="analysis",
+            dtype=pl.String(),
+            meaning="The analysis: a hash of the study, of the shards and of what it found.",
+        ),
+        Column(
+            name="analysed_at",
+            dtype=pl.Datetime("us", "UTC"),
+            meaning="When it was made first.",
+            volatile=True,
+        ),
+        Column(name="study", dtype=pl.String(), meaning="The study's name."),
+        Column(
+            name="study_hash",
+            dtype=pl.String(),
+            meaning="SHA-256 of everything that the study file declared then.",
+        ),
+        Column(name="seeds", dtype=pl.Int32(), meaning="Seed blocks that the store held then."),
+        *_CLAIM,
+        *(
+            replace(
+                column,
+                null="as in finding, or the version that recorded it kept no such column",
+            )
+            for column in FINDING.columns
+            if column.name in _KEPT_OF_FINDING
+        ),
+    ),
+    ("analysis", "hypothesis", "arm", "form", "outcome", "predictor"),
+)
+"""Only ever added to: a study that grows by looking keeps what it saw at each look."""
 
 SHARD_FRAMES = (MODEL, MODEL_PAIR, PREDICTION, ATTENTION, EPOCH)
 """What a shard holds, one Parquet file each."""

@@ -19,20 +19,23 @@ from store.shard import read_manifest
 _log = logging.getLogger(__name__)
 
 
-def update_store(study: Path, *, packs: Sequence[Path], store: Path, ledger: Path) -> None:
+def update_store(
+    study: Path, *, packs: Sequence[Path], store: Path, ledger: Path, partial: bool = False
+) -> None:
     """Bring a study's store in line with its packs, then write what it holds.
 
     packs: manifests in ``results/<study>/packs``, beside ``results/<study>/shards``; of their
-    blocks those count that the study declares, under their present key.
+    blocks those count that the study declares, under their present key. partial: do with the
+    blocks that the packs hold, where other machines hold the others.
 
     Raises UserError where a block is missing or a shard is not what its pack says.
     """
     design = load_design(study)
     shards = _shards(packs)
-    members = _members(design, packs, shards)
+    members = _members(design, packs, shards, partial=partial)
     held = build(store, design=design, shards=shards, members=members)
     _log.info("%s holds %d blocks of %s", store, held.height, design.study)
-    _write_ledger(ledger, design, held)
+    write_ledger(ledger, design, held)
 
 
 def _shards(packs: Sequence[Path]) -> Path:
@@ -44,7 +47,7 @@ def _shards(packs: Sequence[Path]) -> Path:
     return folders.pop()
 
 
-def _members(design: Design, packs: Sequence[Path], shards: Path) -> list[Path]:
+def _members(design: Design, packs: Sequence[Path], shards: Path, *, partial: bool) -> list[Path]:
     """Shard folders of the blocks that the study declares, by block."""
     found: dict[int, Path] = {}
     for pack in sorted(packs):
@@ -54,7 +57,7 @@ def _members(design: Design, packs: Sequence[Path], shards: Path) -> list[Path]:
                 found[block] = shards / entry["shard"]
                 _check_content(pack, shards / entry["shard"], entry["content"])
     missing = sorted(set(range(design.seeds)) - set(found))
-    if missing:
+    if missing and not (partial and found):
         named = ", ".join(str(block) for block in missing[:8])
         raise StoreError(
             f"{len(missing)} of {design.seeds} seed blocks of {design.study} are in no pack as "
@@ -93,7 +96,8 @@ def _check_content(pack: Path, shard: Path, content: str) -> None:
         )
 
 
-def _write_ledger(target: Path, design: Design, held: pl.DataFrame) -> None:
+def write_ledger(target: Path, design: Design, held: pl.DataFrame) -> None:
+    """Write what a store holds: the file that the analysis waits for."""
     rows = held.select("block", "key", "shard", "content", "environment_id").to_dicts()
     text = json.dumps(
         {
@@ -120,6 +124,12 @@ def main() -> int:
     parser.add_argument("--packs", type=Path, nargs="+", required=True, help="packs' manifests")
     parser.add_argument("--store", type=Path, required=True, help="the store, made where absent")
     parser.add_argument("--ledger", type=Path, required=True, help="file to write: what it holds")
+    parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="take the blocks that the packs hold, though the study declares more: other machines "
+        "hold those, and python -m store merge joins the stores",
+    )
     parser.add_argument("--log", type=Path, help="file that the log goes to")
     arguments = parser.parse_args()
     if arguments.log:
@@ -135,6 +145,7 @@ def main() -> int:
             packs=arguments.packs,
             store=arguments.store,
             ledger=arguments.ledger,
+            partial=arguments.partial,
         )
     except UserError as error:
         _log.error("error: %s", error)

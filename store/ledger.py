@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
@@ -139,6 +140,18 @@ SHARD: Final = Frame(
     ),
     ("block",),
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBlock:
+    """What one block brings to a store.
+
+    tables: of SHARD_FRAMES. environment, ledger: one row each of ENVIRONMENT and SHARD.
+    """
+
+    tables: Mapping[Frame, pl.DataFrame]
+    environment: pl.DataFrame
+    ledger: pl.DataFrame
 
 
 def study_row(design: Design, *, classes: int, images: str, schema_hash: str) -> pl.DataFrame:

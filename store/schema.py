@@ -1,6 +1,7 @@
 """The statements that make an empty store: tables from frames, views from ``store/sql``."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -8,12 +9,21 @@ from typing import Final
 
 import polars as pl
 
-from store.frames import EVIDENCE, FINDING, STORE_FRAMES, Column, Frame
+from store.frames import EVIDENCE, FINDING, FINDING_HISTORY, STORE_FRAMES, Column, Frame
 from store.ledger import CONDITION, ENVIRONMENT, SHARD, STUDY
 from store.measures import MEASURES
 from store.vocabulary import Half
 
-TABLES: Final = (STUDY, ENVIRONMENT, CONDITION, SHARD, *STORE_FRAMES, EVIDENCE, FINDING)
+TABLES: Final = (
+    STUDY,
+    ENVIRONMENT,
+    CONDITION,
+    SHARD,
+    *STORE_FRAMES,
+    EVIDENCE,
+    FINDING,
+    FINDING_HISTORY,
+)
 
 MACROS: Final = ("macros", "attention_iou_at")
 VIEWS: Final = (
@@ -34,6 +44,11 @@ VIEWS: Final = (
     "measures_by_half",
     "measures",
     "undefined_counts",
+    "attention_iou_by_class",
+    "teacher_disagreement",
+    "ensemble_gain",
+    "diverged_models",
+    "training_time",
 )
 """Files of ``store/sql`` in an order in which each view stands after those it reads."""
 
@@ -67,7 +82,52 @@ _VIEW_COLUMNS: Final = {
     "of_images": "Test images in all, a count.",
     "measure": "The measure that is undefined.",
     "reason": "Why it is undefined.",
+    "disagreement": "Share of pairs of teachers that name different classes, a fraction.",
+    "pairs": "Pairs of teachers whose logits are finite, a count.",
+    "test_accuracy_best_teacher": "Test accuracy of the best teacher, a fraction: chosen on the "
+    "test images, so biased up. NULL: a teacher failed or its logits are not finite.",
+    "gain_over_teachers": "test_accuracy_ensemble - test_accuracy_teachers, a fraction.",
+    "gain_over_best_teacher": "test_accuracy_ensemble - test_accuracy_best_teacher, a fraction.",
+    "divergence": "What went wrong: why training failed, or that logits are not finite.",
+    "images_not_finite": "Clean test images with logits that are not finite, a count.",
+    "students_trained": "Students trained, over all seeds, a count.",
+    "student_seconds": "Wall time of their training, summed, s. Volatile.",
+    "seconds_per_student": "Wall time of one student's training, mean, s. Volatile.",
+    "teachers_trained": "Different teachers that they learned from, over all seeds, a count.",
+    "teacher_seconds": "Wall time of those teachers' training, summed, s. Volatile.",
 }
+
+_MACRO: Final = re.compile(
+    r"^(?P<words>(?:--[^\n]*\n)+)CREATE MACRO (?P<name>\w+)\([^)]*\) AS(?P<table> TABLE)?",
+    re.MULTILINE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A column whose values are found in another table's."""
+
+    table: str
+    column: str
+    home: str
+    key: str
+
+
+REFERENCES: Final = (
+    Reference("shard", "environment_id", "environment", "environment_id"),
+    Reference("model", "block", "shard", "block"),
+    Reference("model", "condition_id", "condition", "condition_id"),
+    Reference("model_pair", "model_a", "model", "model_id"),
+    Reference("model_pair", "model_b", "model", "model_id"),
+    Reference("prediction", "model_id", "model", "model_id"),
+    Reference("prediction", "image_id", "image", "image_id"),
+    Reference("attention", "model_id", "model", "model_id"),
+    Reference("attention", "image_id", "image", "image_id"),
+    Reference("epoch", "model_id", "model", "model_id"),
+    Reference("estimate", "student_id", "model", "model_id"),
+    Reference("finding_history", "study", "study", "study"),
+)
+"""How tables hang together. NULL refers to nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +147,9 @@ class Schema:
 def schema() -> Schema:
     """Return the statements for all tables, macros and views, with their comments."""
     statements = [statement for frame in TABLES for statement in _table(frame)]
-    statements += [_file(name) for name in MACROS]
+    for name in MACROS:
+        text = _file(name)
+        statements += [text, *_macro_comments(text)]
     for name in VIEWS:
         text = _file(name)
         statements += [text, f"COMMENT ON VIEW {quoted(name)} IS {literal(_header(text))}"]
@@ -151,8 +213,17 @@ def _file(name: str) -> str:
     return resources.files("store").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
 
 
+def _macro_comments(text: str) -> list[str]:
+    """Make the comment right above each macro of a file its COMMENT."""
+    return [
+        f"COMMENT ON MACRO{found['table'] or ''} {quoted(found['name'])} "
+        f"IS {literal(_header(found['words']))}"
+        for found in _MACRO.finditer(text)
+    ]
+
+
 def _header(text: str) -> str:
-    """Return the comment at the top of a view's file as one line."""
+    """Return the comment at the top of a file, or of a part of it, as one line."""
     lines: list[str] = []
     for line in text.splitlines():
         if not line.startswith("--"):

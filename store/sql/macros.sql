@@ -1,4 +1,4 @@
--- Functions that the views and your own queries may use.
+-- Functions that the views and your own queries may use; each one's words are its COMMENT.
 
 -- Mean that is NULL as soon as one value is: no measure leaves out what is undefined in silence.
 CREATE MACRO strict_mean(x) AS CASE WHEN count(*) = count(x) THEN avg(x) END;
@@ -24,3 +24,7 @@ CASE
                 0
             )
 END;
+
+-- Energy in kWh of a time in seconds at a mean draw in watts, which you have to know: no power was
+-- measured, so the result is as good as that figure. NULL where either is.
+CREATE MACRO energy_kwh(seconds, watts) AS seconds * watts / 3.6e6;

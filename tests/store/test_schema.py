@@ -9,7 +9,7 @@ from synthetic import make_study
 
 from store.database import open_reader
 from store.measures import BY_NAME
-from store.schema import MACROS, TABLES, VIEWS, literal, quoted
+from store.schema import MACROS, REFERENCES, TABLES, VIEWS, literal, quoted
 
 SQL = Path(__file__).parents[2] / "store" / "sql"
 
@@ -38,14 +38,42 @@ def test_every_view_states_its_grain_and_what_null_means(name: str):
     assert "NULL" in header or "absent" in header
 
 
-def test_every_table_view_and_column_has_a_comment(reader):
+def test_every_table_view_column_and_macro_has_a_comment(reader):
     silent = reader.frame(
         "SELECT table_name AS name FROM duckdb_tables() WHERE comment IS NULL "
         "UNION ALL SELECT view_name FROM duckdb_views() WHERE NOT internal AND comment IS NULL "
         "UNION ALL SELECT table_name || '.' || column_name FROM duckdb_columns() "
+        "WHERE NOT internal AND comment IS NULL "
+        "UNION ALL SELECT function_name FROM duckdb_functions() "
         "WHERE NOT internal AND comment IS NULL"
     )
     assert silent["name"].to_list() == []
+
+
+def test_a_macro_is_commented_by_the_words_right_above_it(reader):
+    found = reader.frame(
+        "SELECT function_name, function_type, comment FROM duckdb_functions() WHERE NOT internal"
+    )
+    comments = {row[0]: row[1:] for row in found.iter_rows()}
+    assert set(comments) == {
+        "strict_mean",
+        "mask_at",
+        "attention_iou_of",
+        "attention_iou_at",
+        "energy_kwh",
+    }
+    assert comments["strict_mean"][1].startswith("Mean that is NULL as soon as one value is")
+    assert comments["attention_iou_at"][0] == "table_macro"
+    assert "Use: SELECT avg(iou) FROM attention_iou_at(0.5)" in comments["attention_iou_at"][1]
+
+
+def test_every_reference_names_columns_that_exist_and_a_key(reader):
+    frames = {frame.name: frame for frame in TABLES}
+    for reference in REFERENCES:
+        assert reference.column in frames[reference.table].schema
+        assert frames[reference.home].key == (reference.key,)
+        kind = frames[reference.table].schema[reference.column]
+        assert kind == frames[reference.home].schema[reference.key]
 
 
 def test_measures_are_explained_by_their_definitions(reader):

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from synthetic import SyntheticStudy, make_study
 
+from store.__main__ import main
 from store.schema import TABLES, VIEWS
 
 ROOT = Path(__file__).parents[2]
@@ -121,6 +122,135 @@ def test_tables_lists_every_table_and_view_with_its_rows(study: SyntheticStudy):
     assert "one trained network" in shown
 
 
+def said(capsys, *arguments: object) -> str:
+    """As answered, but within this process: quicker, where there is no process to test."""
+    status = main([str(argument) for argument in arguments])
+    told = capsys.readouterr()
+    assert (status, told.err) == (0, "")
+    return told.out
+
+
+def denied(capsys, *arguments: object) -> str:
+    """As refused, within this process."""
+    status = main([str(argument) for argument in arguments])
+    told = capsys.readouterr()
+    assert (status, told.out) == (2, "")
+    assert told.err.startswith("error: ")
+    assert told.err.count("\n") == 1
+    return told.err
+
+
+def test_forms_and_limits_hold_for_every_listing(study: SyntheticStudy, tmp_path: Path, capsys):
+    listed = json.loads(said(capsys, "tables", study.store, "--json"))
+    kinds = {row["name"]: row["kind"] for row in listed}
+    assert (kinds["model"], kinds["measures"], kinds["energy_kwh"]) == ("table", "view", "macro")
+    assert {row["name"]: row["rows"] for row in listed}["model"] == 16
+    described = said(capsys, "describe", study.store, "measures.ece", "--csv")
+    assert described.startswith("column,type,meaning\nece,DOUBLE,")
+    limited = said(capsys, "query", study.store, "FROM epoch", "--csv", "--limit", 2)
+    assert limited.count("\n") == 3
+    assert "the first 3 of 64 rows" in said(
+        capsys, "query", study.store, "FROM epoch", "--limit", 3
+    )
+    with pytest.raises(SystemExit):
+        said(capsys, "query", study.store, "FROM epoch", "--limit", 0)
+    assert "'0' is not a number of rows, 1 or more" in capsys.readouterr().err
+
+
+def test_describe_explains_views_and_macros_and_guesses(study: SyntheticStudy, capsys):
+    assert "view ensemble_gain. A student's ensemble" in said(
+        capsys, "describe", study.store, "ensemble_gain"
+    )
+    macro = said(capsys, "describe", study.store, "attention_iou_at")
+    assert "attention_iou_at(tau)" in macro
+    assert "at another threshold than the study's" in " ".join(macro.split())
+    for name, named in (
+        ("mesures", "did you mean measures?"),
+        ("zzz", "there are attention, condition, "),
+        ("measures.gap", "measures has no column gap; it has student_id, "),
+    ):
+        assert named in denied(capsys, "describe", study.store, name)
+
+
+def test_a_misspelt_view_in_a_query_is_answered_with_the_nearest(study: SyntheticStudy, capsys):
+    message = denied(capsys, "query", study.store, "SELECT * FROM measurs WHERE arm = 'fixed'")
+    assert message.endswith("measurs: no such table or view; did you mean measures?\n")
+    message = denied(capsys, "query", study.store, "SELECT generalisation_gap FROM measures")
+    assert 'Candidate bindings: "generalization_gap"' in message
+    assert "LINE 1" not in message
+
+
+def test_the_cookbook_lists_shows_and_answers(study: SyntheticStudy, capsys):
+    assert "07 images-teachers-disagree-on" in said(capsys, "cookbook")
+    assert said(capsys, "cookbook", study.store) == said(capsys, "cookbook")
+    assert "SELECT" in said(capsys, "cookbook", "slope-per-seed")
+    shown = said(capsys, "cookbook", study.store, "slope-per-seed")
+    assert shown.startswith("By how much does overfitting change per unit of strength")
+    rows = json.loads(said(capsys, "cookbook", study.store, "02", "--json"))
+    assert [row["block"] for row in rows] == [0, 1, 0, 1]
+    assert "did you mean slope-per-seed?" in denied(
+        capsys, "cookbook", study.store, "slope-per-sed"
+    )
+    assert "no such store" in denied(capsys, "cookbook", study.store.with_name("x"), "02")
+
+
+def test_merge_tells_what_it_did_and_refuses_in_one_line(
+    study: SyntheticStudy, tmp_path: Path, capsys
+):
+    from store.database import build
+
+    stores = [tmp_path / f"{block}.duckdb" for block in range(2)]
+    for store, member in zip(stores, study.members, strict=True):
+        build(store, design=study.design, shards=study.shards, members=[member])
+    both, ledger = tmp_path / "both.duckdb", tmp_path / "both.json"
+    shown = said(capsys, "merge", *stores, "--into", both, "--ledger", ledger)
+    assert shown == f"{both}: 2 seed blocks of synthetic; its claims are to be tested anew\n"
+    assert [row["block"] for row in json.loads(ledger.read_text())["shards"]] == [0, 1]
+    assert "exists already" in denied(capsys, "merge", *stores, "--into", both)
+    with duckdb.connect(str(stores[1])) as connection:
+        connection.execute("UPDATE shard SET block = 0, content = 'x', epoch_content = 'y'")
+    assert main(["merge", *map(str, stores), "--into", str(tmp_path / "new.duckdb")]) == 2
+    told = capsys.readouterr()
+    assert told.out == (
+        f"conflict: block 0 differs between {stores[0]} and {stores[1]}: "
+        "tables model, model_pair, prediction, attention, epoch; in like environments\n"
+    )
+    assert told.err.count("\n") == 1
+    assert "--prefer STORE" in told.err
+
+
+def test_layouts_for_other_software_take_no_csv(study: SyntheticStudy, tmp_path: Path, capsys):
+    for layout in ("huggingface", "mlflow"):
+        message = denied(capsys, "export", study.store, tmp_path / "x", "--layout", layout, "--csv")
+        assert "--csv is for tables" in message
+    said(capsys, "export", study.store, tmp_path / "runs", "--layout", "mlflow")
+    assert len(list((tmp_path / "runs").glob("*/*/meta.yaml"))) == 16
+
+
+def test_ctrl_c_ends_a_long_query_without_a_word(study: SyntheticStudy):
+    import signal
+    import time
+
+    endless = "SELECT count(*) FROM range(1000000000) a, range(1000000000) b"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "store", "query", str(study.store), endless],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    # until the query runs: the store's file is open
+    files = Path(f"/proc/{process.pid}/fd")
+    while process.poll() is None and not any(
+        link.resolve() == study.store.resolve() for link in files.iterdir()
+    ):
+        time.sleep(0.05)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "")
+
+
 def test_describe_gives_every_column_its_meaning(study: SyntheticStudy):
     shown = answered("describe", study.store, "measures")
     words = " ".join(shown.replace("│", " ").split())
@@ -145,7 +275,7 @@ def test_a_folder_that_cannot_be_written_gives_one_line(study: SyntheticStudy, t
     assert "cannot be written" in refused("export", study.store, tmp_path / "file" / "below")
 
 
-@pytest.mark.parametrize("command", ["query", "tables", "describe", "export", "doctor"])
+@pytest.mark.parametrize("command", ["query", "tables", "describe", "export", "cookbook", "doctor"])
 def test_every_command_has_help_with_an_example(command: str):
     assert f"example: python -m store {command} results/" in answered(command, "--help")
 

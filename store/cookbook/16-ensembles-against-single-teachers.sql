@@ -1,0 +1,24 @@
+-- Question: What does an ensemble gain over its single teachers?
+-- Returns: One row per strength: mean test accuracy over seeds of the ensemble, of its teachers,
+-- and of its best teacher (chosen on the test images).
+WITH ensemble AS (
+    -- arms learn from the same ensembles: each counts once
+    SELECT DISTINCT
+        block,
+        teacher_strength,
+        teachers,
+        test_accuracy_ensemble,
+        test_accuracy_teachers,
+        test_accuracy_best_teacher
+    FROM ensemble_gain
+)
+
+SELECT
+    teacher_strength,
+    count(test_accuracy_ensemble) AS ensembles,
+    avg(test_accuracy_ensemble ORDER BY block) AS ensemble,
+    avg(test_accuracy_teachers ORDER BY block) AS teachers,
+    avg(test_accuracy_best_teacher ORDER BY block) AS best_teacher
+FROM ensemble
+GROUP BY teacher_strength
+ORDER BY teacher_strength;
