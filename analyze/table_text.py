@@ -1,6 +1,7 @@
 """What a table's analysis says, in words: for the terminal and for the page."""
 
 import math
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import Final
@@ -12,6 +13,7 @@ from analyze.sentences import digits
 from analyze.table import TableAnswer, TableResults
 
 WIDTH: Final = 100
+_COMPARED: Final = re.compile(r"_[^_]+_against_[^_]+$")
 _SHOWN_DOSES: Final = 12
 TEST_HEAD: Final = ("test", "estimate", "SE", "df", "statistic", "p", "interval", "seeds", "rows")
 
@@ -174,12 +176,12 @@ def test_row(one: Evidence) -> tuple[str, ...]:
 
 
 def test_notes(evidence: Sequence[Evidence]) -> tuple[str, ...]:
-    """Every caveat once, with the tests that it is of."""
+    """Every caveat once, with the tests that it is of; contrasts of one kind are named once."""
     tests: dict[str, list[str]] = {}
     for one in evidence:
         for caveat in one.caveats:
-            tests.setdefault(caveat, []).append(one.test)
-    return tuple(f"{', '.join(names)}: {caveat}" for caveat, names in tests.items())
+            tests.setdefault(caveat, []).append(_COMPARED.sub("", one.test))
+    return tuple(f"{', '.join(dict.fromkeys(names))}: {caveat}" for caveat, names in tests.items())
 
 
 def number_text(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from analyze.inference.trends import (
     wilcoxon_hodges_lehmann,
 )
 from analyze.inference.within_diagnostics import seed_trends
+
+_LEAST_P: Final = 1e-300
+"""A smaller p has underflown."""
 
 
 def trend_diagnostics(panel: Panel, rows: Table) -> tuple[Diagnostic, ...]:
@@ -82,7 +86,8 @@ def _cell(contrast: CellContrast, *, contrasts: int) -> tuple[Estimate, ...]:
     """Turn one contrast into its difference, its equivalence test and its two effect sizes."""
     difference = contrast.difference
     if contrast.p_holm is not None:
-        text = f"p = {contrast.p_holm:.3g} by Holm over the {contrasts} contrasts"
+        holm = f"= {contrast.p_holm:.3g}" if contrast.p_holm >= _LEAST_P else f"< {_LEAST_P:g}"
+        text = f"p {holm} by Holm over the {contrasts} contrasts"
         difference = replace(difference, caveats=(*difference.caveats, text))
     between = f"{contrast.dose:g}_against_{contrast.reference:g}"
     sizes = (

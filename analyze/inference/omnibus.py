@@ -22,6 +22,8 @@ FEW_FOR_CHI_SQUARE: Final = 15
 MOST_COMPARED: Final = 10
 """Above this many strengths all pairs take seconds, and tell less than their trend."""
 _APPROXIMATED: Final = 0.999
+RESOLVED: Final = 1e-10
+UNRESOLVED: Final = f"p is below {RESOLVED:g}, what the studentized range is computed to"
 UNPAIRED: Final = "leaves out which seed a value is from: less power than the paired tests"
 CONSTANT_CELL: Final = "a strength without variance over seeds: not tested"
 
@@ -103,6 +105,7 @@ def games_howell(panel: Panel, *, level: float = 0.95) -> tuple[Estimate, ...]:
 def _pair(panel: Panel, row: dict[str, Any], k: int, level: float) -> Estimate:
     low, high, df = float(row["A"]), float(row["B"]), float(row["df"])
     gap, standard_error = -float(row["diff"]), float(row["se"])
+    p_value = _p_of(row)
     reach = _studentized_range(level, k, df) * standard_error / 2**0.5
     return Estimate(
         test=f"games_howell_{high:g}_against_{low:g}",
@@ -115,9 +118,9 @@ def _pair(panel: Panel, row: dict[str, Any], k: int, level: float) -> Estimate:
         statistic_name="t",
         statistic=gap / standard_error,
         df=df,
-        p_value=_p_of(row),
+        p_value=max(p_value, RESOLVED),
         interval=Interval(low=gap - reach, high=gap + reach, level=level),
-        caveats=(UNPAIRED,),
+        caveats=(UNPAIRED, *((UNRESOLVED,) if p_value < RESOLVED else ())),
     )
 
 

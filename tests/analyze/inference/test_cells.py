@@ -7,7 +7,13 @@ from scipy import stats
 
 from analyze.inference.cells import paired_contrasts, small_sample_factor
 from analyze.inference.estimate import Panel
-from analyze.inference.omnibus import friedman, games_howell, welch_anova
+from analyze.inference.omnibus import (
+    RESOLVED,
+    UNRESOLVED,
+    friedman,
+    games_howell,
+    welch_anova,
+)
 from store.errors import AnalysisError
 
 PANELS = json.loads(
@@ -155,3 +161,22 @@ def test_a_sesoi_or_level_that_makes_no_test_is_refused():
         paired_contrasts(panel, sesoi=-0.1)
     with pytest.raises(ValueError, match=r"exceed \.5"):
         paired_contrasts(panel, sesoi=0.1, level=0.4)
+
+
+def test_a_p_that_the_studentized_range_cannot_resolve_is_no_smaller_than_what_it_can():
+    rng = np.random.default_rng(9)
+    panel = panel_of(rng.normal(size=(30, 3)) + np.array([0, 20, 20.1]))
+    far, _, near = games_howell(panel)
+    assert far.p_value == RESOLVED
+    assert UNRESOLVED in far.caveats
+    assert near.p_value > RESOLVED
+    assert UNRESOLVED not in near.caveats
+
+
+def test_the_quantile_of_the_studentized_range_is_scipy_s():
+    # found by secants on the same tail: the root is theirs to the tolerance of both searches
+    panel = panel_of(np.random.default_rng(10).normal(size=(9, 3)))
+    for one in games_howell(panel, level=0.9):
+        reach = (one.interval.high - one.interval.low) / 2
+        expected = stats.studentized_range.ppf(0.9, 3, one.df) * one.standard_error / 2**0.5
+        assert reach == pytest.approx(expected, rel=1e-8)
