@@ -32,11 +32,11 @@ from analyze.inference.bayes import jzs_sensitivity
 from analyze.inference.bootstrap import wild_cluster
 from analyze.inference.cells import paired_contrasts
 from analyze.inference.correlations import correlate
-from analyze.inference.diagnostics import diagnostics
 from analyze.inference.estimate import Panel, Table
 from analyze.inference.mediation import mediate
 from analyze.inference.mixed import mixed_slope
 from analyze.inference.mundlak import mundlak
+from analyze.inference.omnibus import friedman, games_howell, welch_anova
 from analyze.inference.trends import (
     page_trend,
     per_seed_slopes,
@@ -45,9 +45,11 @@ from analyze.inference.trends import (
     slope_t,
     wilcoxon_hodges_lehmann,
 )
+from analyze.inference.within_diagnostics import within_diagnostics
 from analyze.resample import resample_within
 from analyze.results import Results
 from analyze.seeds import seeds_to_decide
+from analyze.trend_beside import trend_diagnostics
 from benchmarks.simulated_studies import DOSES, LEVELS, Scenario, draw
 from tests.analyze.simulated import Truth, simulate, study
 
@@ -87,15 +89,24 @@ def _trend_parts(panel: Panel, rows: Table, rng: np.random.Generator) -> list[Pa
         "polynomial contrasts": lambda: polynomial_contrasts(panel),
         "Bayes factors": lambda: jzs_sensitivity(per_seed_slopes(panel)),
         "cells": lambda: [paired_contrasts(panel, sesoi=0.1) for _ in panel.doses[1:]],
-        "diagnostics": lambda: diagnostics(panel),
+        "Friedman and Welch": lambda: (friedman(panel), welch_anova(panel)),
+        "diagnostics": lambda: trend_diagnostics(panel, rows),
     }
-    return [Part(name=name, call=call, counted_by="page_trend") for name, call in calls.items()]
+    pairs = Part(
+        name="all pairs of strengths (Games-Howell)",
+        call=lambda: games_howell(panel),
+        counted_by="games_howell_1_against_0",
+    )
+    return [
+        *(Part(name=name, call=call, counted_by="page_trend") for name, call in calls.items()),
+        pairs,
+    ]
 
 
 def _association_parts(
     whole: Table, halves: tuple[Table, Table], rng: np.random.Generator
 ) -> list[Part]:
-    search = resample_within(halves)
+    search, primary = resample_within(halves), split_half_within(*halves)
     assert search is not None
     calls: dict[str, tuple[Callable[[], object], str]] = {
         "split-half association": (lambda: split_half_within(*halves), "split_half_within_cr2"),
@@ -107,6 +118,12 @@ def _association_parts(
             "wild_cluster_bootstrap",
         ),
         "five correlations": (lambda: correlate(whole), "correlation_pooled"),
+        "diagnostics of an association": (
+            lambda: within_diagnostics(
+                whole, halves, primary, lambda two: split_half_within(*two), names=range(SEEDS)
+            ),
+            "diagnostic_residual_spread",
+        ),
         "Mundlak regression": (lambda: mundlak(whole), "mundlak_within"),
         "mediation": (lambda: mediate(*halves, rng=rng), "mediation_joint"),
         "seeds that would decide (association)": (
