@@ -470,16 +470,21 @@ def places_of(plan: Plan) -> list[list[int]]:
 
 
 def _rates(plan: Plan, hits: Hits) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Power and its Monte Carlo SE, shape (reported claims, goals). Claims alike are averaged.
-
-    Where all studies agree, the SE is that of Agresti and Coull's (1998) estimate, not 0.
-    """
+    """Power and its Monte Carlo SE, shape (reported claims, goals). Claims alike are averaged."""
     alike = np.stack([hits[:, places].mean(axis=1) for places in places_of(plan)], axis=1)
-    studies = len(hits)
-    error = alike.std(axis=0, ddof=1) / math.sqrt(studies)
+    return alike.mean(axis=0), monte_carlo_error(alike)
+
+
+def monte_carlo_error(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the standard error of the mean of studies' shares in [0, 1], along the first axis.
+
+    Where all studies agree it is that of Agresti and Coull's (1998) estimate, not 0.
+    """
+    studies = len(shares)
+    error = shares.std(axis=0, ddof=1) / math.sqrt(studies)
     share = 2 / (studies + 4)
     least = math.sqrt(share * (1 - share) / (studies + 4))
-    return alike.mean(axis=0), np.where(error == 0, least, error)
+    return np.where(error == 0, least, error)
 
 
 def _medians(plan: Plan, errors: NDArray[np.float64]) -> list[list[float]]:
