@@ -26,8 +26,8 @@ from analyze.results import Verdict
 CONFIDENCE: Final = 0.8
 """That the pilot's variance is not above the limit that the cautious number of seeds is for."""
 
-_LADDER: Final = (3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 100)
-_STEP: Final = 1.25
+_LADDER: Final = (3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 100)
+_STEP: Final = 1.5
 _HOPELESS: Final = 1.2
 """A goal that by its standard error needs so many times the largest number is not searched for."""
 _LEARNED: Final = 12
@@ -35,7 +35,9 @@ _LEARNED: Final = 12
 _FINE: Final = 20
 _ROUGH: Final = 8
 """Numbers of seeds are told apart to 1 in so many, below it one by one: closer is beyond what
-500 studies can tell, or of the cautious numbers, beyond what is needed."""
+400 studies can tell, or of the cautious numbers, beyond what is needed."""
+_EDGE: Final = 0.005
+"""Shares nearer to 0 or 1 are not told from it."""
 _CHUNK: Final = 20
 
 Hits = NDArray[np.bool_]
@@ -123,7 +125,7 @@ class Plan:
     claims: tuple[PlannedClaim, ...]
     alpha: float = 0.05
     power: float = 0.8
-    studies: int = 500
+    studies: int = 400
     seed: int = 0
     most: int = 100
     also: tuple[int, ...] = ()
@@ -190,7 +192,7 @@ def find_seeds(
 ) -> tuple[ClaimPower, ...]:
     """Find for every claim and goal the smallest number of seeds with the power wanted.
 
-    Searched upwards in steps of about a quarter, then by bisection.
+    Searched upwards in steps of about half, then between two of them by interpolation.
     """
     claims = claims_of(plan)
     search = _Search(plan, truth, mapper, watch)
@@ -390,8 +392,19 @@ class _Search:
             fine = _ROUGH if goal in _CAUTIOUS else _FINE
             if high - low <= max(1, high // fine) or high <= MINIMUM_SEEDS:
                 return
-            middle = (low + high) // 2
-            self.at(middle)
+            self.at(self._between(low, high, row, goal))
+
+    def _between(self, low: int, high: int, row: int, goal: Goal) -> int:
+        """Guess the number of seeds: the normal deviate of power is nearly linear in their root."""
+        if low not in self._points:
+            return (low + high) // 2
+        below, above = (
+            float(stats.norm.ppf(min(max(self.power(n, row, goal), _EDGE), 1 - _EDGE)))
+            for n in (low, high)
+        )
+        share = (float(stats.norm.ppf(self._plan.power)) - below) / max(above - below, _EDGE)
+        root = math.sqrt(low) + min(max(share, 0.0), 1.0) * (math.sqrt(high) - math.sqrt(low))
+        return min(max(math.ceil(root**2), low + 1), high - 1)
 
     def about(self, row: int, goal: Goal) -> int | None:
         """Extrapolate the number of seeds from the standard error, which falls with their root."""
@@ -457,16 +470,21 @@ def places_of(plan: Plan) -> list[list[int]]:
 
 
 def _rates(plan: Plan, hits: Hits) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Power and its Monte Carlo SE, shape (reported claims, goals). Claims alike are averaged.
-
-    Where all studies agree, the SE is that of Agresti and Coull's (1998) estimate, not 0.
-    """
+    """Power and its Monte Carlo SE, shape (reported claims, goals). Claims alike are averaged."""
     alike = np.stack([hits[:, places].mean(axis=1) for places in places_of(plan)], axis=1)
-    studies = len(hits)
-    error = alike.std(axis=0, ddof=1) / math.sqrt(studies)
+    return alike.mean(axis=0), monte_carlo_error(alike)
+
+
+def monte_carlo_error(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the standard error of the mean of studies' shares in [0, 1], along the first axis.
+
+    Where all studies agree it is that of Agresti and Coull's (1998) estimate, not 0.
+    """
+    studies = len(shares)
+    error = shares.std(axis=0, ddof=1) / math.sqrt(studies)
     share = 2 / (studies + 4)
     least = math.sqrt(share * (1 - share) / (studies + 4))
-    return alike.mean(axis=0), np.where(error == 0, least, error)
+    return np.where(error == 0, least, error)
 
 
 def _medians(plan: Plan, errors: NDArray[np.float64]) -> list[list[float]]:

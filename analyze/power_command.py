@@ -431,9 +431,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add(
         "--simulations",
         type=int,
-        default=500,
+        default=400,
         metavar="N",
-        help="simulated studies for each number of seeds; default 500",
+        help="simulated studies for each number of seeds; default 400",
     )
     add("--seed", type=int, default=0, metavar="N", help="of the random numbers; default 0")
     add("--jobs", type=int, default=1, metavar="N", help="processes; default 1")

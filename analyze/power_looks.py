@@ -5,7 +5,6 @@ rule of verdicts; it is decided at the first look that decides it. The study goe
 primary claim is decided, or to the last look.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +22,7 @@ from analyze.power import (
     PlannedClaim,
     Watch,
     claims_of,
+    monte_carlo_error,
     places_of,
     primary_tests,
     shifted,
@@ -170,20 +170,19 @@ def _summed(plan: Plan, looks: Sequence[int], ends: NDArray[np.int64]) -> LooksP
         seeds_effect=float(last[0]),
         seeds_none=float(last[1]),
         family_error=float(wrong.mean()),
-        family_error_standard_error=float(wrong.std(ddof=1)) / math.sqrt(len(wrong)),
+        family_error_standard_error=float(monte_carlo_error(wrong)),
     )
 
 
 def _world(ended: NDArray[np.int64], seeds: NDArray[np.int64]) -> WorldLooks:
     """Shares of one claim's endings, shape (studies, claims alike)."""
     supported, wrong = (ended == 0).mean(axis=1), np.isin(ended, (0, 2)).mean(axis=1)
-    root = math.sqrt(len(ended))
     return WorldLooks(
         supported=float(supported.mean()),
         negligible=float((ended == 1).mean()),
         contradicted=float((ended == 2).mean()),
         undecided=float((ended == -1).mean()),
         seeds=float(seeds.mean()),
-        standard_error=float(supported.std(ddof=1)) / root,
-        error_standard_error=float(wrong.std(ddof=1)) / root,
+        standard_error=float(monte_carlo_error(supported)),
+        error_standard_error=float(monte_carlo_error(wrong)),
     )

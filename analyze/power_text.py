@@ -145,11 +145,8 @@ def plan_sentences(results: PowerResults) -> tuple[str, ...]:
             f"every primary claim is found negligible with power {share} where there is nothing",
         )
     )
-    if (cautious := results.seeds_for(Goal.CAUTIOUS)) is not None:
-        said.append(
-            f"The pilot's variances are estimates: {cautious} seeds keep that power in "
-            f"{100 * CONFIDENCE:g} of 100 pilots like this one (the columns 'cautious')."
-        )
+    if _has(results, Goal.CAUTIOUS):
+        said.append(_cautious_sentence(results))
     return tuple(said)
 
 
@@ -252,6 +249,16 @@ def _plan_sentence(results: PowerResults, goal: Goal, what: str) -> str:
     ]
     return (
         f"{results.most} seeds are not enough so that {what}: {', '.join(short)} would need more."
+    )
+
+
+def _cautious_sentence(results: PowerResults) -> str:
+    """Say how many seeds to plan where the pilot's luck is not to be relied on."""
+    seeds = [results.seeds_for(goal) for goal in (Goal.CAUTIOUS, Goal.CAUTIOUS_NEGLIGIBLE)]
+    words = ["more than " + str(results.most) if one is None else str(one) for one in seeds]
+    return (
+        f"The pilot's variances are estimates. For these powers in {100 * CONFIDENCE:g} of 100 "
+        f"pilots plan {words[0]} and {words[1]} seeds (the columns 'cautious')."
     )
 
 
