@@ -1,5 +1,7 @@
 """What earlier analyses found outlives growth, rebuilding and the store itself."""
 
+import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,11 +23,20 @@ SMALL = {
 }
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> SyntheticStudy:
+    """A study with a store of two of its three seeds, not to be changed."""
+    made = make_study(tmp_path_factory.mktemp("study"), **SMALL, built=False)
+    grow(made, 2)
+    return made
+
+
 @pytest.fixture
-def study(tmp_path: Path) -> SyntheticStudy:
-    study = make_study(tmp_path, **SMALL, built=False)
-    grow(study, 2)
-    return study
+def study(made: SyntheticStudy, tmp_path: Path) -> SyntheticStudy:
+    """The study with a store of its own, to be changed."""
+    store = tmp_path / "store.duckdb"
+    shutil.copy(made.store, store)
+    return replace(made, store=store)
 
 
 def grow(study: SyntheticStudy, seeds: int) -> None:
