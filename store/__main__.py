@@ -12,6 +12,7 @@ from store.database import Reader, open_reader
 from store.doctor import examine
 from store.errors import StoreError, UserError
 from store.schema import quoted
+from store.upkeep import compact, migrate
 
 _ROWS_SHOWN = 40
 
@@ -68,6 +69,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.add_argument("folder", type=Path, help="where the files go")
     export.add_argument("--csv", action="store_true", help="CSV in place of Parquet")
+    _command(
+        commands,
+        _migrate,
+        "migrate",
+        "bring a store that older software wrote to the present schema; no shards are needed",
+        "results/digits/store.duckdb",
+    )
+    _command(
+        commands,
+        _compact,
+        "compact",
+        "write a store anew without free blocks; what it holds stays the same",
+        "results/digits/store.duckdb",
+    )
     doctor = _command(
         commands,
         _doctor,
@@ -150,6 +165,27 @@ def _export(arguments: argparse.Namespace) -> int:
             answer = reader.frame(f"SELECT * FROM {quoted(name)}")
             suffix = "csv" if arguments.csv else "parquet"
             _write(answer, arguments.folder / f"{name}.{suffix}", csv=arguments.csv)
+    return 0
+
+
+def _migrate(arguments: argparse.Namespace) -> int:
+    done = migrate(arguments.file)
+    if done.before == done.after:
+        print(f"{arguments.file}: schema version {done.after}, nothing to migrate")
+        return 0
+    for step in done.steps:
+        print(f"{arguments.file}: {step}")
+    print(f"{arguments.file}: schema version {done.after}; as it was, in {done.kept}")
+    return 0
+
+
+def _compact(arguments: argparse.Namespace) -> int:
+    done = compact(arguments.file)
+    for name, digest in done.hashes.items():
+        print(f"{name}: {digest}, as before")
+    print(
+        f"{arguments.file}: {done.before / 2**20:.1f} MiB before, {done.after / 2**20:.1f} MiB now"
+    )
     return 0
 
 

@@ -5,8 +5,10 @@ it is whole, so readers keep what they opened and a killed build loses nothing b
 """
 
 import fcntl
+import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,8 +50,12 @@ from store.ledger import (
     study_row,
 )
 from store.masks import with_masks
-from store.schema import VIEWS, column_comment, literal, quoted, schema
+from store.migrations import MIGRATIONS, Migration, steps_from
+from store.renewal import comment_views, renew
+from store.schema import TABLES, literal, quoted, schema
 from store.shard import Manifest
+
+_log = logging.getLogger(__name__)
 
 STORAGE_VERSION: Final = "v1.4.0"
 """The file can be opened by DuckDB of this version and later."""
@@ -61,6 +67,25 @@ _READ_ONLY: Final = {
     "threads": "1",
     "lock_configuration": "true",
 }
+
+
+class Writer:
+    """A connection to a file that is no store yet; see ``store.migrations.Tables``."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def run(self, sql: str) -> None:
+        """Execute one statement."""
+        self._connection.execute(sql)
+
+    def frame(self, sql: str) -> pl.DataFrame:
+        """Answer one query."""
+        return _answer(self._connection, sql)
+
+    def insert(self, frame: Frame, rows: pl.DataFrame) -> None:
+        """Add rows to a table."""
+        _insert(self._connection, frame, rows)
 
 
 class Reader:
@@ -96,27 +121,55 @@ class Reader:
             raise StoreError(f"{self._store}: {_one_line(error)}") from None
 
 
-def open_reader(store: Path) -> Reader:
+def open_reader(store: Path, *, migrations: tuple[Migration, ...] = MIGRATIONS) -> Reader:
     """Open a store for reading.
+
+    A store of an older schema is read through a copy that is brought to the present one; the
+    file itself is left as it is, and the log says how to bring it up to date for good.
 
     Raises StoreError where there is none, it is no store, or a newer version wrote it.
     """
-    if not store.is_file():
-        raise StoreError(f"{store}: no such store; run snakemake, or python -m store.job")
-    reader = open_database(store)
-    try:
-        version = reader.frame(f"SELECT schema_version FROM {quoted(STUDY.name)}")
-    except StoreError:
-        reader.close()
-        raise StoreError(f"{store}: not a store of this software: it has no table study") from None
-    if version.height != 1 or version.item() > SCHEMA_VERSION:
-        reader.close()
-        found = version.item() if version.height == 1 else "unknown"
+    version = schema_version(store)
+    if version == SCHEMA_VERSION:
+        return open_database(store)
+    if version > SCHEMA_VERSION:
         raise StoreError(
-            f"{store}: schema version {found}; this software reads up to {SCHEMA_VERSION}. "
+            f"{store}: schema version {version}; this software reads up to {SCHEMA_VERSION}. "
             "Update the software, or build the store again with snakemake."
         )
-    return reader
+    _log.warning(
+        "note: %s is of schema version %d and is read through a copy brought to version %d; "
+        "`python -m store migrate %s` does so for good",
+        *(store, version, SCHEMA_VERSION, store),
+    )
+    with tempfile.TemporaryDirectory(prefix="store-") as folder:
+        copy = Path(folder) / store.name
+        _copy(store, copy)
+        renew_file(copy, migrations=migrations)
+        # the system keeps the file for as long as it is open; its name may go
+        return open_database(copy)
+
+
+def schema_version(store: Path) -> int:
+    """Return the version of the schema that a store was written with.
+
+    Raises StoreError where there is no store.
+    """
+    if not store.is_file():
+        raise StoreError(f"{store}: no such store; run snakemake, or python -m store.job")
+    with open_database(store) as reader:
+        try:
+            version = reader.frame(f"SELECT schema_version FROM {quoted(STUDY.name)}")
+        except StoreError:
+            raise StoreError(
+                f"{store}: not a store of this software: it has no table study"
+            ) from None
+    if version.height != 1:
+        raise StoreError(
+            f"{store}: its table study has {version.height} rows and should have one. "
+            "Run python -m store doctor on it."
+        )
+    return int(version.item())
 
 
 def open_database(path: Path) -> Reader:
@@ -135,12 +188,12 @@ def build(store: Path, *, design: Design, shards: Path, members: Sequence[Path])
     """Bring the store in line with a study's shards; return its ledger, by block.
 
     members: the study's shard folders, inside ``shards``, which holds the images too. Shards
-    that the store holds already are not read again. A store made with another threshold,
-    other images or another schema, or that holds shards of the study no longer, is made anew.
-    Where nothing changed the file is left alone.
+    that the store holds already are not read again. A store of an older schema is migrated. One
+    made with another threshold or other images, or that holds shards of the study no longer, is
+    made anew. Where nothing changed the file is left alone.
 
     Raises StaleShardError where a shard is damaged or of another study, StoreError where
-    shards saw different images.
+    shards saw different images or a newer version of this software wrote the store.
     """
     manifests = {shard: checked_manifest(shard, design) for shard in members}
     if len(manifests) != len(members) or not members:
@@ -155,6 +208,7 @@ def build(store: Path, *, design: Design, shards: Path, members: Sequence[Path])
     )
     wanted = {shard.name: manifest.content for shard, manifest in manifests.items()}
     with _lock(store):
+        _bring_up_to_date(store)
         present = _state(store)
         if present is not None and present.is_(study, wanted):
             return present.ledger
@@ -181,6 +235,45 @@ def record_analysis(store: Path, *, evidence: pl.DataFrame, findings: pl.DataFra
     _replace(store, {EVIDENCE: evidence, FINDING: findings})
 
 
+def renew_file(path: Path, *, migrations: tuple[Migration, ...] = MIGRATIONS) -> None:
+    """Bring a database file to the present schema, in place: to be done on a copy.
+
+    Raises StoreError where no migration leads here from its version.
+    """
+    steps = steps_from(schema_version(path), migrations)
+    with _writer(path) as connection:
+        renew(Writer(connection), steps)
+
+
+def copy_tables(source: Path, target: Path) -> None:
+    """Write a store's rows into a new file: no free blocks, views and comments as of now."""
+    with _writer(target) as connection:
+        for statement in schema().statements:
+            connection.execute(statement)
+        comment_views(Writer(connection))
+        connection.execute(f"ATTACH {literal(str(source))} AS former (READ_ONLY)")
+        for frame in TABLES:
+            name = quoted(frame.name)
+            connection.execute(f"INSERT INTO store.{name} BY NAME SELECT * FROM former.{name}")
+        connection.execute("DETACH former")
+
+
+@contextmanager
+def replacing(store: Path) -> Generator[Path, None, None]:
+    """Keep other writers out while a file is made that takes the store's place when it is whole.
+
+    Yields its name, at which there is nothing yet. Where making it fails the store is untouched.
+    """
+    with _lock(store):
+        fresh = store.with_name(f"{store.name}.fresh")
+        _remove(fresh)
+        try:
+            yield fresh
+            _publish(fresh, store)
+        finally:
+            _remove(fresh)
+
+
 class _State:
     """What a store says that it is."""
 
@@ -199,17 +292,47 @@ class _State:
 
 
 def _state(store: Path) -> _State | None:
-    """Read what a store is; None where there is none or it cannot be read."""
-    if not store.is_file():
-        return None
+    """Read what a store is; None where there is none of this schema or it cannot be read."""
     try:
-        with open_reader(store) as reader:
+        if not store.is_file() or schema_version(store) != SCHEMA_VERSION:
+            return None
+        with open_database(store) as reader:
             study = reader.frame(f"SELECT * FROM {quoted(STUDY.name)}")
             ledger = reader.frame(f"SELECT * FROM {quoted(SHARD.name)} ORDER BY block")
             return _State(study, ledger)
     except StoreError:
         # a store is made of shards: what cannot be read is made anew
         return None
+
+
+def _bring_up_to_date(store: Path) -> None:
+    """Migrate a store, or give it this software's views, where that is as good as a new one.
+
+    Raises StoreError where a newer version wrote it.
+    """
+    try:
+        version = schema_version(store)
+        steps = steps_from(version, MIGRATIONS)
+        with open_database(store) as reader:
+            digest = reader.frame(f"SELECT schema_hash FROM {quoted(STUDY.name)}").item()
+    except StoreError:
+        return
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{store}: schema version {version}; this software writes {SCHEMA_VERSION}. Update the "
+            "software, or move the file away to have a store of this version made."
+        )
+    if digest == schema().digest or not all(step.complete for step in steps):
+        return
+    fresh = store.with_name(f"{store.name}.fresh")
+    try:
+        _copy(store, fresh)
+        renew_file(fresh)
+        _publish(fresh, store)
+    except StoreError as error:
+        _log.warning("%s; the store is made anew from its shards", error)
+    finally:
+        _remove(fresh)
 
 
 def _prepare(store: Path, unfinished: Path, study: pl.DataFrame, wanted: Mapping[str, str]) -> None:
@@ -231,7 +354,7 @@ def _start(
         if not _has_tables(connection):
             for statement in schema().statements:
                 connection.execute(statement)
-            _comment_views(connection)
+            comment_views(Writer(connection))
             _insert(connection, IMAGE, read_images(images))
         # what an analysis said holds for the shards that it saw
         for frame in (STUDY, CONDITION, ESTIMATE, EVIDENCE, FINDING):
@@ -339,20 +462,6 @@ def _has_tables(connection: duckdb.DuckDBPyConnection) -> bool:
         "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'store'"
     ).fetchone()
     return found is not None and found[0] > 0
-
-
-def _comment_views(connection: duckdb.DuckDBPyConnection) -> None:
-    """Say what every column of every view means."""
-    columns = connection.execute(
-        "SELECT table_name, column_name FROM duckdb_columns() WHERE list_contains(?, table_name)",
-        [list(VIEWS)],
-    ).fetchall()
-    for view, column in columns:
-        comment = column_comment(column)
-        if comment is not None:
-            connection.execute(
-                f"COMMENT ON COLUMN {quoted(view)}.{quoted(column)} IS {literal(comment)}"
-            )
 
 
 def _publish(finished: Path, store: Path) -> None:

@@ -8,16 +8,16 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from store.contents import rows_of_block
 from store.database import Reader, open_reader
 from store.design import Design
 from store.errors import StaleShardError, StoreError
-from store.frames import ATTENTION, MASKED_ATTENTION, SHARD_FRAMES, STORE_FRAMES, Frame
+from store.frames import ATTENTION, MASKED_ATTENTION, SHARD_FRAMES, STORE_FRAMES
 from store.intake import checked_manifest, read_images, repair, verified_table
 from store.ledger import CONDITION, ENVIRONMENT, SHARD, STUDY
 from store.masks import with_masks
 from store.schema import quoted, schema
 from store.shard import content_hash
-from store.vocabulary import MODELS_PER_BLOCK_LIMIT
 
 _REBUILD: Final = "delete {store} and ledger.json beside it, then run snakemake again"
 
@@ -148,7 +148,7 @@ def _contents(reader: Reader, store: Path, design: Design) -> Iterator[Fault]:
     for row in reader.frame(f"SELECT * FROM {quoted(SHARD.name)} ORDER BY block").to_dicts():
         block = row["block"]
         for frame in SHARD_FRAMES:
-            rows = _rows_of(reader, MASKED_ATTENTION if frame is ATTENTION else frame, block)
+            rows = rows_of_block(reader, MASKED_ATTENTION if frame is ATTENTION else frame, block)
             found = content_hash(frame, rows)
             if found != row[f"{frame.name}_content"]:
                 yield Fault(
@@ -174,17 +174,6 @@ def _masks(rows: pl.DataFrame, block: int, tau: float, store: Path) -> Iterator[
             f"{tau:g} gives, the first {first}",
             _REBUILD.format(store=store),
         )
-
-
-def _rows_of(reader: Reader, frame: Frame, block: int) -> pl.DataFrame:
-    """Rows that a block brought to a table, in order of the key."""
-    key = "model_a" if frame.name == "model_pair" else "model_id"
-    first = block * MODELS_PER_BLOCK_LIMIT
-    return reader.frame(
-        f"SELECT * FROM {quoted(frame.name)} WHERE {key} >= ? AND {key} < ? "
-        f"ORDER BY {', '.join(quoted(name) for name in frame.key)}",
-        [first, first + MODELS_PER_BLOCK_LIMIT],
-    )
 
 
 def _shards(reader: Reader, design: Design, shards: Path) -> Iterator[Fault]:
