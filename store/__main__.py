@@ -9,8 +9,10 @@ from pathlib import Path
 import polars as pl
 
 from store.database import Reader, open_reader
+from store.design import load_design
 from store.doctor import examine
 from store.errors import StoreError, UserError
+from store.mend import mend
 from store.schema import quoted
 from store.upkeep import compact, migrate
 
@@ -91,6 +93,12 @@ def _parser() -> argparse.ArgumentParser:
         "results/digits/store.duckdb --shards results/digits/shards",
     )
     doctor.add_argument("--shards", type=Path, metavar="DIR", help="the study's shards folder")
+    doctor.add_argument("--study", type=Path, metavar="YAML", help="the study file as it is now")
+    doctor.add_argument(
+        "--repair",
+        action="store_true",
+        help="mend what is safe to mend; what is damaged goes to a folder named quarantine",
+    )
     return parser
 
 
@@ -190,7 +198,14 @@ def _compact(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    faults = examine(arguments.file, arguments.shards)
+    study = load_design(arguments.study) if arguments.study else None
+    if arguments.repair:
+        mended = mend(arguments.file, arguments.shards, study)
+        for text in mended.done:
+            print(f"mended: {text}")
+        faults = list(mended.left)
+    else:
+        faults = examine(arguments.file, arguments.shards, study)
     for fault in faults:
         print(f"fault: {fault.what}\n  repair: {fault.repair}")
     if not faults:

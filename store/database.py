@@ -184,6 +184,18 @@ def open_database(path: Path) -> Reader:
     return Reader(connection, path)
 
 
+@contextmanager
+def blank_reader() -> Generator[Reader, None, None]:
+    """Open an empty store in memory, as this software makes it."""
+    with duckdb.connect() as connection:
+        connection.execute("ATTACH ':memory:' AS store")
+        connection.execute("USE store")
+        for statement in schema().statements:
+            connection.execute(statement)
+        comment_views(Writer(connection))
+        yield Reader(connection, Path("an empty store"))
+
+
 def build(store: Path, *, design: Design, shards: Path, members: Sequence[Path]) -> pl.DataFrame:
     """Bring the store in line with a study's shards; return its ledger, by block.
 
@@ -243,6 +255,13 @@ def renew_file(path: Path, *, migrations: tuple[Migration, ...] = MIGRATIONS) ->
     steps = steps_from(schema_version(path), migrations)
     with _writer(path) as connection:
         renew(Writer(connection), steps)
+
+
+@contextmanager
+def changing(path: Path) -> Generator[Writer, None, None]:
+    """Open a database file to change it, in one transaction: to be done on a copy."""
+    with _writer(path) as connection, _transaction(connection):
+        yield Writer(connection)
 
 
 def copy_tables(source: Path, target: Path) -> None:

@@ -23,9 +23,14 @@ _REPAIR_IMAGES = (
 )
 
 
+def pack_of(shards: Path, design: Design, block: int) -> Path:
+    """Return the manifest of the pack that a block is trained in."""
+    return shards.parent / "packs" / f"{block // design.pack_size:05d}.json"
+
+
 def repair(shard: Path, design: Design, block: int) -> str:
     """Say how a block is trained again: its shard and its pack's manifest have to go."""
-    pack = shard.parent.parent / "packs" / f"{block // design.pack_size:05d}.json"
+    pack = pack_of(shard.parent, design, block)
     return f"Delete {shard} and {pack}, then run snakemake again."
 
 

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from store.atomic import write_text
 from store.database import build
 from store.design import Design, load_design
 from store.errors import StaleShardError, StoreError, UserError
+from store.ledger import ledger_text
 from store.shard import read_manifest
 
 _log = logging.getLogger(__name__)
@@ -32,7 +31,7 @@ def update_store(study: Path, *, packs: Sequence[Path], store: Path, ledger: Pat
     members = _members(design, packs, shards)
     held = build(store, design=design, shards=shards, members=members)
     _log.info("%s holds %d blocks of %s", store, held.height, design.study)
-    _write_ledger(ledger, design, held)
+    write_text(ledger, ledger_text(design, held, study_hash=design.study_hash()))
 
 
 def _shards(packs: Sequence[Path]) -> Path:
@@ -91,20 +90,6 @@ def _check_content(pack: Path, shard: Path, content: str) -> None:
             f"{shard} has content {found[:16]}..., its pack {pack} says {content[:16]}.... "
             f"Delete {pack} and run snakemake again."
         )
-
-
-def _write_ledger(target: Path, design: Design, held: pl.DataFrame) -> None:
-    rows = held.select("block", "key", "shard", "content", "environment_id").to_dicts()
-    text = json.dumps(
-        {
-            "study": design.study,
-            "study_hash": design.study_hash(),
-            "tau": design.attention.tau,
-            "shards": rows,
-        },
-        indent=2,
-    )
-    write_text(target, text + "\n")
 
 
 def main() -> int:

@@ -171,8 +171,13 @@ def write_shard(
 
 
 def combined_hash(files: Mapping[str, FileRecord]) -> str:
+    """Hash of a whole shard from its files' records, 64 hexadecimal digits."""
+    return contents_hash({name: record.content for name, record in files.items()})
+
+
+def contents_hash(tables: Mapping[str, str]) -> str:
     """Hash of a whole shard from its tables' content hashes, 64 hexadecimal digits."""
-    lines = "".join(f"{name} {files[name].content}\n" for name in sorted(files))
+    lines = "".join(f"{name} {tables[name]}\n" for name in sorted(tables))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
