@@ -11,7 +11,7 @@ import polars as pl
 from store.database import Reader, open_reader
 from store.design import load_design
 from store.doctor import examine
-from store.errors import StoreError, UserError
+from store.errors import STOPPING, StoreError, explained
 from store.mend import mend
 from store.schema import quoted
 from store.upkeep import compact, migrate
@@ -24,13 +24,13 @@ def main() -> int:
     arguments = _parser().parse_args()
     try:
         return arguments.run(arguments)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except BrokenPipeError:
         # the reader of our output, such as head, has enough; nothing is left to flush to it
         sys.stdout = None
         return 0
+    except STOPPING as error:
+        print(f"error: {explained(error)}", file=sys.stderr)
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:

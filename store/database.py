@@ -20,7 +20,7 @@ import polars as pl
 import polars.selectors as cs
 
 from store.design import Design
-from store.errors import StoreError
+from store.errors import StoreError, advice
 from store.frames import (
     ATTENTION,
     ESTIMATE,
@@ -180,7 +180,8 @@ def open_database(path: Path) -> Reader:
     try:
         connection = duckdb.connect(str(path.absolute()), read_only=True, config=dict(_READ_ONLY))
     except duckdb.Error as error:
-        raise StoreError(f"{path}: cannot be opened: {_one_line(error)}") from None
+        refusal = _one_line(error)
+        raise StoreError(f"{path}: cannot be opened: {refusal}. {advice(refusal)}") from None
     return Reader(connection, path)
 
 
@@ -435,7 +436,8 @@ def _writer(path: Path) -> Generator[duckdb.DuckDBPyConnection, None, None]:
         yield connection
         connection.execute("CHECKPOINT store")
     except duckdb.Error as error:
-        raise StoreError(f"{path}: cannot be written: {_one_line(error)}") from None
+        refusal = _one_line(error)
+        raise StoreError(f"{path}: cannot be written: {refusal}. {advice(refusal)}") from None
     finally:
         connection.close()
 
@@ -495,9 +497,21 @@ def _publish(finished: Path, store: Path) -> None:
 def _copy(source: Path, target: Path) -> None:
     """Copy a database so that the target is whole or absent."""
     part = target.with_name(f"{target.name}.part")
-    shutil.copyfile(source, part)
-    _wal(target).unlink(missing_ok=True)
-    part.replace(target)
+    try:
+        copy_file(source, part)
+        _wal(target).unlink(missing_ok=True)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file; what stops it names the target, where a full disk is."""
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        error.filename, error.filename2 = str(target), None
+        raise
 
 
 def _remove(database: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from store.atomic import write_text
 from store.database import build
 from store.design import Design, load_design
-from store.errors import StaleShardError, StoreError, UserError
+from store.errors import STOPPING, StaleShardError, StoreError, explained
 from store.ledger import ledger_text
 from store.shard import read_manifest
 
@@ -121,9 +121,9 @@ def main() -> int:
             store=arguments.store,
             ledger=arguments.ledger,
         )
-    except UserError as error:
-        _log.error("error: %s", error)
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+    except STOPPING as error:
+        _log.error("error: %s", explained(error))
+        print(f"error: {explained(error)}", file=sys.stderr)  # noqa: T201
         return 2
     return 0
 

@@ -19,7 +19,7 @@ import polars as pl
 
 from store.atomic import write_text
 from store.contents import rows_of_block
-from store.database import Reader, build, changing, open_reader, renew_file, replacing
+from store.database import Reader, build, changing, copy_file, open_reader, renew_file, replacing
 from store.design import TRAINING_PROTOCOL, Design
 from store.doctor import examine
 from store.errors import StoreError, UserError
@@ -280,7 +280,7 @@ def _mend_derived(ward: _Ward, faults: Sequence[Fault], design: Design) -> None:
     blocks = sorted({f.block for f in faults if f.kind is Kind.DERIVED and f.block is not None})
     try:
         with replacing(ward.store) as fresh:
-            shutil.copyfile(ward.store, fresh)
+            copy_file(ward.store, fresh)
             renew_file(fresh)
             for block in blocks:
                 _make_masks(fresh, block, design.attention.tau)

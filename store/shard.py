@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from store.errors import StaleShardError
+from store.errors import StaleShardError, StoreError, advice
 from store.frames import IMAGE, SHARD_FRAMES, Frame
 
 MANIFEST: Final = "manifest.json"
@@ -113,9 +113,11 @@ def write_images(shards: Path, images: pl.DataFrame) -> str:
     if not target.exists():
         shards.mkdir(parents=True, exist_ok=True)
         temporary = shards / f".{name}.{uuid.uuid4().hex}"
-        checked.sort(IMAGE.key).write_parquet(temporary)
-        _flush(temporary)
-        temporary.rename(target)
+        try:
+            write_table(checked.sort(IMAGE.key), temporary)
+            temporary.rename(target)
+        finally:
+            temporary.unlink(missing_ok=True)
     return name
 
 
@@ -202,6 +204,19 @@ def read_table(shard: Path, frame: Frame) -> pl.DataFrame:
     return frame.check(pl.read_parquet(shard / f"{frame.name}.parquet"))
 
 
+def write_table(table: pl.DataFrame, path: Path) -> None:
+    """Write a table as Parquet, down to the disk.
+
+    Raises StoreError where that fails: a full disk, a folder that is not writable.
+    """
+    try:
+        table.write_parquet(path, compression="zstd")
+        _flush(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        refusal = " ".join(str(error).split())
+        raise StoreError(f"{path}: cannot be written: {refusal}. {advice(refusal)}") from None
+
+
 def file_hash(path: Path) -> str:
     """SHA-256 of a file's bytes, 64 hexadecimal digits."""
     with path.open("rb") as stream:
@@ -211,8 +226,7 @@ def file_hash(path: Path) -> str:
 def _write_table(folder: Path, frame: Frame, tables: Mapping[str, pl.DataFrame]) -> FileRecord:
     checked = frame.check(tables[frame.name]).sort(frame.key)
     path = folder / f"{frame.name}.parquet"
-    checked.write_parquet(path, compression="zstd")
-    _flush(path)
+    write_table(checked, path)
     return FileRecord(
         sha256=file_hash(path), content=content_hash(frame, checked), rows=checked.height
     )

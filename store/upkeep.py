@@ -2,12 +2,18 @@
 
 import contextlib
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from store.contents import table_hashes
-from store.database import copy_tables, open_reader, renew_file, replacing, schema_version
+from store.database import (
+    copy_file,
+    copy_tables,
+    open_reader,
+    renew_file,
+    replacing,
+    schema_version,
+)
 from store.errors import StoreError
 from store.ledger import SCHEMA_VERSION
 from store.migrations import MIGRATIONS, Migration, steps_from
@@ -50,7 +56,7 @@ def migrate(store: Path, *, migrations: tuple[Migration, ...] = MIGRATIONS) -> M
         return Migrated(before=version, after=version, steps=(), kept=None)
     kept = store.with_name(f"{store.name}.schema-{version}") if steps else None
     with replacing(store) as fresh:
-        shutil.copyfile(store, fresh)
+        copy_file(store, fresh)
         renew_file(fresh, migrations=migrations)
         # every table can be read whole, with the columns that this software knows
         _hashes(fresh)
@@ -107,5 +113,5 @@ def _keep(store: Path, kept: Path) -> None:
         return
     # a file system without hard links
     part = kept.with_name(f"{kept.name}.part")
-    shutil.copyfile(store, part)
+    copy_file(store, part)
     part.replace(kept)
