@@ -117,7 +117,8 @@ class Reader:
         """
         try:
             return _answer(self._connection, sql, parameters)
-        except duckdb.Error as error:
+        except (duckdb.Error, RuntimeError) as error:
+            _pass_on_an_interrupt(error)
             raise StoreError(f"{self._store}: {_one_line(error)}") from None
 
 
@@ -435,7 +436,8 @@ def _writer(path: Path) -> Generator[duckdb.DuckDBPyConnection, None, None]:
         connection.execute("USE store")
         yield connection
         connection.execute("CHECKPOINT store")
-    except duckdb.Error as error:
+    except (duckdb.Error, RuntimeError) as error:
+        _pass_on_an_interrupt(error)
         refusal = _one_line(error)
         raise StoreError(f"{path}: cannot be written: {refusal}. {advice(refusal)}") from None
     finally:
@@ -521,6 +523,12 @@ def _remove(database: Path) -> None:
 
 def _wal(database: Path) -> Path:
     return database.with_name(f"{database.name}.wal")
+
+
+def _pass_on_an_interrupt(error: BaseException) -> None:
+    """Raise KeyboardInterrupt where DuckDB met one, of which it makes an error of its own."""
+    if isinstance(error, duckdb.InterruptException) or "Query interrupted" in str(error):
+        raise KeyboardInterrupt from None
 
 
 def _one_line(error: BaseException) -> str:

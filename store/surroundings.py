@@ -28,8 +28,9 @@ def check_shards(reader: Reader, design: Design, shards: Path) -> Iterator[Fault
     for row in ledger.iter_rows(named=True):
         yield from _shard(shards / row["shard"], design, row, name)
     yield from check_images(shards / name)
+    yield from _not_taken_in(design, shards, set(ledger["shard"]))
     if shards.is_dir():
-        known = {*ledger["shard"], name}
+        known = {*ledger["shard"], *_shards_of(design), name}
         for path in sorted(shards.iterdir()):
             if not path.name.startswith(".") and path.name not in known:
                 yield Fault(
@@ -38,6 +39,25 @@ def check_shards(reader: Reader, design: Design, shards: Path) -> Iterator[Fault
                     Kind.SURPLUS,
                     path,
                 )
+
+
+def _shards_of(design: Design) -> list[str]:
+    """Return the names of a study's shards, by block."""
+    return [shard_name(block, design.shard_key(block)) for block in range(design.seeds)]
+
+
+def _not_taken_in(design: Design, shards: Path, held: set[str]) -> Iterator[Fault]:
+    """Check shards of the study that the store does not hold yet."""
+    for block, name in enumerate(_shards_of(design)):
+        shard = shards / name
+        if name in held or not shard.is_dir():
+            continue
+        faults = list(check_shard(shard, design, block))
+        yield from faults
+        if not faults:
+            yield Fault(
+                f"{shard}: not in the store", "run snakemake again", Kind.MISSING, shard, block
+            )
 
 
 def _shard(shard: Path, design: Design, held: dict[str, Any], images: str) -> Iterator[Fault]:
