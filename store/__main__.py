@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from store.database import Reader, open_reader
+from store.database import Limits, Reader, open_reader
 from store.design import load_design
 from store.doctor import examine
 from store.errors import STOPPING, StoreError, explained
@@ -49,6 +49,9 @@ def _parser() -> argparse.ArgumentParser:
         'FROM measures GROUP BY ALL ORDER BY ALL"',
     )
     query.add_argument("sql", help="the query, in DuckDB's SQL")
+    query.add_argument(
+        "--seconds", type=float, default=600, help="stop after so long (default: %(default)s)"
+    )
     form = query.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="print comma-separated values")
     form.add_argument("--json", action="store_true", help="print a JSON list of rows")
@@ -123,7 +126,7 @@ def _command(
 def _query(arguments: argparse.Namespace) -> int:
     if not arguments.sql.strip():
         raise StoreError("the query is empty; for example: SELECT * FROM measures LIMIT 5")
-    with open_reader(arguments.file) as reader:
+    with open_reader(arguments.file, limits=Limits(seconds=arguments.seconds)) as reader:
         answer = reader.frame(arguments.sql)
     if arguments.parquet:
         _write(answer, arguments.parquet, csv=False)

@@ -11,7 +11,9 @@ import shutil
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Timer
 from types import TracebackType
 from typing import Final, Self
 
@@ -69,6 +71,25 @@ _READ_ONLY: Final = {
 }
 
 
+_QUESTIONS: Final = (
+    duckdb.StatementType.SELECT,
+    duckdb.StatementType.EXPLAIN,
+    # what PIVOT becomes
+    duckdb.StatementType.MULTI,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one query of somebody else's may take: then it is stopped, and nothing is lost.
+
+    memory: as DuckDB writes it, such as 4GB or 50%. What does not fit is not put on disk either.
+    """
+
+    seconds: float
+    memory: str = "50%"
+
+
 class Writer:
     """A connection to a file that is no store yet; see ``store.migrations.Tables``."""
 
@@ -91,9 +112,16 @@ class Writer:
 class Reader:
     """A read-only connection; SQL cannot write, read other files or reach a network."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, store: Path) -> None:
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        store: Path,
+        *,
+        seconds: float | None = None,
+    ) -> None:
         self._connection = connection
         self._store = store
+        self._seconds = seconds
 
     def __enter__(self) -> Self:
         return self
@@ -113,17 +141,31 @@ class Reader:
     def frame(self, sql: str, parameters: Sequence[object] = ()) -> pl.DataFrame:
         """Answer one SQL query.
 
-        parameters: values of its ``?`` placeholders. Raises StoreError where DuckDB refuses.
+        parameters: values of its ``?`` placeholders. Raises StoreError where DuckDB refuses, where
+        it is not one query, and where it takes longer than it may.
         """
+        stopped = Event()
         try:
-            return _answer(self._connection, sql, parameters)
+            _require_one_question(sql)
+            with _alarm(self._connection, self._seconds, stopped):
+                return _answer(self._connection, sql, parameters)
         except (duckdb.Error, RuntimeError) as error:
+            if stopped.is_set():
+                raise StoreError(
+                    f"{self._store}: stopped after {self._seconds:g} s; ask for less, or allow "
+                    "more with --seconds"
+                ) from None
             _pass_on_an_interrupt(error)
             raise StoreError(f"{self._store}: {_one_line(error)}") from None
 
 
-def open_reader(store: Path, *, migrations: tuple[Migration, ...] = MIGRATIONS) -> Reader:
-    """Open a store for reading.
+def open_reader(
+    store: Path,
+    *,
+    limits: Limits | None = None,
+    migrations: tuple[Migration, ...] = MIGRATIONS,
+) -> Reader:
+    """Open a store for reading. limits: of each query, where somebody else writes them.
 
     A store of an older schema is read through a copy that is brought to the present one; the
     file itself is left as it is, and the log says how to bring it up to date for good.
@@ -132,7 +174,7 @@ def open_reader(store: Path, *, migrations: tuple[Migration, ...] = MIGRATIONS) 
     """
     version = schema_version(store)
     if version == SCHEMA_VERSION:
-        return open_database(store)
+        return open_database(store, limits=limits)
     if version > SCHEMA_VERSION:
         raise StoreError(
             f"{store}: schema version {version}; this software reads up to {SCHEMA_VERSION}. "
@@ -148,7 +190,7 @@ def open_reader(store: Path, *, migrations: tuple[Migration, ...] = MIGRATIONS) 
         _copy(store, copy)
         renew_file(copy, migrations=migrations)
         # the system keeps the file for as long as it is open; its name may go
-        return open_database(copy)
+        return open_database(copy, limits=limits)
 
 
 def schema_version(store: Path) -> int:
@@ -173,17 +215,20 @@ def schema_version(store: Path) -> int:
     return int(version.item())
 
 
-def open_database(path: Path) -> Reader:
+def open_database(path: Path, *, limits: Limits | None = None) -> Reader:
     """Open any DuckDB file for reading, as a store is read.
 
     Raises StoreError where DuckDB refuses it.
     """
+    limiting = {} if limits is None else {"memory_limit": limits.memory, "temp_directory": ""}
     try:
-        connection = duckdb.connect(str(path.absolute()), read_only=True, config=dict(_READ_ONLY))
+        connection = duckdb.connect(
+            str(path.absolute()), read_only=True, config={**_READ_ONLY, **limiting}
+        )
     except duckdb.Error as error:
         refusal = _one_line(error)
         raise StoreError(f"{path}: cannot be opened: {refusal}. {advice(refusal)}") from None
-    return Reader(connection, path)
+    return Reader(connection, path, seconds=limits.seconds if limits else None)
 
 
 @contextmanager
@@ -523,6 +568,39 @@ def _remove(database: Path) -> None:
 
 def _wal(database: Path) -> Path:
     return database.with_name(f"{database.name}.wal")
+
+
+def _require_one_question(sql: str) -> None:
+    """Raise an error of DuckDB's unless this is one statement, and one that only asks."""
+    statements = duckdb.extract_statements(sql)
+    if len(statements) != 1 or statements[0].type not in _QUESTIONS:
+        kinds = ", ".join(str(s.type.name) for s in statements) or "nothing"
+        raise duckdb.PermissionException(
+            "one SELECT, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN can be asked at a time; this is "
+            f"{kinds}"
+        )
+
+
+@contextmanager
+def _alarm(
+    connection: duckdb.DuckDBPyConnection, seconds: float | None, stopped: Event
+) -> Generator[None, None, None]:
+    """Interrupt what the connection does after so many seconds, and say so."""
+    if seconds is None:
+        yield
+        return
+
+    def stop() -> None:
+        stopped.set()
+        connection.interrupt()
+
+    timer = Timer(seconds, stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _pass_on_an_interrupt(error: BaseException) -> None:

@@ -111,12 +111,12 @@ def _collect() -> int:
 
 def _draw() -> int:
     """Collect with all that publishes a shard as it is; only training is replaced by drawing."""
-    import collect.job
     import synthetic
-    from collect.__main__ import main
 
-    from store.shard import read_table, shard_name
+    import collect.job
+    from collect.__main__ import main
     from store.frames import SHARD_FRAMES
+    from store.shard import read_table, shard_name
 
     pristine = Path(sys.argv.pop())
 
@@ -183,10 +183,10 @@ def _read() -> int:
                 with open_reader(store) as reader:
                     states.add(reader.frame(_STATE).row(0))
             except StoreError as error:
-                print(f"error: {error}", file=sys.stderr)
+                sys.stderr.write(f"error: {error}\n")
                 return 2
         if last:
-            print(json.dumps(sorted(states)))
+            sys.stdout.write(json.dumps(sorted(states)) + "\n")
             return 0
 
 
