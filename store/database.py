@@ -79,6 +79,15 @@ _QUESTIONS: Final = (
 )
 
 
+_OF_DAMAGE: Final = (
+    duckdb.IOException,
+    duckdb.FatalException,
+    duckdb.InternalException,
+    duckdb.SerializationException,
+)
+"""What DuckDB raises where a file, and not the query, is at fault."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What one query of somebody else's may take: then it is stopped, and nothing is lost.
@@ -156,7 +165,9 @@ class Reader:
                     "more with --seconds"
                 ) from None
             _pass_on_an_interrupt(error)
-            raise StoreError(f"{self._store}: {_one_line(error)}") from None
+            refusal = _one_line(error)
+            damaged = f". {advice(refusal)}" if isinstance(error, _OF_DAMAGE) else ""
+            raise StoreError(f"{self._store}: {refusal}{damaged}") from None
 
 
 def open_reader(

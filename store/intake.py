@@ -1,5 +1,6 @@
 """Which shards may enter a store: whole, unchanged, and of the study as it is declared."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from store.shard import (
     read_manifest,
     read_table,
 )
+
+_BLOCK = re.compile(r"block-(\d+)-")
 
 _REPAIR_IMAGES = (
     "Delete it, one shard and that shard's pack manifest, then run snakemake again: the block "
@@ -39,7 +42,9 @@ def checked_manifest(shard: Path, design: Design) -> Manifest:
 
     Raises StaleShardError where it is damaged, of another study or under another protocol.
     """
-    manifest = read_manifest(shard)
+    named = _BLOCK.match(shard.name)
+    remedy = repair(shard, design, int(named[1])) if named else None
+    manifest = read_manifest(shard, remedy=remedy)
     key = design.shard_key(manifest.block)
     again = repair(shard, design, manifest.block)
     if manifest.protocol != TRAINING_PROTOCOL:

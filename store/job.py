@@ -84,7 +84,8 @@ def _entries(pack: Path) -> list[dict[str, Any]]:
 
 
 def _check_content(pack: Path, shard: Path, content: str) -> None:
-    found = read_manifest(shard).content
+    remedy = f"Delete {shard} and {pack}, then run snakemake again."
+    found = read_manifest(shard, remedy=remedy).content
     if found != content:
         raise StaleShardError(
             f"{shard} has content {found[:16]}..., its pack {pack} says {content[:16]}.... "

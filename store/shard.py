@@ -183,10 +183,11 @@ def contents_hash(tables: Mapping[str, str]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def read_manifest(shard: Path) -> Manifest:
+def read_manifest(shard: Path, *, remedy: str | None = None) -> Manifest:
     """Read a shard's manifest.
 
-    Raises StaleShardError where it is missing, damaged or of another format.
+    remedy: what to do where it cannot be read, if it is more than to delete the shard. Raises
+    StaleShardError where it is missing, damaged or of another format.
     """
     path = shard / MANIFEST
     try:
@@ -195,7 +196,8 @@ def read_manifest(shard: Path) -> Manifest:
     except (OSError, ValueError) as error:
         raise StaleShardError(
             f"{path}: not a manifest of shard format {SHARD_FORMAT} "
-            f"({' '.join(str(error).split())[:200]}). Delete {shard} and run snakemake again."
+            f"({' '.join(str(error).split())[:200]}). "
+            f"{remedy or f'Delete {shard} and run snakemake again.'}"
         ) from None
 
 

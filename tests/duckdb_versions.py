@@ -28,6 +28,7 @@ import json, sys, time
 import duckdb
 file, questions = sys.argv[1:]
 connection = duckdb.connect(file, read_only=True, config={"threads": 1})
+connection.execute("SET enable_progress_bar = false")
 print(json.dumps(["version", duckdb.__version__, 0]), flush=True)
 for name, sql in json.load(open(questions)):
     started = time.monotonic()

@@ -5,7 +5,7 @@ import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,9 +67,9 @@ class Tally:
 class Undisturbed:
     """What the study comes to when nothing happens. Written once, in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stages: Sequence[int]) -> None:
         self.studies: list[Path] = []
-        for seeds in STAGES:
+        for seeds in stages:
             place = folder / f"seeds-{seeds}"
             place.mkdir(parents=True)
             design, path = write_study(place, seeds=seeds, **SHAPE)
@@ -349,11 +349,21 @@ def shard_contents(shards: Path) -> dict[str, str]:
 
 
 def disturb(
-    folder: Path, *, faults: int, seed: int, news: Callable[[Tally], None] = lambda tally: None
+    folder: Path,
+    *,
+    faults: int,
+    seed: int,
+    stages: Sequence[int] = STAGES,
+    in_one_life: tuple[int, int] = (8, 25),
+    news: Callable[[Tally], None] = lambda tally: None,
 ) -> Tally:
-    """Inject so many faults into lives of a drawn study; check each life at its end."""
+    """Inject so many faults into lives of a drawn study; check each life at its end.
+
+    stages: numbers of seeds that the study has in turn. in_one_life: least number of faults in
+    one life, and the number that it stays below.
+    """
     tally = Tally()
-    undisturbed = Undisturbed(folder / "undisturbed")
+    undisturbed = Undisturbed(folder / "undisturbed", stages)
     place = Place(folder / "disk", DISK)
     generator = np.random.default_rng([2026, seed])
     try:
@@ -364,7 +374,7 @@ def disturb(
             first.record()
             while tally.total < faults:
                 tally.lives += 1
-                left = min(faults - tally.total, int(generator.integers(8, 25)))
+                left = min(faults - tally.total, int(generator.integers(*in_one_life)))
                 life = Life(undisturbed, place, folder / "said", tally, generator, faults=left)
                 life.live()
                 life.check()
