@@ -10,12 +10,15 @@ RUN := source $(VENV)/bin/activate &&
 # the first that runs and has the right version: a shim may be there without its Python
 PYTHON = $(firstword $(foreach name,python3.11 python3.12 python3 python,$(shell \
   $(name) -c 'import sys; (3, 11) <= sys.version_info < (3, 13) and print("$(name)")' 2>/dev/null)))
+FAULTS ?= 500
+SEED ?= 1
+STORE ?= results/$(STUDY)/store.duckdb
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help report test check docs calibrate clean
+.PHONY: help report test check docs calibrate chaos test-duckdb-versions clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 	@echo "STUDY=cifar10-small make report runs another study of config/"
 
 report: $(READY) ## train, store, analyze, and render results/$(STUDY)/report.html
@@ -37,6 +40,12 @@ docs: $(READY) ## write the pages of docs/ that are made from the code: measures
 calibrate: $(READY) ## simulate whether the primary tests hold their level; write docs/calibration.md
 	@$(RUN) OMP_NUM_THREADS=1 python -m benchmarks.calibration --jobs $(JOBS) --write docs/calibration.md
 	@$(RUN) OMP_NUM_THREADS=1 python -m benchmarks.image_calibration --jobs $(JOBS) --write docs/calibration.md
+
+chaos: $(READY) ## inject 500 faults and 74 corruptions; say what the store lost (about 15 minutes)
+	@$(RUN) python -m tests.chaos --faults $(FAULTS) --seed $(SEED) --jobs $(JOBS)
+
+test-duckdb-versions: $(READY) ## ask one store with DuckDB 1.4, 1.5, 2.0 and the CLI; compare
+	@$(RUN) python -m tests.duckdb_versions $(STORE)
 
 clean: ## remove the environment and caches; results stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache

@@ -36,7 +36,7 @@ from analyze.serialize import save_results
 from analyze.specifications import thresholds_of
 from store.database import Reader, open_reader, record_analysis, record_estimates
 from store.design import Design, load_design
-from store.errors import AnalysisError, UserError
+from store.errors import STOPPING, AnalysisError, explained
 from store.vocabulary import CLEAN_VIEW, Half
 
 _log = logging.getLogger(__name__)
@@ -54,10 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _start_log(chosen.log)
     try:
         analyze(chosen.study, store=chosen.store, ledger=chosen.ledger, out=chosen.out)
-    except UserError as error:
+    except STOPPING as error:
         if chosen.log:
-            _log.error("error: %s", error)
-        sys.stderr.write(f"error: {error}\n")
+            _log.error("error: %s", explained(error))
+        sys.stderr.write(f"error: {explained(error)}\n")
         return 2
     return 0
 

@@ -5,7 +5,7 @@ import logging
 import sys
 from pathlib import Path
 
-from store.errors import UserError
+from store.errors import STOPPING, explained
 
 
 def main() -> int:
@@ -33,14 +33,14 @@ def main() -> int:
 
     try:
         collect_pack(arguments.study, arguments.pack, arguments.results)
-    except UserError as error:
-        if arguments.log:
-            logging.getLogger(__name__).error("error: %s", error)  # noqa: TRY400
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("interrupted; finished models are kept", file=sys.stderr)
         return 130
+    except STOPPING as error:
+        if arguments.log:
+            logging.getLogger(__name__).error("error: %s", explained(error))  # noqa: TRY400
+        print(f"error: {explained(error)}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 
 from collect.models import CifarResNet
 from collect.train import EpochRow
+from store.errors import UserError, advice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +39,14 @@ def save(path: Path, model: CifarResNet, record: Record) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     weights = {name: value.detach().cpu().contiguous() for name, value in _state(model)}
-    save_file(weights, temporary, {"record": _RECORD.dump_json(record).decode()})
-    temporary.rename(path)
+    try:
+        save_file(weights, temporary, {"record": _RECORD.dump_json(record).decode()})
+        temporary.rename(path)
+    except SafetensorError as error:
+        refusal = " ".join(str(error).split())
+        raise UserError(f"{path}: cannot be written: {refusal}. {advice(refusal)}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def load(path: Path, model: CifarResNet) -> Record | None:

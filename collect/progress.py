@@ -38,8 +38,12 @@ class Progress:
 
     def finished(self, key: str, ordinal: int) -> None:
         """Count one model of the block with this shard key; counting it twice is harmless."""
-        with self._file.open("a", encoding="utf-8") as stream:
-            stream.write(f"{key} {ordinal} {self._clock():.3f}\n")
+        try:
+            with self._file.open("a", encoding="utf-8") as stream:
+                stream.write(f"{key} {ordinal} {self._clock():.3f}\n")
+        except OSError as error:
+            error.filename = error.filename or str(self._file)
+            raise
         self._show()
 
     def line(self) -> str:

@@ -10,7 +10,7 @@ from reports.page import make_page, render
 from store.atomic import write_text
 from store.database import open_reader
 from store.design import load_design
-from store.errors import UserError
+from store.errors import STOPPING, explained
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,8 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     try:
         write_report(chosen.study, store=chosen.store, results=chosen.results, out=chosen.out)
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
+    except STOPPING as error:
+        sys.stderr.write(f"error: {explained(error)}\n")
         return 2
     return 0
 

@@ -1,4 +1,4 @@
-"""``python -m store``: look into a store with SQL, take tables out, join stores, check one."""
+"""``python -m store``: look into a store with SQL, take tables out, join, check and mend stores."""
 
 import argparse
 import shutil
@@ -9,19 +9,21 @@ from pathlib import Path
 
 import polars as pl
 
-from store.atomic import whole
-from store.database import Reader, no_such, open_reader
+from store.atomic import whole, write_text
+from store.database import Limits, Reader, no_such, open_reader
+from store.design import load_design
 from store.doctor import examine
-from store.errors import StoreError, UserError
+from store.errors import STOPPING, StoreError, explained
 from store.export import export_tables
 from store.huggingface import export_huggingface
-from store.job import write_ledger
-from store.ledger import blocks_named
+from store.ledger import blocks_named, ledger_text
+from store.mend import mend
 from store.merge import merge
 from store.mlflow_runs import export_mlflow
 from store.recipes import Recipe, recipe_named, recipes
 from store.schema import quoted
 from store.show import csv, strict_json, table
+from store.upkeep import compact, migrate
 
 _ROWS_SHOWN = 40
 _WIDTH = 120
@@ -33,9 +35,6 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(words)
     try:
         return arguments.run(arguments)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except BrokenPipeError:
         # the reader of our output, such as head, has enough; nothing is left to flush to it
         sys.stdout = None
@@ -43,6 +42,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         # who pressed Ctrl-C knows; 128 and the signal's number, as a shell has it
         return 130
+    except STOPPING as error:
+        print(f"error: {explained(error)}", file=sys.stderr)
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
         'FROM measures GROUP BY ALL ORDER BY ALL"',
     )
     query.add_argument("sql", help="the query, in DuckDB's SQL")
+    query.add_argument(
+        "--seconds", type=float, default=600, help="stop after so long (default: %(default)s)"
+    )
     _answer_forms(query)
     cookbook = _plain_command(
         commands,
@@ -87,14 +92,21 @@ def _parser() -> argparse.ArgumentParser:
     _answer_forms(describe)
     _export_command(commands)
     _merge_command(commands)
-    doctor = _command(
+    _command(
         commands,
-        _doctor,
-        "doctor",
-        "check a store, and its shards; exit with 1 where there are faults",
-        "results/digits/store.duckdb --shards results/digits/shards",
+        _migrate,
+        "migrate",
+        "bring a store that older software wrote to the present schema; no shards are needed",
+        "results/digits/store.duckdb",
     )
-    doctor.add_argument("--shards", type=Path, metavar="DIR", help="the study's shards folder")
+    _command(
+        commands,
+        _compact,
+        "compact",
+        "write a store anew without free blocks; what it holds stays the same",
+        "results/digits/store.duckdb",
+    )
+    _doctor_command(commands)
     return parser
 
 
@@ -135,6 +147,23 @@ def _merge_command(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
     )
     merge.add_argument(
         "--ledger", type=Path, metavar="FILE", help="write the ledger file that the analysis takes"
+    )
+
+
+def _doctor_command(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
+    doctor = _command(
+        add_parser,
+        _doctor,
+        "doctor",
+        "check a store, and its shards; exit with 1 where there are faults",
+        "results/digits/store.duckdb --shards results/digits/shards",
+    )
+    doctor.add_argument("--shards", type=Path, metavar="DIR", help="the study's shards folder")
+    doctor.add_argument("--study", type=Path, metavar="YAML", help="the study file as it is now")
+    doctor.add_argument(
+        "--repair",
+        action="store_true",
+        help="mend what is safe to mend; what is damaged goes to a folder named quarantine",
     )
 
 
@@ -190,7 +219,7 @@ def _count(text: str) -> int:
 def _query(arguments: argparse.Namespace) -> int:
     if not arguments.sql.strip():
         raise StoreError("the query is empty; for example: SELECT * FROM measures LIMIT 5")
-    with open_reader(arguments.file) as reader:
+    with open_reader(arguments.file, limits=Limits(seconds=arguments.seconds)) as reader:
         _give(reader.frame(arguments.sql), arguments)
     return 0
 
@@ -307,7 +336,9 @@ def _merge(arguments: argparse.Namespace) -> int:
             "Name the store that counts with --prefer STORE"
         )
     if arguments.ledger:
-        write_ledger(arguments.ledger, merged.design, merged.ledger)
+        design = merged.design
+        text = ledger_text(design, merged.ledger, study_hash=design.study_hash())
+        write_text(arguments.ledger, text)
     print(
         f"{arguments.into}: {merged.ledger.height} seed blocks of {merged.design.study}; "
         "its claims are to be tested anew"
@@ -317,8 +348,36 @@ def _merge(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _migrate(arguments: argparse.Namespace) -> int:
+    done = migrate(arguments.file)
+    if done.before == done.after:
+        print(f"{arguments.file}: schema version {done.after}, nothing to migrate")
+        return 0
+    for step in done.steps:
+        print(f"{arguments.file}: {step}")
+    print(f"{arguments.file}: schema version {done.after}; as it was, in {done.kept}")
+    return 0
+
+
+def _compact(arguments: argparse.Namespace) -> int:
+    done = compact(arguments.file)
+    for name, digest in done.hashes.items():
+        print(f"{name}: {digest}, as before")
+    print(
+        f"{arguments.file}: {done.before / 2**20:.1f} MiB before, {done.after / 2**20:.1f} MiB now"
+    )
+    return 0
+
+
 def _doctor(arguments: argparse.Namespace) -> int:
-    faults = examine(arguments.file, arguments.shards)
+    study = load_design(arguments.study) if arguments.study else None
+    if arguments.repair:
+        mended = mend(arguments.file, arguments.shards, study)
+        for text in mended.done:
+            print(f"mended: {text}")
+        faults = list(mended.left)
+    else:
+        faults = examine(arguments.file, arguments.shards, study)
     for fault in faults:
         print(f"fault: {fault.what}\n  repair: {fault.repair}")
     if not faults:

@@ -24,6 +24,10 @@ def whole(path: Path) -> Generator[Path, None, None]:
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
+    except OSError as error:
+        # a full disk is noticed while writing, when Python no longer says of which file
+        error.filename = error.filename or str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -6,12 +6,16 @@ it is whole, so readers keep what they opened and a killed build loses nothing b
 
 import difflib
 import fcntl
+import logging
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Timer
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -20,7 +24,7 @@ import polars as pl
 import polars.selectors as cs
 
 from store.design import Design
-from store.errors import StoreError
+from store.errors import StoreError, advice
 from store.frames import (
     ATTENTION,
     ESTIMATE,
@@ -53,8 +57,12 @@ from store.ledger import (
     study_row,
 )
 from store.masks import with_masks
-from store.schema import VIEWS, column_comment, literal, quoted, schema
+from store.migrations import MIGRATIONS, Migration, steps_from
+from store.renewal import comment_views, renew
+from store.schema import TABLES, literal, quoted, schema
 from store.shard import Manifest
+
+_log = logging.getLogger(__name__)
 
 STORAGE_VERSION: Final = "v1.4.0"
 """The file can be opened by DuckDB of this version and later."""
@@ -72,12 +80,66 @@ _READ_ONLY: Final = {
 }
 
 
+_QUESTIONS: Final = (
+    duckdb.StatementType.SELECT,
+    duckdb.StatementType.EXPLAIN,
+    # what PIVOT becomes
+    duckdb.StatementType.MULTI,
+)
+
+
+_OF_DAMAGE: Final = (
+    duckdb.IOException,
+    duckdb.FatalException,
+    duckdb.InternalException,
+    duckdb.SerializationException,
+)
+"""What DuckDB raises where a file, and not the query, is at fault."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one query of somebody else's may take: then it is stopped, and nothing is lost.
+
+    memory: as DuckDB writes it, such as 4GB or 50%. What does not fit is not put on disk either.
+    """
+
+    seconds: float
+    memory: str = "50%"
+
+
+class Writer:
+    """A connection to a file that is no store yet; see ``store.migrations.Tables``."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def run(self, sql: str) -> None:
+        """Execute one statement."""
+        self._connection.execute(sql)
+
+    def frame(self, sql: str) -> pl.DataFrame:
+        """Answer one query."""
+        return _answer(self._connection, sql)
+
+    def insert(self, frame: Frame, rows: pl.DataFrame) -> None:
+        """Add rows to a table."""
+        _insert(self._connection, frame, rows)
+
+
 class Reader:
     """A read-only connection; SQL cannot write, read other files or reach a network."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, store: Path) -> None:
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        store: Path,
+        *,
+        seconds: float | None = None,
+    ) -> None:
         self._connection = connection
         self._store = store
+        self._seconds = seconds
 
     def __enter__(self) -> Self:
         return self
@@ -97,17 +159,19 @@ class Reader:
     def frame(self, sql: str, parameters: Sequence[object] = ()) -> pl.DataFrame:
         """Answer one SQL query.
 
-        parameters: values of its ``?`` placeholders. Raises StoreError where DuckDB refuses.
+        parameters: values of its ``?`` placeholders. Raises StoreError where DuckDB refuses, where
+        it is not one query, and where it takes longer than it may.
         """
-        with self._in_words():
+        with self._asking(sql):
             return _answer(self._connection, sql, parameters)
 
     def frames(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[pl.DataFrame]:
         """Answer one query in parts of up to 100,000 rows: an answer need not fit into memory.
 
-        At least one part comes, so that columns are known. Raises StoreError where DuckDB refuses.
+        At least one part comes, so that columns are known. Raises StoreError as ``frame`` does;
+        each part may take as long as a whole query.
         """
-        with self._in_words():
+        with self._asking(sql):
             relation = self._connection.sql(sql, params=list(parameters))
             reader = relation.to_arrow_reader(_ROWS_AT_ONCE)
         yield _as_frame(reader.schema.empty_table())
@@ -128,28 +192,38 @@ class Reader:
         return [name for name, _ in found]
 
     @contextmanager
-    def _in_words(self) -> Generator[None, None, None]:
-        """Turn what DuckDB raises into a line that a user can act on, or into their Ctrl-C."""
-        try:
+    def _asking(self, sql: str) -> Generator[None, None, None]:
+        """Let one question be asked, and nothing else be done."""
+        with self._in_words():
+            _require_one_question(sql)
             yield
-        except duckdb.InterruptException:
-            raise KeyboardInterrupt from None
-        except duckdb.Error as error:
-            raise StoreError(f"{self._store}: {self._explained(error)}") from None
-        except RuntimeError as error:
-            if str(error) == "Query interrupted":
-                raise KeyboardInterrupt from None
-            raise
 
-    def _explained(self, error: duckdb.Error) -> str:
-        """One line; for a table that is not there, the nearest that is."""
-        missing = _NO_TABLE.search(str(error))
-        if missing is None:
-            return _one_line(error)
+    @contextmanager
+    def _in_words(self) -> Generator[None, None, None]:
+        """Keep to the time allowed; turn what DuckDB raises into one line, or into a Ctrl-C."""
+        stopped = Event()
         try:
-            return no_such(missing[1], self.names())
-        except duckdb.Error:
-            return _one_line(error)
+            with _alarm(self._connection, self._seconds, stopped):
+                yield
+        except (duckdb.Error, RuntimeError) as error:
+            if stopped.is_set():
+                raise StoreError(
+                    f"{self._store}: stopped after {self._seconds:g} s; ask for less, or allow "
+                    "more with --seconds"
+                ) from None
+            _pass_on_an_interrupt(error)
+            raise StoreError(f"{self._store}: {self._explained(error)}") from None
+
+    def _explained(self, error: duckdb.Error | RuntimeError) -> str:
+        """Say in one line what is wrong; for a table that is not there, the nearest that is."""
+        refusal = _one_line(error)
+        missing = _NO_TABLE.search(str(error))
+        if missing is not None:
+            try:
+                return no_such(missing[1], self.names())
+            except duckdb.Error:
+                return refusal
+        return f"{refusal}. {advice(refusal)}" if isinstance(error, _OF_DAMAGE) else refusal
 
 
 def no_such(name: str, names: Sequence[str]) -> str:
@@ -159,39 +233,76 @@ def no_such(name: str, names: Sequence[str]) -> str:
     return f"{name}: no such table or view; {meant}"
 
 
-def open_reader(store: Path) -> Reader:
-    """Open a store for reading.
+def open_reader(
+    store: Path,
+    *,
+    limits: Limits | None = None,
+    migrations: tuple[Migration, ...] = MIGRATIONS,
+) -> Reader:
+    """Open a store for reading. limits: of each query, where somebody else writes them.
+
+    A store of an older schema is read through a copy that is brought to the present one; the
+    file itself is left as it is, and the log says how to bring it up to date for good.
 
     Raises StoreError where there is none, it is no store, or a newer version wrote it.
     """
-    if not store.is_file():
-        raise StoreError(f"{store}: no such store; run snakemake, or python -m store.job")
-    reader = open_database(store)
-    try:
-        version = reader.frame(f"SELECT schema_version FROM {quoted(STUDY.name)}")
-    except StoreError:
-        reader.close()
-        raise StoreError(f"{store}: not a store of this software: it has no table study") from None
-    if version.height != 1 or version.item() > SCHEMA_VERSION:
-        reader.close()
-        found = version.item() if version.height == 1 else "unknown"
+    version = schema_version(store)
+    if version == SCHEMA_VERSION:
+        return open_database(store, limits=limits)
+    if version > SCHEMA_VERSION:
         raise StoreError(
-            f"{store}: schema version {found}; this software reads up to {SCHEMA_VERSION}. "
+            f"{store}: schema version {version}; this software reads up to {SCHEMA_VERSION}. "
             "Update the software, or build the store again with snakemake."
         )
-    return reader
+    _log.warning(
+        "note: %s is of schema version %d and is read through a copy brought to version %d; "
+        "`python -m store migrate %s` does so for good",
+        *(store, version, SCHEMA_VERSION, store),
+    )
+    with tempfile.TemporaryDirectory(prefix="store-") as folder:
+        copy = Path(folder) / store.name
+        _copy(store, copy)
+        renew_file(copy, migrations=migrations)
+        # the system keeps the file for as long as it is open; its name may go
+        return open_database(copy, limits=limits)
 
 
-def open_database(path: Path) -> Reader:
+def schema_version(store: Path) -> int:
+    """Return the version of the schema that a store was written with.
+
+    Raises StoreError where there is no store.
+    """
+    if not store.is_file():
+        raise StoreError(f"{store}: no such store; run snakemake, or python -m store.job")
+    with open_database(store) as reader:
+        try:
+            version = reader.frame(f"SELECT schema_version FROM {quoted(STUDY.name)}")
+        except StoreError:
+            raise StoreError(
+                f"{store}: not a store of this software: it has no table study"
+            ) from None
+    if version.height != 1:
+        raise StoreError(
+            f"{store}: its table study has {version.height} rows and should have one. "
+            "Run python -m store doctor on it."
+        )
+    return int(version.item())
+
+
+def open_database(path: Path, *, limits: Limits | None = None) -> Reader:
     """Open any DuckDB file for reading, as a store is read.
 
     Raises StoreError where DuckDB refuses it.
     """
+    limiting = {} if limits is None else {"memory_limit": limits.memory, "temp_directory": ""}
     try:
-        connection = duckdb.connect(str(path.absolute()), read_only=True, config=dict(_READ_ONLY))
+        connection = duckdb.connect(
+            str(path.absolute()), read_only=True, config={**_READ_ONLY, **limiting}
+        )
     except duckdb.Error as error:
-        raise StoreError(f"{path}: cannot be opened: {_one_line(error)}") from None
-    return Reader(connection, path)
+        refusal = _one_line(error)
+        raise StoreError(f"{path}: cannot be opened: {refusal}. {advice(refusal)}") from None
+    return Reader(connection, path, seconds=limits.seconds if limits else None)
 
 
 def open_empty() -> Reader:
@@ -201,16 +312,24 @@ def open_empty() -> Reader:
     return Reader(connection, Path("an empty store"))
 
 
-def build(store: Path, *, design: Design, shards: Path, members: Sequence[Path]) -> pl.DataFrame:
+def build(
+    store: Path,
+    *,
+    design: Design,
+    shards: Path,
+    members: Sequence[Path],
+    former: Path | None = None,
+) -> pl.DataFrame:
     """Bring the store in line with a study's shards; return its ledger, by block.
 
     members: the study's shard folders, inside ``shards``, which holds the images too. Shards
-    that the store holds already are not read again. A store made with another threshold,
-    other images or another schema, or that holds shards of the study no longer, is made anew.
-    Where nothing changed the file is left alone.
+    that the store holds already are not read again. A store of an older schema is migrated. One
+    made with another threshold or other images, or that holds shards of the study no longer, is
+    made anew. Where nothing changed the file is left alone. former: another store, to whose place
+    this one is to come, and whose history of findings it goes on with.
 
     Raises StaleShardError where a shard is damaged or of another study, StoreError where
-    shards saw different images.
+    shards saw different images or a newer version of this software wrote the store.
     """
     manifests = {shard: checked_manifest(shard, design) for shard in members}
     if len(manifests) != len(members) or not members:
@@ -225,11 +344,12 @@ def build(store: Path, *, design: Design, shards: Path, members: Sequence[Path])
     )
     wanted = {shard.name: manifest.content for shard, manifest in manifests.items()}
     with _lock(store):
+        _bring_up_to_date(store)
         present = _state(store)
         if present is not None and present.is_(study, wanted):
             return present.ledger
         unfinished = store.with_name(f"{store.name}.next")
-        history = united(_histories(store), study=design.study)
+        history = united(_histories(former or store), study=design.study)
         _prepare(store, unfinished, study, wanted)
         with _writer(unfinished) as connection:
             with _transaction(connection):
@@ -305,6 +425,50 @@ def record_analysis(store: Path, *, evidence: pl.DataFrame, findings: pl.DataFra
         write_history(store, history)
 
 
+def renew_file(path: Path, *, migrations: tuple[Migration, ...] = MIGRATIONS) -> None:
+    """Bring a database file to the present schema, in place: to be done on a copy.
+
+    Raises StoreError where no migration leads here from its version.
+    """
+    steps = steps_from(schema_version(path), migrations)
+    with _writer(path) as connection:
+        renew(Writer(connection), steps)
+
+
+@contextmanager
+def changing(path: Path) -> Generator[Writer, None, None]:
+    """Open a database file to change it, in one transaction: to be done on a copy."""
+    with _writer(path) as connection, _transaction(connection):
+        yield Writer(connection)
+
+
+def copy_tables(source: Path, target: Path) -> None:
+    """Write a store's rows into a new file: no free blocks, views and comments as of now."""
+    with _writer(target) as connection:
+        _create(connection)
+        connection.execute(f"ATTACH {literal(str(source))} AS former (READ_ONLY)")
+        for frame in TABLES:
+            name = quoted(frame.name)
+            connection.execute(f"INSERT INTO store.{name} BY NAME SELECT * FROM former.{name}")
+        connection.execute("DETACH former")
+
+
+@contextmanager
+def replacing(store: Path) -> Generator[Path, None, None]:
+    """Keep other writers out while a file is made that takes the store's place when it is whole.
+
+    Yields its name, at which there is nothing yet. Where making it fails the store is untouched.
+    """
+    with _lock(store):
+        fresh = store.with_name(f"{store.name}.fresh")
+        _remove(fresh)
+        try:
+            yield fresh
+            _publish(fresh, store)
+        finally:
+            _remove(fresh)
+
+
 class _State:
     """What a store says that it is."""
 
@@ -323,17 +487,47 @@ class _State:
 
 
 def _state(store: Path) -> _State | None:
-    """Read what a store is; None where there is none or it cannot be read."""
-    if not store.is_file():
-        return None
+    """Read what a store is; None where there is none of this schema or it cannot be read."""
     try:
-        with open_reader(store) as reader:
+        if not store.is_file() or schema_version(store) != SCHEMA_VERSION:
+            return None
+        with open_database(store) as reader:
             study = reader.frame(f"SELECT * FROM {quoted(STUDY.name)}")
             ledger = reader.frame(f"SELECT * FROM {quoted(SHARD.name)} ORDER BY block")
             return _State(study, ledger)
     except StoreError:
         # a store is made of shards: what cannot be read is made anew
         return None
+
+
+def _bring_up_to_date(store: Path) -> None:
+    """Migrate a store, or give it this software's views, where that is as good as a new one.
+
+    Raises StoreError where a newer version wrote it.
+    """
+    try:
+        version = schema_version(store)
+        steps = steps_from(version, MIGRATIONS)
+        with open_database(store) as reader:
+            digest = reader.frame(f"SELECT schema_hash FROM {quoted(STUDY.name)}").item()
+    except StoreError:
+        return
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{store}: schema version {version}; this software writes {SCHEMA_VERSION}. Update the "
+            "software, or move the file away to have a store of this version made."
+        )
+    if digest == schema().digest or not all(step.complete for step in steps):
+        return
+    fresh = store.with_name(f"{store.name}.fresh")
+    try:
+        _copy(store, fresh)
+        renew_file(fresh)
+        _publish(fresh, store)
+    except StoreError as error:
+        _log.warning("%s; the store is made anew from its shards", error)
+    finally:
+        _remove(fresh)
 
 
 def _prepare(store: Path, unfinished: Path, study: pl.DataFrame, wanted: Mapping[str, str]) -> None:
@@ -364,7 +558,7 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the tables, macros and views of an empty store, and say what they mean."""
     for statement in schema().statements:
         connection.execute(statement)
-    _comment_views(connection)
+    comment_views(Writer(connection))
 
 
 def _declare(
@@ -442,8 +636,10 @@ def _writer(path: Path) -> Generator[duckdb.DuckDBPyConnection, None, None]:
         connection.execute("USE store")
         yield connection
         connection.execute("CHECKPOINT store")
-    except duckdb.Error as error:
-        raise StoreError(f"{path}: cannot be written: {_one_line(error)}") from None
+    except (duckdb.Error, RuntimeError) as error:
+        _pass_on_an_interrupt(error)
+        refusal = _one_line(error)
+        raise StoreError(f"{path}: cannot be written: {refusal}. {advice(refusal)}") from None
     finally:
         connection.close()
 
@@ -496,20 +692,6 @@ def _has_tables(connection: duckdb.DuckDBPyConnection) -> bool:
     return found is not None and found[0] > 0
 
 
-def _comment_views(connection: duckdb.DuckDBPyConnection) -> None:
-    """Say what every column of every view means."""
-    columns = connection.execute(
-        "SELECT table_name, column_name FROM duckdb_columns() WHERE list_contains(?, table_name)",
-        [list(VIEWS)],
-    ).fetchall()
-    for view, column in columns:
-        comment = column_comment(column)
-        if comment is not None:
-            connection.execute(
-                f"COMMENT ON COLUMN {quoted(view)}.{quoted(column)} IS {literal(comment)}"
-            )
-
-
 def _publish(finished: Path, store: Path) -> None:
     """Put a finished file in the store's place."""
     with finished.open("rb") as stream:
@@ -522,9 +704,21 @@ def _publish(finished: Path, store: Path) -> None:
 def _copy(source: Path, target: Path) -> None:
     """Copy a database so that the target is whole or absent."""
     part = target.with_name(f"{target.name}.part")
-    shutil.copyfile(source, part)
-    _wal(target).unlink(missing_ok=True)
-    part.replace(target)
+    try:
+        copy_file(source, part)
+        _wal(target).unlink(missing_ok=True)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file; what stops it names the target, where a full disk is."""
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        error.filename, error.filename2 = str(target), None
+        raise
 
 
 def _remove(database: Path) -> None:
@@ -534,6 +728,45 @@ def _remove(database: Path) -> None:
 
 def _wal(database: Path) -> Path:
     return database.with_name(f"{database.name}.wal")
+
+
+def _require_one_question(sql: str) -> None:
+    """Raise an error of DuckDB's unless this is one statement, and one that only asks."""
+    statements = duckdb.extract_statements(sql)
+    if len(statements) != 1 or statements[0].type not in _QUESTIONS:
+        kinds = ", ".join(str(s.type.name) for s in statements) or "nothing"
+        raise duckdb.PermissionException(
+            "one SELECT, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN can be asked at a time; this is "
+            f"{kinds}"
+        )
+
+
+@contextmanager
+def _alarm(
+    connection: duckdb.DuckDBPyConnection, seconds: float | None, stopped: Event
+) -> Generator[None, None, None]:
+    """Interrupt what the connection does after so many seconds, and say so."""
+    if seconds is None:
+        yield
+        return
+
+    def stop() -> None:
+        stopped.set()
+        connection.interrupt()
+
+    timer = Timer(seconds, stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _pass_on_an_interrupt(error: BaseException) -> None:
+    """Raise KeyboardInterrupt where DuckDB met one, of which it makes an error of its own."""
+    if isinstance(error, duckdb.InterruptException) or "Query interrupted" in str(error):
+        raise KeyboardInterrupt from None
 
 
 def _one_line(error: BaseException) -> str:

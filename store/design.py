@@ -458,6 +458,15 @@ class Design(_Part):
         return _digest(self.model_dump(mode="json"))
 
 
+def declaration_hash(declaration: str) -> str:
+    """Return the study hash of a declaration kept as JSON, 64 hexadecimal digits.
+
+    It is that of ``Design.study_hash`` when the declaration was made, whatever keys studies
+    have gained since. Raises ValueError where it is no JSON.
+    """
+    return _digest(json.loads(declaration))
+
+
 def _digest(content: object) -> str:
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -505,6 +505,7 @@ FINDING_HISTORY = Frame(
             name="analysed_at",
             dtype=pl.Datetime("us", "UTC"),
             meaning="When it was made first.",
+            null="before schema version 2, which kept no time",
             volatile=True,
         ),
         Column(name="study", dtype=pl.String(), meaning="The study's name."),

@@ -6,9 +6,11 @@ two hold the union of what either knew.
 """
 
 import hashlib
+import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
@@ -17,6 +19,9 @@ from store.errors import StoreError
 from store.frames import FINDING, FINDING_HISTORY
 from store.ledger import contents
 from store.shard import content_hash
+
+_HASH: Final = "hash"
+"""The key under which a history's file says the hash of its rows."""
 
 
 def history_file(store: Path) -> Path:
@@ -48,7 +53,8 @@ def history_rows(
 def united(histories: Iterable[pl.DataFrame], *, study: str) -> pl.DataFrame:
     """Rows of one study that any of several histories holds, each once, the earliest kept.
 
-    histories: of this or an earlier version; columns that one lacks are NULL.
+    histories: of this or an earlier version; columns that one lacks are NULL. A look whose time
+    was not kept is an early one. Where two are of one time the first history counts.
     """
     known = [_aligned(history) for history in histories]
     rows = pl.concat([pl.DataFrame(schema=FINDING_HISTORY.schema), *known])
@@ -69,18 +75,33 @@ def read_history(store: Path) -> pl.DataFrame:
     if not path.is_file():
         return pl.DataFrame(schema=FINDING_HISTORY.schema)
     try:
-        return _aligned(pl.read_parquet(path))
+        rows = pl.read_parquet(path)
+        # files of earlier versions say no hash
+        said = pl.read_parquet_metadata(path).get(_HASH)
+        if said is not None and said != _hash(rows):
+            raise StoreError(_damaged(path, "its rows are not those that were written"))
+        return _aligned(rows)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise StoreError(
-            f"{path}: cannot be read: {' '.join(str(error).split())}. It holds what earlier "
-            "analyses found and the store may hold it too: move it away and try again."
-        ) from None
+        raise StoreError(_damaged(path, " ".join(str(error).split()))) from None
 
 
 def write_history(store: Path, history: pl.DataFrame) -> None:
     """Write the history beside a store, whole or not at all."""
     with whole(history_file(store)) as temporary:
-        history.write_parquet(temporary)
+        history.write_parquet(temporary, metadata={_HASH: _hash(history)})
+
+
+def _hash(history: pl.DataFrame) -> str:
+    """SHA-256 of a history's columns and rows, 64 hexadecimal digits."""
+    text = json.dumps([history.columns, history.rows()], default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _damaged(path: Path, why: str) -> str:
+    return (
+        f"{path}: cannot be read: {why}. It holds what earlier analyses found and the store may "
+        "hold it too: move it away and try again, or run python -m store doctor with --repair."
+    )
 
 
 def _aligned(history: pl.DataFrame) -> pl.DataFrame:

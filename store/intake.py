@@ -1,5 +1,6 @@
 """Which shards may enter a store: whole, unchanged, and of the study as it is declared."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,15 +18,22 @@ from store.shard import (
     read_table,
 )
 
+_BLOCK = re.compile(r"block-(\d+)-")
+
 _REPAIR_IMAGES = (
     "Delete it, one shard and that shard's pack manifest, then run snakemake again: the block "
     "writes the images anew."
 )
 
 
+def pack_of(shards: Path, design: Design, block: int) -> Path:
+    """Return the manifest of the pack that a block is trained in."""
+    return shards.parent / "packs" / f"{block // design.pack_size:05d}.json"
+
+
 def repair(shard: Path, design: Design, block: int) -> str:
     """Say how a block is trained again: its shard and its pack's manifest have to go."""
-    pack = shard.parent.parent / "packs" / f"{block // design.pack_size:05d}.json"
+    pack = pack_of(shard.parent, design, block)
     return f"Delete {shard} and {pack}, then run snakemake again."
 
 
@@ -34,7 +42,9 @@ def checked_manifest(shard: Path, design: Design) -> Manifest:
 
     Raises StaleShardError where it is damaged, of another study or under another protocol.
     """
-    manifest = read_manifest(shard)
+    named = _BLOCK.match(shard.name)
+    remedy = repair(shard, design, int(named[1])) if named else None
+    manifest = read_manifest(shard, remedy=remedy)
     key = design.shard_key(manifest.block)
     again = repair(shard, design, manifest.block)
     if manifest.protocol != TRAINING_PROTOCOL:

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from store.atomic import write_text
 from store.database import build
 from store.design import Design, load_design
-from store.errors import StaleShardError, StoreError, UserError
+from store.errors import STOPPING, StaleShardError, StoreError, explained
+from store.ledger import ledger_text
 from store.shard import read_manifest
 
 _log = logging.getLogger(__name__)
@@ -35,7 +34,7 @@ def update_store(
     members = _members(design, packs, shards, partial=partial)
     held = build(store, design=design, shards=shards, members=members)
     _log.info("%s holds %d blocks of %s", store, held.height, design.study)
-    write_ledger(ledger, design, held)
+    write_text(ledger, ledger_text(design, held, study_hash=design.study_hash()))
 
 
 def _shards(packs: Sequence[Path]) -> Path:
@@ -88,27 +87,13 @@ def _entries(pack: Path) -> list[dict[str, Any]]:
 
 
 def _check_content(pack: Path, shard: Path, content: str) -> None:
-    found = read_manifest(shard).content
+    remedy = f"Delete {shard} and {pack}, then run snakemake again."
+    found = read_manifest(shard, remedy=remedy).content
     if found != content:
         raise StaleShardError(
             f"{shard} has content {found[:16]}..., its pack {pack} says {content[:16]}.... "
             f"Delete {pack} and run snakemake again."
         )
-
-
-def write_ledger(target: Path, design: Design, held: pl.DataFrame) -> None:
-    """Write what a store holds: the file that the analysis waits for."""
-    rows = held.select("block", "key", "shard", "content", "environment_id").to_dicts()
-    text = json.dumps(
-        {
-            "study": design.study,
-            "study_hash": design.study_hash(),
-            "tau": design.attention.tau,
-            "shards": rows,
-        },
-        indent=2,
-    )
-    write_text(target, text + "\n")
 
 
 def main() -> int:
@@ -147,9 +132,9 @@ def main() -> int:
             ledger=arguments.ledger,
             partial=arguments.partial,
         )
-    except UserError as error:
-        _log.error("error: %s", error)
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+    except STOPPING as error:
+        _log.error("error: %s", explained(error))
+        print(f"error: {explained(error)}", file=sys.stderr)  # noqa: T201
         return 2
     return 0
 

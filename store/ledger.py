@@ -12,7 +12,7 @@ from store.design import Design
 from store.frames import MODEL, SHARD_FRAMES, Column, Frame
 from store.shard import Environment, Manifest
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Raised when a reader of the former version would misread the tables or views."""
 
 _VOLATILE_ENVIRONMENT: Final = ("host", "process", "started_at", "finished_at", "seconds")
@@ -194,8 +194,12 @@ def condition_rows(design: Design) -> pl.DataFrame:
 
 def environment_id(environment: Environment) -> str:
     """Return the hash of what a block's bits may depend on, 16 hexadecimal digits."""
-    text = json.dumps(_stable(environment), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return environment_hash(_stable(environment))
+
+
+def environment_hash(columns: Mapping[str, object]) -> str:
+    """Return environment_id from the other columns of a row of ENVIRONMENT."""
+    return hashlib.sha256(json.dumps(columns, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def environment_row(environment: Environment) -> pl.DataFrame:
@@ -220,6 +224,18 @@ def ledger_row(manifest: Manifest, shard: str) -> pl.DataFrame:
         **{name: getattr(environment, name) for name in _VOLATILE_ENVIRONMENT},
     }
     return pl.DataFrame([row], schema=SHARD.schema)
+
+
+def ledger_text(design: Design, ledger: pl.DataFrame, *, study_hash: str) -> str:
+    """Return ledger.json: what a store of the study holds, for the jobs that come after."""
+    rows = ledger.select("block", "key", "shard", "content", "environment_id").to_dicts()
+    content = {
+        "study": design.study,
+        "study_hash": study_hash,
+        "tau": design.attention.tau,
+        "shards": rows,
+    }
+    return json.dumps(content, indent=2) + "\n"
 
 
 def _stable(environment: Environment) -> Mapping[str, object]:

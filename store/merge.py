@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from store.contents import rows_of_block
 from store.database import Reader, build_of_blocks, open_reader
 from store.design import Design
 from store.errors import StoreError
@@ -20,7 +21,6 @@ from store.history import read_history, united, write_history
 from store.ledger import ENVIRONMENT, SHARD, STUDY, StoredBlock, study_row
 from store.schema import quoted, schema
 from store.shard import content_hash, images_name
-from store.vocabulary import MODELS_PER_BLOCK_LIMIT
 
 _MAY_DIFFER: Final = ("seeds", "pack_size", "dataset.path")
 """Keys of a study file that say how much was run, or where, and change no number."""
@@ -122,8 +122,8 @@ def _check_one_study(sources: Sequence[_Source]) -> None:
     for source in sources:
         if source.study["schema_hash"] != digest:
             raise StoreError(
-                f"{source.path}: tables and views are of another version of this software; bring "
-                "it up to date first (run snakemake)"
+                f"{source.path}: tables and views are of another version of this software; run "
+                f"python -m store migrate {source.path} first"
             )
     first = sources[0]
     for other in sources[1:]:
@@ -282,14 +282,7 @@ def _block(source: _Source, block: int, design: Design) -> StoredBlock:
 
 def _rows(source: _Source, frame: Frame, block: int) -> pl.DataFrame:
     """Read the rows that a block brought to a table; of attention the maps, as in its shard."""
-    key = "model_a" if frame.name == "model_pair" else "model_id"
-    columns = ", ".join(quoted(name) for name in frame.schema)
-    first = block * MODELS_PER_BLOCK_LIMIT
-    return source.reader.frame(
-        f"SELECT {columns} FROM {quoted(frame.name)} WHERE {key} >= ? AND {key} < ? "
-        f"ORDER BY {', '.join(quoted(name) for name in frame.key)}",
-        [first, first + MODELS_PER_BLOCK_LIMIT],
-    )
+    return rows_of_block(source.reader, frame, block).select(frame.schema.names())
 
 
 def _environment(source: _Source, environment_id: str) -> pl.DataFrame:

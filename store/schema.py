@@ -146,14 +146,35 @@ class Schema:
 @cache
 def schema() -> Schema:
     """Return the statements for all tables, macros and views, with their comments."""
-    statements = [statement for frame in TABLES for statement in _table(frame)]
+    tables = [statement for frame in TABLES for statement in table_statements(frame)]
+    return Schema((*tables, *view_statements()))
+
+
+def table_statements(frame: Frame, name: str | None = None) -> list[str]:
+    """Return the statements that make an empty table, under another name where one is given."""
+    table = quoted(name or frame.name)
+    columns = ", ".join(_column(column) for column in frame.columns)
+    comment = f"Grain: {frame.grain} ({', '.join(frame.key)})."
+    return [
+        f"CREATE TABLE {table} ({columns})",
+        f"COMMENT ON TABLE {table} IS {literal(comment)}",
+        *(
+            f"COMMENT ON COLUMN {table}.{quoted(column.name)} IS {literal(column.comment)}"
+            for column in frame.columns
+        ),
+    ]
+
+
+def view_statements() -> list[str]:
+    """Return the statements that make all macros and views, with their comments."""
+    statements: list[str] = []
     for name in MACROS:
         text = _file(name)
         statements += [text, *_macro_comments(text)]
     for name in VIEWS:
         text = _file(name)
         statements += [text, f"COMMENT ON VIEW {quoted(name)} IS {literal(_header(text))}"]
-    return Schema(tuple(statements))
+    return statements
 
 
 def column_comment(column: str) -> str | None:
@@ -181,20 +202,6 @@ def quoted(name: str) -> str:
 def literal(text: str) -> str:
     """Write text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def _table(frame: Frame) -> list[str]:
-    name = quoted(frame.name)
-    columns = ", ".join(_column(column) for column in frame.columns)
-    comment = f"Grain: {frame.grain} ({', '.join(frame.key)})."
-    return [
-        f"CREATE TABLE {name} ({columns})",
-        f"COMMENT ON TABLE {name} IS {literal(comment)}",
-        *(
-            f"COMMENT ON COLUMN {name}.{quoted(column.name)} IS {literal(column.comment)}"
-            for column in frame.columns
-        ),
-    ]
 
 
 def _column(column: Column) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from store.errors import StaleShardError
+from store.errors import StaleShardError, StoreError, advice
 from store.frames import IMAGE, SHARD_FRAMES, Frame
 
 MANIFEST: Final = "manifest.json"
@@ -113,9 +113,11 @@ def write_images(shards: Path, images: pl.DataFrame) -> str:
     if not target.exists():
         shards.mkdir(parents=True, exist_ok=True)
         temporary = shards / f".{name}.{uuid.uuid4().hex}"
-        checked.sort(IMAGE.key).write_parquet(temporary)
-        _flush(temporary)
-        temporary.rename(target)
+        try:
+            write_table(checked.sort(IMAGE.key), temporary)
+            temporary.rename(target)
+        finally:
+            temporary.unlink(missing_ok=True)
     return name
 
 
@@ -171,15 +173,21 @@ def write_shard(
 
 
 def combined_hash(files: Mapping[str, FileRecord]) -> str:
+    """Hash of a whole shard from its files' records, 64 hexadecimal digits."""
+    return contents_hash({name: record.content for name, record in files.items()})
+
+
+def contents_hash(tables: Mapping[str, str]) -> str:
     """Hash of a whole shard from its tables' content hashes, 64 hexadecimal digits."""
-    lines = "".join(f"{name} {files[name].content}\n" for name in sorted(files))
+    lines = "".join(f"{name} {tables[name]}\n" for name in sorted(tables))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def read_manifest(shard: Path) -> Manifest:
+def read_manifest(shard: Path, *, remedy: str | None = None) -> Manifest:
     """Read a shard's manifest.
 
-    Raises StaleShardError where it is missing, damaged or of another format.
+    remedy: what to do where it cannot be read, if it is more than to delete the shard. Raises
+    StaleShardError where it is missing, damaged or of another format.
     """
     path = shard / MANIFEST
     try:
@@ -188,13 +196,27 @@ def read_manifest(shard: Path) -> Manifest:
     except (OSError, ValueError) as error:
         raise StaleShardError(
             f"{path}: not a manifest of shard format {SHARD_FORMAT} "
-            f"({' '.join(str(error).split())[:200]}). Delete {shard} and run snakemake again."
+            f"({' '.join(str(error).split())[:200]}). "
+            f"{remedy or f'Delete {shard} and run snakemake again.'}"
         ) from None
 
 
 def read_table(shard: Path, frame: Frame) -> pl.DataFrame:
     """Read and check one table of a shard."""
     return frame.check(pl.read_parquet(shard / f"{frame.name}.parquet"))
+
+
+def write_table(table: pl.DataFrame, path: Path) -> None:
+    """Write a table as Parquet, down to the disk.
+
+    Raises StoreError where that fails: a full disk, a folder that is not writable.
+    """
+    try:
+        table.write_parquet(path, compression="zstd")
+        _flush(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        refusal = " ".join(str(error).split())
+        raise StoreError(f"{path}: cannot be written: {refusal}. {advice(refusal)}") from None
 
 
 def file_hash(path: Path) -> str:
@@ -206,8 +228,7 @@ def file_hash(path: Path) -> str:
 def _write_table(folder: Path, frame: Frame, tables: Mapping[str, pl.DataFrame]) -> FileRecord:
     checked = frame.check(tables[frame.name]).sort(frame.key)
     path = folder / f"{frame.name}.parquet"
-    checked.write_parquet(path, compression="zstd")
-    _flush(path)
+    write_table(checked, path)
     return FileRecord(
         sha256=file_hash(path), content=content_hash(frame, checked), rows=checked.height
     )

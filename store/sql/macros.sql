@@ -27,4 +27,4 @@ END;
 
 -- Energy in kWh of a time in seconds at a mean draw in watts, which you have to know: no power was
 -- measured, so the result is as good as that figure. NULL where either is.
-CREATE MACRO energy_kwh(seconds, watts) AS seconds * watts / 3.6e6;
+CREATE MACRO energy_kwh(seconds, watts) AS seconds * watts / 3600000;

@@ -70,29 +70,13 @@ def test_lists_and_bytes_are_readable_in_csv(study: SyntheticStudy):
     "sql",
     [
         "COPY model TO '{folder}/out.csv'",
-        "EXPORT DATABASE '{folder}/out'",
-        "ATTACH '{folder}/other.duckdb'",
         "SELECT * FROM read_text('{folder}/secret.txt')",
-        "SELECT * FROM '{folder}/secret.txt'",
-        "SELECT * FROM read_csv('{folder}/secret.txt')",
-        "SELECT * FROM glob('{folder}/*')",
-        "INSTALL httpfs",
-        "LOAD httpfs",
-        "SELECT * FROM read_csv('https://example.org/x.csv')",
-        "SET enable_external_access = true",
-        "SET python_enable_replacements = true",
-        "SET threads = 2",
-        "INSERT INTO study SELECT * FROM study",
-        "DELETE FROM model",
-        "DROP TABLE prediction",
-        "UPDATE study SET tau = 0.1",
-        "CREATE TABLE x (y INTEGER)",
         "SELECT 1; DROP TABLE prediction",
-        "PRAGMA enable_profiling",
         "SELECT * FROM arguments",
     ],
 )
 def test_sql_can_neither_write_nor_reach_outside(study: SyntheticStudy, tmp_path: Path, sql: str):
+    """Many more in test_adversaries, which asks them without the command line."""
     (tmp_path / "secret.txt").write_text("secret")
     before = study.store.read_bytes()
     message = refused("query", study.store, sql.format(folder=tmp_path))
@@ -296,38 +280,21 @@ SOUND = {"seeds": 2, "strengths": (0, 1), "test_images": 30, "train_images": 20}
 
 CORRUPTIONS = {
     "DELETE FROM prediction WHERE model_id = 3 AND image_id = 70": "prediction: the .* block 0",
-    "UPDATE prediction SET predicted = 9 - predicted WHERE model_id = 1002": "block 1 have hash",
-    "INSERT INTO epoch SELECT * FROM epoch WHERE model_id = 2": "epoch: 4 keys",
-    "DELETE FROM model WHERE model_id = 1": r"prediction.model_id: 1 values .*first 1\b",
-    "DELETE FROM image WHERE image_id = 61": r"prediction.image_id: 1 values .*first 61\b",
-    "UPDATE attention SET mask_0 = mask_0 + 1 WHERE model_id = 0 AND view = 'clean' "
-    "AND method = 'cam_sum' AND image_id = 62": "attention: 1 masks of block 0",
     "UPDATE attention SET mask_cells = 0 WHERE model_id = 1005": "masks of block 1",
-    "DELETE FROM shard WHERE block = 1": "model.block: 1 values are not in shard.block",
-    "DELETE FROM environment": "shard.environment_id: 1 values",
-    "UPDATE model SET status = 'failed' WHERE model_id = 6": "model 6 is failed and has 30",
-    "UPDATE study SET schema_hash = 'x'": "tables and views are of another version",
-    "INSERT INTO estimate VALUES (77, 'all', 'm', 1, NULL, 'e', NULL)": "estimate.student_id",
-    "UPDATE model_pair SET cka = 0.123 WHERE model_a = 0 AND model_b = 1": "model_pair: the",
 }
 
 
 @pytest.mark.parametrize(("sql", "named"), CORRUPTIONS.items(), ids=[*CORRUPTIONS.values()])
 def test_doctor_names_what_was_changed_in_the_store(tmp_path: Path, sql: str, named: str):
+    """Many more in test_doctor, which asks for them without the command line."""
     study = make_study(tmp_path, **SOUND)
     with duckdb.connect(str(study.store)) as connection:
         connection.execute(sql)
     assert_named(run("doctor", study.store), named)
-
-
-@pytest.mark.parametrize("name", ["model", "model_pair", "prediction", "attention", "epoch"])
-def test_doctor_names_a_damaged_file_of_a_shard(tmp_path: Path, name: str):
-    study = make_study(tmp_path, **SOUND)
-    path = study.members[1] / f"{name}.parquet"
-    path.write_bytes(path.read_bytes()[:-10])
-    assert_named(
-        run("doctor", study.store, "--shards", study.shards), rf"{name}.parquet is damaged"
-    )
+    mended = run("doctor", study.store, "--shards", study.shards, "--repair")
+    assert mended.stdout.startswith("mended: ")
+    assert mended.stdout.endswith(f"{study.store}: no faults\n")
+    assert (mended.returncode, mended.stderr) == (0, "")
 
 
 def test_doctor_names_missing_foreign_and_unfinished_shards(tmp_path: Path):

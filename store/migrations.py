@@ -1,0 +1,111 @@
+"""How a store of an older schema becomes one of the present: one step per version.
+
+A step changes tables alone. After the last one the store's tables are laid out as ``frames``
+declares them and its views, macros and comments are made anew, so a step need not name them:
+
+- a table that is new, or a column that is new and may be NULL, needs a step with a summary only;
+- a column that is new and may not be NULL needs a statement that fills it;
+- a table or column that goes needs a statement that drops it: nothing is dropped in silence.
+
+To add a version N: raise ``SCHEMA_VERSION`` in ``store/ledger.py``, append ``Migration(version=N,
+...)`` below, and keep a store of it with ``python tests/store/released.py``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import polars as pl
+
+from store.errors import StoreError
+from store.frames import FINDING_HISTORY, Frame
+from store.history import history_rows
+from store.schema import quoted, table_statements
+
+
+class Tables(Protocol):
+    """What a step may do to the store that it changes."""
+
+    def run(self, sql: str) -> None:
+        """Execute one statement."""
+        ...
+
+    def frame(self, sql: str) -> pl.DataFrame:
+        """Answer one query."""
+        ...
+
+    def insert(self, frame: Frame, rows: pl.DataFrame) -> None:
+        """Add rows to a table."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migration:
+    """One step: to schema ``version`` from the one before.
+
+    summary: what changed, in words. statements: SQL that changes the tables of the version
+    before. change: what SQL cannot say, done after the statements. complete: whether the result
+    is what a build from the shards gives; where it is not, a build that has the shards makes the
+    store anew instead.
+    """
+
+    version: int
+    summary: str
+    statements: tuple[str, ...] = ()
+    change: Callable[[Tables], None] | None = None
+    complete: bool = True
+
+    def apply(self, tables: Tables) -> None:
+        """Change the tables of a store of the version before."""
+        for statement in self.statements:
+            tables.run(statement)
+        if self.change is not None:
+            self.change(tables)
+
+
+FIRST_VERSION: Final = 1
+
+
+def _remember_findings(tables: Tables) -> None:
+    """Make the findings at hand the first of the history; when they were made is not known."""
+    name = quoted(FINDING_HISTORY.name)
+    known = tables.frame(
+        f"SELECT table_name FROM duckdb_tables() WHERE table_name = '{FINDING_HISTORY.name}'"
+    )
+    if known.height:
+        # software under development wrote it before there was a version 2
+        return
+    for statement in table_statements(FINDING_HISTORY):
+        tables.run(statement)
+    tables.insert(
+        FINDING_HISTORY,
+        history_rows(
+            tables.frame("SELECT * FROM finding"),
+            study=tables.frame("SELECT * FROM study"),
+            ledger=tables.frame("SELECT * FROM shard ORDER BY block"),
+        ),
+    )
+    tables.run(f"UPDATE {name} SET analysed_at = NULL")
+
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (
+    Migration(
+        version=2,
+        summary="evidence of secondary measures has a q-value; the history of findings is kept, "
+        "those at hand being its first",
+        change=_remember_findings,
+    ),
+)
+"""In order; the last leads to ``store.ledger.SCHEMA_VERSION``."""
+
+
+def steps_from(version: int, migrations: tuple[Migration, ...]) -> tuple[Migration, ...]:
+    """Return the steps that a store of this version has yet to take, in order.
+
+    Raises StoreError where one is missing: no software wrote such a version.
+    """
+    steps = tuple(sorted((m for m in migrations if m.version > version), key=lambda m: m.version))
+    last = steps[-1].version if steps else version
+    if [step.version for step in steps] != list(range(version + 1, last + 1)):
+        raise StoreError(f"schema version {version} is none that was ever released")
+    return steps

@@ -1,0 +1,26 @@
+"""A few of the faults of ``make chaos``: what is left is what a quiet run leaves."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.timeout(900)
+def test_twenty_faults_leave_a_store_as_if_nothing_had_happened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    paths = [TESTS.parent, TESTS, TESTS / "store", TESTS / "chaos"]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, paths)))
+    monkeypatch.setenv("POLARS_MAX_THREADS", "1")
+    monkeypatch.setattr(sys, "path", [*map(str, paths), *sys.path])
+    from chaos_study import disturb
+
+    tally = disturb(tmp_path, faults=20, seed=5, stages=(2, 3), in_one_life=(20, 21))
+    assert tally.wrong == []
+    assert tally.words.faults == []
+    assert tally.total >= 20
+    assert len(tally.injected) >= 5

@@ -1,0 +1,427 @@
+"""Stores of every released schema are read and migrated; newer ones are refused."""
+
+import gzip
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+from released import FIXTURES, column_hashes, measures
+from synthetic import SyntheticStudy, make_study
+
+from store.contents import table_hashes
+from store.database import (
+    build,
+    open_empty,
+    open_reader,
+    record_analysis,
+    renew_file,
+    schema_version,
+)
+from store.doctor import examine
+from store.errors import StoreError
+from store.frames import FINDING, FINDING_HISTORY
+from store.ledger import SCHEMA_VERSION
+from store.migrations import FIRST_VERSION, MIGRATIONS, Migration, steps_from
+from store.schema import TABLES, VIEWS
+from store.upkeep import compact, migrate
+
+ROOT = Path(__file__).parents[2]
+RELEASED = range(FIRST_VERSION, SCHEMA_VERSION + 1)
+OLD = SCHEMA_VERSION - 1
+SMALL = {"seeds": 1, "strengths": (0,), "test_images": 20, "train_images": 20}
+
+# a schema before the present one, made up: no class names, conditions without arms, a list
+# of teachers in a table of its own
+DOWNGRADE = (
+    "ALTER TABLE condition DROP COLUMN arm",
+    "CREATE TABLE taught AS SELECT model_id, teacher_ids FROM model",
+    "ALTER TABLE model DROP COLUMN teacher_ids",
+    "DROP TABLE finding",
+    f"UPDATE study SET schema_version = {OLD}, schema_hash = 'older'",
+)
+UPGRADE = Migration(
+    version=SCHEMA_VERSION,
+    summary="teachers stand beside their students",
+    statements=(
+        "ALTER TABLE model ADD COLUMN teacher_ids INTEGER[]",
+        "UPDATE model SET teacher_ids = taught.teacher_ids FROM taught "
+        "WHERE model.model_id = taught.model_id",
+        "DROP TABLE taught",
+        "ALTER TABLE condition ADD COLUMN arm VARCHAR",
+        "UPDATE condition SET arm = CASE WHEN condition_id = 0 THEN 'fixed' ELSE 'matched' END",
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def present(tmp_path_factory: pytest.TempPathFactory) -> SyntheticStudy:
+    return make_study(tmp_path_factory.mktemp("study"), **SMALL)
+
+
+@pytest.fixture
+def old(present: SyntheticStudy, tmp_path: Path) -> Path:
+    store = tmp_path / "store.duckdb"
+    shutil.copyfile(present.store, store)
+    _change(store, *DOWNGRADE)
+    return store
+
+
+def _change(store: Path, *statements: str) -> None:
+    with duckdb.connect(str(store)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def _hashes(store: Path) -> dict[str, str]:
+    with open_reader(store) as reader:
+        return table_hashes(reader)
+
+
+def _without_comments(store: Path) -> int:
+    with open_reader(store) as reader:
+        return reader.frame(
+            "SELECT count(*) FROM duckdb_columns() WHERE NOT internal AND comment IS NULL"
+        ).item()
+
+
+def test_the_migrations_lead_one_by_one_to_the_present_schema():
+    assert [step.version for step in MIGRATIONS] == list(RELEASED)[1:]
+    assert all(step.summary for step in MIGRATIONS)
+
+
+def test_a_store_of_every_released_schema_is_kept():
+    kept = {path.name for path in FIXTURES.iterdir()}
+    assert kept == {f"schema-{n}{end}" for n in RELEASED for end in (".duckdb.gz", ".json")}
+
+
+@pytest.mark.parametrize("version", RELEASED)
+@pytest.mark.parametrize("lasting", [False, True], ids=["read", "migrated"])
+def test_a_released_store_gives_what_it_gave_then(version: int, lasting: bool, tmp_path: Path):
+    store = tmp_path / "store.duckdb"
+    store.write_bytes(gzip.decompress((FIXTURES / f"schema-{version}.duckdb.gz").read_bytes()))
+    then = json.loads((FIXTURES / f"schema-{version}.json").read_text())
+    if lasting:
+        migrate(store)
+        assert schema_version(store) == SCHEMA_VERSION
+        assert examine(store, None) == []
+    with open_reader(store) as reader:
+        columns, measured = column_hashes(reader), measures(reader)
+        for name in VIEWS:
+            reader.frame(f'SELECT * FROM "{name}"')
+    of_the_schema = {"study.schema_version", "study.schema_hash"}
+    same = set(columns) & set(then["columns"]) - of_the_schema
+    assert len(same) > 100
+    assert {name for name in same if columns[name] != then["columns"][name]} == set()
+    assert len(measured) == len(then["measures"]) > 0
+    for now, before in zip(measured, then["measures"], strict=True):
+        for name in now.keys() & before.keys():
+            assert now[name] == (
+                pytest.approx(before[name], rel=1e-9, abs=1e-12)
+                if isinstance(before[name], float)
+                else before[name]
+            ), name
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> Path:
+    store = tmp_path / "store.duckdb"
+    store.write_bytes(gzip.decompress((FIXTURES / "schema-1.duckdb.gz").read_bytes()))
+    return store
+
+
+def _rows(store: Path, sql: str) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(store), read_only=True) as connection:
+        rows = pl.from_arrow(connection.sql(sql).to_arrow_table())
+    assert isinstance(rows, pl.DataFrame)
+    return rows.rows()
+
+
+def test_nothing_of_version_1_is_lost(first: Path):
+    tables = [name for (name,) in _rows(first, "SELECT table_name FROM duckdb_tables()")]
+    assert "evidence" in tables
+    assert "finding_history" not in tables
+    columns = {
+        table: ", ".join(
+            f'"{name}"'
+            for (name,) in _rows(
+                first, f"SELECT column_name FROM duckdb_columns() WHERE table_name = '{table}'"
+            )
+            if name not in ("schema_version", "schema_hash")
+        )
+        for table in tables
+    }
+    whole = {table: f'SELECT {columns[table]} FROM "{table}" ORDER BY ALL' for table in tables}
+    before = {table: repr(_rows(first, whole[table])) for table in tables}
+    migrate(first)
+    for table in tables:
+        # in words, where NaN is what NaN was
+        assert repr(_rows(first, whole[table])) == before[table], table
+    assert _rows(first, "SELECT q_value FROM evidence") == [(None,)]
+
+
+def test_a_store_of_version_1_has_the_layout_of_a_new_one(first: Path):
+    migrate(first)
+    layouts = (
+        "SELECT table_name, column_name, column_index, data_type, is_nullable, comment "
+        "FROM duckdb_columns() WHERE NOT internal ORDER BY ALL",
+        "SELECT table_name, comment FROM duckdb_tables() WHERE NOT internal ORDER BY ALL",
+        "SELECT view_name, comment FROM duckdb_views() WHERE NOT internal ORDER BY ALL",
+        "SELECT function_name, parameters, comment FROM duckdb_functions() "
+        "WHERE NOT internal ORDER BY ALL",
+    )
+    with open_reader(first) as reader, open_empty() as empty:
+        for sql in layouts:
+            assert reader.frame(sql).equals(empty.frame(sql)), sql
+
+
+@pytest.mark.parametrize("lasting", [False, True], ids=["read", "migrated"])
+def test_the_findings_of_version_1_are_the_first_of_the_history(first: Path, lasting: bool):
+    if lasting:
+        migrate(first)
+    with open_reader(first) as reader:
+        history = reader.frame("SELECT * FROM finding_history")
+        findings = reader.frame("SELECT * FROM finding")
+        seeds = reader.frame("SELECT count(*) FROM shard").item()
+    assert history.height == findings.height == 1
+    shared = [name for name in FINDING_HISTORY.schema if name in FINDING.schema]
+    assert history.select(shared).equals(findings.select(shared))
+    assert history["seeds"].to_list() == [seeds]
+    assert history["analysed_at"].to_list() == [None]
+
+
+def test_the_same_findings_after_a_migration_are_no_second_look(first: Path):
+    migrate(first)
+    with open_reader(first) as reader:
+        evidence, findings = (reader.frame(f"SELECT * FROM {n}") for n in ("evidence", "finding"))
+        before = reader.frame("SELECT * FROM finding_history")
+    record_analysis(first, evidence=evidence, findings=findings)
+    with open_reader(first) as reader:
+        assert reader.frame("SELECT * FROM finding_history").equals(before)
+
+
+def test_a_history_that_a_store_of_version_1_has_already_is_kept(tmp_path: Path):
+    """As software between the two versions wrote it."""
+    store = tmp_path / "store.duckdb"
+    store.write_bytes(gzip.decompress((FIXTURES / "schema-2.duckdb.gz").read_bytes()))
+    history = _rows(store, "FROM finding_history")
+    assert history
+    _change(store, "UPDATE study SET schema_version = 1, schema_hash = 'between'")
+    migrate(store)
+    assert _rows(store, "FROM finding_history") == history
+    assert examine(store, None) == []
+
+
+def test_an_older_store_becomes_what_a_build_gives(present: SyntheticStudy, old: Path):
+    done = migrate(old, migrations=(UPGRADE,))
+    assert (done.before, done.after) == (OLD, SCHEMA_VERSION)
+    assert done.steps == (UPGRADE.summary,)
+    assert _hashes(old) == _hashes(present.store)
+    assert _without_comments(old) == 0
+    assert examine(old, present.shards) == []
+    with open_reader(old) as reader, open_reader(present.store) as fresh:
+        for name in [frame.name for frame in TABLES] + list(VIEWS):
+            sql = f'SELECT * FROM "{name}" ORDER BY ALL'
+            assert reader.frame(sql).equals(fresh.frame(sql)), name
+
+
+def test_a_migration_keeps_the_file_as_it_was(old: Path):
+    before = old.read_bytes()
+    done = migrate(old, migrations=(UPGRADE,))
+    assert done.kept is not None
+    assert done.kept.name == f"store.duckdb.schema-{OLD}"
+    assert done.kept.read_bytes() == before
+
+
+def test_steps_are_taken_one_after_another(present: SyntheticStudy, old: Path):
+    _change(
+        old, "ALTER TABLE taught RENAME TO taut", f"UPDATE study SET schema_version = {OLD - 1}"
+    )
+    first = Migration(
+        version=OLD, summary="a name", statements=("ALTER TABLE taut RENAME TO taught",)
+    )
+    assert len(migrate(old, migrations=(UPGRADE, first)).steps) == 2
+    assert _hashes(old) == _hashes(present.store)
+
+
+def test_an_older_store_is_read_without_being_changed(
+    present: SyntheticStudy, old: Path, caplog: pytest.LogCaptureFixture
+):
+    before = old.read_bytes()
+    with open_reader(old, migrations=(UPGRADE,)) as reader, open_reader(present.store) as fresh:
+        sql = "SELECT * FROM measures ORDER BY student_id"
+        assert reader.frame(sql).equals(fresh.frame(sql))
+        assert reader.frame("SELECT * FROM finding").height == 0
+    assert old.read_bytes() == before
+    assert [path.name for path in old.parent.iterdir()] == [old.name]
+    assert f"`python -m store migrate {old}` does so for good" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (Migration(version=SCHEMA_VERSION, summary="nothing"), r"taught\.\w+ is not of schema"),
+        (
+            Migration(version=SCHEMA_VERSION, summary="wrong", statements=("SELEC",)),
+            r"cannot be written: Parser Error",
+        ),
+        (
+            Migration(
+                version=SCHEMA_VERSION,
+                summary="forgets a column that may not be NULL",
+                statements=UPGRADE.statements[:3],
+            ),
+            r"NOT NULL constraint failed: .condition",
+        ),
+    ],
+    ids=lambda value: value.summary if isinstance(value, Migration) else "",
+)
+def test_a_migration_that_fails_changes_nothing(old: Path, broken: Migration, message: str):
+    before = old.read_bytes()
+    with pytest.raises(StoreError, match=message):
+        migrate(old, migrations=(broken,))
+    assert old.read_bytes() == before
+    assert {path.name for path in old.parent.iterdir()} == {old.name, f"{old.name}.lock"}
+
+
+def test_a_version_that_no_migration_starts_from_is_refused(old: Path):
+    with pytest.raises(StoreError, match=r"is none that was ever released"):
+        steps_from(SCHEMA_VERSION - 3, (UPGRADE,))
+    with pytest.raises(StoreError, match=r"is not of schema"):
+        open_reader(old, migrations=())
+
+
+@pytest.mark.parametrize("use", [open_reader, migrate, compact, lambda store: examine(store, None)])
+def test_a_newer_store_is_refused_in_one_line(
+    present: SyntheticStudy, tmp_path: Path, use: Callable[[Path], object]
+):
+    store = tmp_path / "store.duckdb"
+    shutil.copyfile(present.store, store)
+    _change(store, f"UPDATE study SET schema_version = {SCHEMA_VERSION + 1}")
+    before = store.read_bytes()
+    with pytest.raises(StoreError, match=rf"schema version {SCHEMA_VERSION + 1}.* Update the soft"):
+        use(store)
+    with pytest.raises(StoreError, match=r"schema version .* Update the software, or move"):
+        build(store, design=present.design, shards=present.shards, members=present.members)
+    assert store.read_bytes() == before
+
+
+def test_a_build_migrates_an_older_store_and_reads_no_shard_again(
+    present: SyntheticStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    study = _moved(present, tmp_path)
+    _change(study.store, *DOWNGRADE)
+    _hide_tables(study)
+    monkeypatch.setattr("store.database.MIGRATIONS", (UPGRADE,))
+    monkeypatch.setitem(renew_file.__kwdefaults__, "migrations", (UPGRADE,))
+    build(study.store, design=study.design, shards=study.shards, members=study.members)
+    assert _hashes(study.store) == _hashes(present.store)
+
+
+def test_another_software_s_views_are_made_anew_without_the_shards(
+    present: SyntheticStudy, tmp_path: Path
+):
+    study = _moved(present, tmp_path)
+    _change(
+        study.store,
+        "CREATE OR REPLACE VIEW learning_curve AS SELECT 1 AS one",
+        "CREATE VIEW of_old AS SELECT 1 AS one",
+        "UPDATE study SET schema_hash = 'other'",
+    )
+    _hide_tables(study)
+    build(study.store, design=study.design, shards=study.shards, members=study.members)
+    assert _hashes(study.store) == _hashes(present.store)
+    assert examine(study.store, None) == []
+
+
+def _moved(study: SyntheticStudy, folder: Path) -> SyntheticStudy:
+    """Copy a study, to do something to it."""
+    results = folder / "results"
+    shutil.copytree(study.results, results)
+    shards = results / "shards"
+    return replace(
+        study,
+        results=results,
+        shards=shards,
+        members=tuple(shards / shard.name for shard in study.members),
+        store=results / "store.duckdb",
+    )
+
+
+def _hide_tables(study: SyntheticStudy) -> None:
+    for shard in study.members:
+        for table in shard.glob("*.parquet"):
+            table.unlink()
+
+
+def test_compact_frees_room_and_keeps_the_content(present: SyntheticStudy, tmp_path: Path):
+    store = tmp_path / "store.duckdb"
+    shutil.copyfile(present.store, store)
+    _change(
+        store,
+        "CREATE TABLE filler AS SELECT hash(range) AS x FROM range(1000000)",
+        "DROP TABLE filler",
+        "CHECKPOINT",
+    )
+    before, size = _hashes(store), store.stat().st_size
+    done = compact(store)
+    assert (done.before, done.after) == (size, store.stat().st_size)
+    assert done.after < done.before - 4_000_000
+    assert done.hashes == before == _hashes(store)
+    assert examine(store, present.shards) == []
+    assert {path.name for path in tmp_path.iterdir()} == {store.name, f"{store.name}.lock"}
+
+
+def test_the_commands_say_what_they_did(present: SyntheticStudy, tmp_path: Path):
+    store = tmp_path / "store.duckdb"
+    shutil.copyfile(present.store, store)
+    shown = _run("compact", store)
+    assert f"{store}: " in shown
+    assert "MiB before" in shown
+    assert shown.count(", as before\n") == len(TABLES)
+    assert (
+        _run("migrate", store) == f"{store}: schema version {SCHEMA_VERSION}, nothing to migrate\n"
+    )
+
+
+def _run(*arguments: object) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "store", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_a_row_is_hashed_by_what_it_holds_not_by_its_place(present: SyntheticStudy, tmp_path: Path):
+    store = tmp_path / "store.duckdb"
+    shutil.copyfile(present.store, store)
+    before = _hashes(store)
+    _change(
+        store,
+        "CREATE TABLE turned AS SELECT * FROM epoch ORDER BY model_id DESC, epoch DESC",
+        "DELETE FROM epoch",
+        "INSERT INTO epoch SELECT * FROM turned",
+        "DROP TABLE turned",
+    )
+    assert _hashes(store) == before
+    _change(store, "UPDATE epoch SET train_loss = 0 WHERE model_id = 1 AND epoch = 1")
+    changed = _hashes(store)
+    assert {name for name in before if before[name] != changed[name]} == {"epoch"}
+
+
+def test_volatile_columns_are_left_out_of_the_hash(present: SyntheticStudy, tmp_path: Path):
+    store = tmp_path / "store.duckdb"
+    shutil.copyfile(present.store, store)
+    _change(store, "UPDATE model SET train_seconds = 9", "UPDATE shard SET host = 'other'")
+    assert _hashes(store) == _hashes(present.store)
