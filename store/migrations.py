@@ -8,7 +8,9 @@ declares them and its views, macros and comments are made anew, so a step need n
 - a table or column that goes needs a statement that drops it: nothing is dropped in silence.
 
 To add a version N: raise ``SCHEMA_VERSION`` in ``store/ledger.py``, append ``Migration(version=N,
-...)`` below, and keep a store of it with ``python tests/store/released.py``.
+...)`` below, and keep a store of it with ``python tests/store/released.py``. What SQL cannot say
+goes into ``change``, a function that reads and inserts; if it needs ``store.database``, it imports
+that when it is called, since the database knows the migrations.
 """
 
 from collections.abc import Callable

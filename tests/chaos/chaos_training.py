@@ -41,14 +41,13 @@ def disturb_training(folder: Path, *, faults: int, seed: int, tally: Tally) -> N
         tally.words.hear(_collect(study, pack, alone, folder / "said").wait())
     expected, took = shard_contents(alone / "shards"), 4.0
     place = Place(folder / "disk", DISK)
-    results, done = place.folder / "results", 0
+    results = place.folder / "results"
     try:
-        while done < faults:
+        while tally.total < faults:
             tally.lives += 1
             shutil.rmtree(results, ignore_errors=True)
             for pack in range(load_design(study).packs):
-                while done < faults and not _packed(results, pack):
-                    done += 1
+                while tally.total < faults and not _packed(results, pack):
                     _disturb(study, pack, results, place, folder / "said", tally, generator, took)
                 while not _packed(results, pack):
                     tally.words.hear(_collect(study, pack, results, folder / "said").wait())
@@ -120,13 +119,14 @@ def disturb_workflow(folder: Path, *, faults: int, seed: int, tally: Tally) -> N
         tally.wrong.append(f"workflow: the undisturbed run failed: {first.stdout[-500:]}")
         return
     expected = running.content(undisturbed)
-    done = 0
-    while done < faults:
+    while tally.total < faults:
         tally.lives += 1
         life = folder / f"life-{tally.lives}"
         prepare(life)
-        for _ in range(int(min(faults - done, generator.integers(3, 8)))):
-            done += 1
+        for _ in range(int(generator.integers(3, 8))):
+            # a workflow that has ended has nothing left to be stopped
+            if tally.total >= faults or (life / "results/tiny/report.html").exists():
+                break
             _stop_workflow(life, tally, generator, took)
         last = _finish_workflow(life)
         if last.returncode:
@@ -161,7 +161,7 @@ def _stop_workflow(life: Path, tally: Tally, generator: np.random.Generator, too
             start_new_session=True,
         )
         try:
-            process.wait(float(generator.uniform(0, 0.9 * took)))
+            process.wait(float(generator.uniform(0, 0.6 * took)))
             tally.missed[f"{kind}: the workflow had ended"] += 1
         except subprocess.TimeoutExpired:
             number = _SIGNALS[kind][0]

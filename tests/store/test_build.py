@@ -88,6 +88,16 @@ def test_order_and_steps_of_ingest_leave_no_trace(study: SyntheticStudy, tmp_pat
     assert_same(stepwise, study.store)
 
 
+def test_growing_by_a_seed_reads_no_other_shard(study: SyntheticStudy, tmp_path: Path):
+    store = tmp_path / "grown.duckdb"
+    built(study, store, study.members[:3])
+    for shard in study.members[:3]:
+        for table in shard.glob("*.parquet"):
+            table.unlink()
+    built(study, store)
+    assert_same(store, study.store)
+
+
 def test_a_block_that_left_the_study_leaves_the_store(study: SyntheticStudy, tmp_path: Path):
     built(study, study.store, study.members[:3])
     fresh = tmp_path / "fresh.duckdb"
