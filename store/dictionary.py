@@ -29,7 +29,7 @@ _OPENING: Final = """\
 
 `results/<study>/store.duckdb` holds a whole study: every logit and attention map, every measure
 and every finding. It is one DuckDB file, for DuckDB 1.4 and later. `python -m store` looks into
-it without changing it:
+it; only `migrate`, `compact` and `doctor --repair` change it:
 
 ```sh
 python -m store tables results/digits/store.duckdb
@@ -38,6 +38,9 @@ python -m store query results/digits/store.duckdb "SELECT * FROM ensemble_gain" 
 python -m store cookbook results/digits/store.duckdb images-teachers-disagree-on
 python -m store export results/digits/store.duckdb exported --layout huggingface
 python -m store merge here/store.duckdb there/store.duckdb --into both/store.duckdb
+python -m store doctor results/digits/store.duckdb --shards results/digits/shards
+python -m store migrate results/digits/store.duckdb
+python -m store compact results/digits/store.duckdb
 ```
 
 Start at [`measures`](#measures), one row per student, whose columns

@@ -23,6 +23,7 @@ from synthetic import (
 from store.database import build, open_reader, record_analysis, record_estimates
 from store.errors import StaleShardError, StoreError
 from store.frames import ESTIMATE, EVIDENCE, FINDING, SHARD_FRAMES
+from store.ledger import SCHEMA_VERSION
 from store.schema import TABLES, VIEWS
 from store.shard import read_table, write_images
 
@@ -271,7 +272,8 @@ def test_what_is_no_store_is_refused_in_one_line(tmp_path: Path):
 def test_a_store_of_a_newer_version_is_refused(study: SyntheticStudy):
     with duckdb.connect(str(study.store)) as connection:
         connection.execute("UPDATE study SET schema_version = 99")
-    with pytest.raises(StoreError, match=r"schema version 99; this software reads up to 1"):
+    message = rf"schema version 99; this software reads up to {SCHEMA_VERSION}\."
+    with pytest.raises(StoreError, match=message):
         open_reader(study.store)
 
 
