@@ -4,7 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from analyze.power_command import add_power_parser, run_power
+from analyze.power_command import run_power
+from analyze.power_options import add_power_parser
 from analyze.serialize import load_results, results_schema
 from analyze.table_command import add_table_parser, run_table
 from analyze.verdicts import verdict_lines
