@@ -1,5 +1,6 @@
 """results.json: strict, exact, checked, and described by its schema."""
 
+import errno
 import json
 import math
 from dataclasses import replace
@@ -86,7 +87,8 @@ def test_a_write_that_fails_leaves_the_old_results_alone(results, tmp_path, monk
     path = tmp_path / "results.json"
     save_results(path, results)
     before = path.read_bytes()
-    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+    full = OSError(errno.ENOSPC, "disk full")
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(full))
     with pytest.raises(OSError, match="disk full"):
         save_results(path, replace(results, title="other"))
     assert path.read_bytes() == before
