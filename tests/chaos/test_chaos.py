@@ -9,6 +9,10 @@ import pytest
 TESTS = Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.skipif(
+    not os.environ.get("KD_CHAOS"),
+    reason="faults hit at moments that are the machine's: asked for with KD_CHAOS=1, by make chaos",
+)
 @pytest.mark.timeout(900)
 def test_twenty_faults_leave_a_store_as_if_nothing_had_happened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
