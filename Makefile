@@ -41,7 +41,7 @@ calibrate: $(READY) ## simulate whether the primary tests hold their level; writ
 	@$(RUN) OMP_NUM_THREADS=1 python -m benchmarks.calibration --jobs $(JOBS) --write docs/calibration.md
 	@$(RUN) OMP_NUM_THREADS=1 python -m benchmarks.image_calibration --jobs $(JOBS) --write docs/calibration.md
 
-chaos: $(READY) ## inject 500 faults and 74 corruptions; say what the store lost (about 15 minutes)
+chaos: $(READY) ## inject 500 faults and 74 corruptions; say what the store lost (long)
 	@$(RUN) KD_CHAOS=1 OMP_NUM_THREADS=1 python -m pytest -q -n 0 tests/chaos
 	@$(RUN) python -m tests.chaos --faults $(FAULTS) --seed $(SEED) --jobs $(JOBS)
 
