@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from collect import augment
 from collect.attention import class_activation_map, grad_cam, quantize
+from collect.augmentation.policy import draw, policy_for
 from collect.datasets import Data, Images
 from collect.engine import Runtime
 from collect.models import CifarResNet
@@ -57,15 +57,18 @@ class Views:
     def __init__(
         self, design: Design, data: Data, subset: NDArray[np.int64], runtime: Runtime
     ) -> None:
-        self._design = design
         self._runtime = runtime
         self._strengths = design.views()
+        self._policy = policy = policy_for(design.augmentation, design.dataset.image_size)
         streams = study_streams(design.study_seed)
         self._splits: Mapping[Split, tuple[Images, NDArray[np.float64]]] = {
-            Split.TEST: (data.test, _uniforms(streams.numpy(Purpose.VIEWS, 0), data.test)),
+            Split.TEST: (
+                data.test,
+                draw(policy, streams.numpy(Purpose.VIEWS, 0), len(data.test.labels)),
+            ),
             Split.TRAIN: (
                 _rows(data.pool, subset),
-                _uniforms(streams.numpy(Purpose.VIEWS, 1), data.pool)[subset],
+                draw(policy, streams.numpy(Purpose.VIEWS, 1), len(data.pool.labels))[subset],
             ),
         }
         self._made: dict[tuple[str, Split], View] = {}
@@ -81,8 +84,8 @@ class Views:
         runtime = self._runtime
         pixels = fractions(images.pixels, runtime.device)
         if name != CLEAN_VIEW:
-            choices = augment.choose(uniforms, self._strengths[name], self._design.augmentation)
-            pixels = augment.apply(pixels, choices, np.arange(len(pixels)))
+            choices = self._policy.choose(uniforms, self._strengths[name])
+            pixels = choices.apply(pixels, np.arange(len(pixels)))
         return View(
             name=name,
             split=split,
@@ -189,10 +192,6 @@ def _asked(view: View, methods: tuple[AttentionMethod, ...]) -> tuple[AttentionM
 def _batches(images: int, size: int) -> Iterator[slice]:
     for start in range(0, images, size):
         yield slice(start, min(start + size, images))
-
-
-def _uniforms(generator: np.random.Generator, images: Images) -> NDArray[np.float64]:
-    return augment.draw(generator, len(images.labels))
 
 
 def _rows(images: Images, rows: NDArray[np.int64]) -> Images:

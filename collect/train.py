@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import SGD
 
-from collect import augment
+from collect.augmentation.policy import draw, policy_for
 from collect.engine import Runtime
 from collect.losses import distillation_loss
 from collect.models import CifarResNet, frozen
 from collect.seeding import Purpose, Streams
-from store.design import Augmentation, Distillation, Recipe
+from store.augmentations import Augmentation
+from store.design import Distillation, Recipe
 
 BatchLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(student logits, standardized images, labels) -> loss."""
@@ -146,12 +147,13 @@ def _views(
     """One epoch's batches: rows of the subset and their augmented images."""
     choices = None
     if strength > 0:
-        uniforms = augment.draw(streams.numpy(Purpose.AUGMENTATION, epoch), len(order))
-        choices = augment.choose(uniforms, strength, policy)
+        drawing = policy_for(policy, pixels.shape[-1])
+        uniforms = draw(drawing, streams.numpy(Purpose.AUGMENTATION, epoch), len(order))
+        choices = drawing.choose(uniforms, strength)
     for start in range(0, len(order), recipe.batch_size):
         rows = order[start : start + recipe.batch_size]
         batch = pixels[torch.from_numpy(rows).to(pixels.device)]
-        yield rows, batch if choices is None else augment.apply(batch, choices, rows)
+        yield rows, batch if choices is None else choices.apply(batch, rows)
 
 
 def evaluate(

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from store.augmentations import Augmentation, Graded, refused_strength
 from store.errors import DataError, StudyError
 from store.vocabulary import (
     MODELS_PER_BLOCK_LIMIT,
@@ -170,32 +171,6 @@ class Training(_Part):
     student: Recipe
 
 
-class Magnitudes(_Part):
-    """What the graded policy does at strength 1; at strength s, s times as much.
-
-    Angles in degrees, ``translate`` and ``cutout`` as fractions of the side,
-    ``scale``, ``brightness`` and ``contrast`` as fractions of change around 1.
-    Each image draws its own value uniformly within plus or minus the magnitude;
-    the cutout square has the magnitude's side. So levels are nested.
-    """
-
-    rotation_degrees: float = Field(default=30, ge=0, le=180)
-    shear_degrees: float = Field(default=15, ge=0, le=60)
-    translate: float = Field(default=0.15, ge=0, le=1)
-    scale: float = Field(default=0.2, ge=0, lt=1)
-    brightness: float = Field(default=0.3, ge=0, le=1)
-    contrast: float = Field(default=0.3, ge=0, lt=1)
-    cutout: float = Field(default=0.4, ge=0, le=1)
-
-
-class Augmentation(_Part):
-    """The graded policy: one strength in [0, 1] for all operations."""
-
-    policy: Literal["graded"] = "graded"
-    maximum: Magnitudes = Magnitudes()
-    horizontal_flip: bool = False
-
-
 class DoseResponse(_Part):
     """Teachers at every strength; students in up to two arms on the same teachers."""
 
@@ -347,7 +322,7 @@ class Design(_Part):
     dataset: Dataset
     networks: Networks
     training: Training
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = Graded()
     design: DoseResponse
     distillation: Distillation = Distillation()
     attention: Attention = Attention()
@@ -366,6 +341,18 @@ class Design(_Part):
             raise ValueError(
                 f"seeds is {self.seeds}, which adding_seeds.looks does not name; allowed: {allowed}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _policy_has_the_strengths(self) -> Self:
+        declared = {"strengths": self.design.strengths}
+        if Arm.FIXED in self.design.arms:
+            declared["fixed_strength"] = (self.design.fixed_strength,)
+        for key, strengths in declared.items():
+            for strength in strengths:
+                refused = refused_strength(self.augmentation, strength)
+                if refused:
+                    raise ValueError(f"design.{key}: {refused}")
         return self
 
     @model_validator(mode="after")

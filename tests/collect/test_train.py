@@ -8,7 +8,8 @@ from collect.engine import Runtime, choose_device
 from collect.models import build
 from collect.seeding import model_streams
 from collect.train import TrainingSet, cross_entropy, distilled_from, learning_rate, train
-from store.design import Augmentation, Distillation, Network, Recipe
+from store.augmentations import Graded
+from store.design import Distillation, Network, Recipe
 from store.errors import UserError
 from store.vocabulary import Role
 
@@ -41,7 +42,7 @@ def _train(model, *, loss=cross_entropy, strength: float = 0.5, **changes: objec
         model,
         _data(),
         recipe=_recipe(**changes),
-        policy=Augmentation(),
+        policy=Graded(),
         strength=strength,
         streams=model_streams(1, 0, Role.TEACHER, 0),
         loss=loss,

@@ -22,7 +22,8 @@ from collect.models import build  # noqa: E402
 from collect.observe import fractions  # noqa: E402
 from collect.seeding import model_streams  # noqa: E402
 from collect.train import TrainingSet, cross_entropy, train  # noqa: E402
-from store.design import Augmentation, Network, Recipe, load_design  # noqa: E402
+from store.augmentations import Graded  # noqa: E402
+from store.design import Network, Recipe, load_design  # noqa: E402
 from store.vocabulary import Role  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +45,7 @@ def _main() -> None:
         model,
         TrainingSet(pixels, labels, images, shown),
         recipe=Recipe(epochs=10, batch_size=50, learning_rate=0.1),
-        policy=Augmentation(),
+        policy=Graded(),
         strength=0.3,
         streams=model_streams(0, 0, Role.TEACHER, 0),
         loss=cross_entropy,
