@@ -66,6 +66,15 @@ class TrivialAugment(_Part):
     horizontal_flip: bool = False
 
 
+POLICIES: Final[dict[str, type[BaseModel]]] = {
+    "graded": Graded,
+    "published": Published,
+    "randaugment": RandAugment,
+    "trivialaugment": TrivialAugment,
+}
+"""The policies by the name that a study file gives them."""
+
+
 def _graded_unless_said(value: Any) -> Any:
     if isinstance(value, dict) and "policy" not in value:
         return {**cast("dict[str, Any]", value), "policy": "graded"}

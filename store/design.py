@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from store.augmentations import Augmentation, Graded, refused_strength
+from store.augmentations import POLICIES, Augmentation, Graded, refused_strength
 from store.errors import DataError, StudyError
 from store.vocabulary import (
     MODELS_PER_BLOCK_LIMIT,
@@ -532,7 +532,7 @@ def _explain(path: Path, error: ValidationError) -> str:
     faults = error.errors(include_url=False)
     # a mistyped key is both unknown and missing; the unknown one tells more
     first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
-    kinds = {"digits", "parquet", "[key]"}
+    kinds = {"digits", "parquet", *POLICIES, "[key]"}
     key = ".".join(str(part) for part in first["loc"] if part not in kinds) or "study"
     if first["type"] == "extra_forbidden":
         text = f"{path}: {key}: unknown key (value {first['input']!r}){_known_keys(first['loc'])}"
@@ -553,6 +553,9 @@ def _known_keys(location: tuple[int | str, ...]) -> str:
     """Keys allowed where an unknown one stood."""
     model: Any = Design
     for part in location[:-1]:
+        if part in POLICIES:
+            model = POLICIES[str(part)]
+            continue
         if not hasattr(model, "model_fields") or part not in model.model_fields:
             return ""
         model = model.model_fields[part].annotation
