@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import SGD
 
-from collect.augmentation.policy import draw, policy_for
+from collect.augmentation.policy import augmented_batches, draw, policy_for
 from collect.engine import Runtime
 from collect.losses import distillation_loss
 from collect.models import CifarResNet, frozen
@@ -145,15 +145,15 @@ def _views(
     epoch: int,
 ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
     """One epoch's batches: rows of the subset and their augmented images."""
-    choices = None
-    if strength > 0:
-        drawing = policy_for(policy, pixels.shape[-1])
-        uniforms = draw(drawing, streams.numpy(Purpose.AUGMENTATION, epoch), len(order))
-        choices = drawing.choose(uniforms, strength)
-    for start in range(0, len(order), recipe.batch_size):
-        rows = order[start : start + recipe.batch_size]
-        batch = pixels[torch.from_numpy(rows).to(pixels.device)]
-        yield rows, batch if choices is None else choices.apply(batch, rows)
+    if strength == 0:
+        for start in range(0, len(order), recipe.batch_size):
+            rows = order[start : start + recipe.batch_size]
+            yield rows, pixels[torch.from_numpy(rows).to(pixels.device)]
+        return
+    drawing = policy_for(policy, pixels.shape[-1])
+    uniforms = draw(drawing, streams.numpy(Purpose.AUGMENTATION, epoch), len(order))
+    choices = drawing.choose(uniforms, strength)
+    yield from augmented_batches(pixels, order, choices, batch_size=recipe.batch_size)
 
 
 def evaluate(

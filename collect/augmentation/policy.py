@@ -4,9 +4,11 @@ A draw is a row of unit uniforms per image, from the stream of (seed, epoch) at 
 place in the subset, so it depends neither on batching nor on the strength.
 """
 
-from typing import Protocol
+from collections.abc import Iterator
+from typing import Final, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,6 +16,9 @@ from collect.augmentation.graded import GradedPolicy
 from collect.augmentation.published import PublishedPolicy
 from collect.augmentation.randomized import RandAugmentPolicy, TrivialAugmentPolicy
 from store.augmentations import Augmentation, Graded, Published, RandAugment
+
+VALUES_AT_ONCE: Final = {"cpu": 2**21, "cuda": 2**24}
+"""Pixel values that are augmented together, at least those of one batch."""
 
 
 class Choices(Protocol):
@@ -58,3 +63,21 @@ def policy_for(declared: Augmentation, side: int) -> Policy:
 def draw(policy: Policy, generator: np.random.Generator, images: int) -> NDArray[np.float64]:
     """Draw the uniforms of every image, shape (images, policy.uniforms)."""
     return generator.random((images, policy.uniforms))
+
+
+def augmented_batches(
+    pixels: Tensor, order: NDArray[np.int64], choices: Choices, *, batch_size: int
+) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+    """Yield an epoch's batches: rows of ``pixels`` in their order, and their augmented images.
+
+    pixels: as ``Choices.apply`` takes them, shape (images, channels, side, side). Several
+    batches are augmented at a time, for an operation costs much the same to call for few
+    images as for many; what becomes of an image does not depend on it.
+    """
+    limit = VALUES_AT_ONCE.get(pixels.device.type, VALUES_AT_ONCE["cuda"])
+    batches = max(1, limit // (batch_size * pixels[0].numel()))
+    for start in range(0, len(order), batches * batch_size):
+        rows = order[start : start + batches * batch_size]
+        images = choices.apply(pixels[torch.from_numpy(rows).to(pixels.device)], rows)
+        for first in range(0, len(rows), batch_size):
+            yield rows[first : first + batch_size], images[first : first + batch_size]

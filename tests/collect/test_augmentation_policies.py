@@ -8,7 +8,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from collect.augmentation import crop
 from collect.augmentation.operations import Kind, levels_of, perform
-from collect.augmentation.policy import draw, policy_for
+from collect.augmentation.policy import VALUES_AT_ONCE, augmented_batches, draw, policy_for
 from collect.augmentation.published import SUBPOLICIES, PublishedPolicy, autoaugment
 from collect.augmentation.randomized import OPERATIONS, RandAugmentPolicy, TrivialAugmentPolicy
 from collect.torchvision_operators import import_torchvision
@@ -346,3 +346,20 @@ def test_a_gpu_gives_the_processors_bits(name: str):
     choices = policy_for(POLICIES[name], SIDE).choose(_uniforms(POLICIES[name], len(pixels)), 1.0)
     rows = np.arange(len(pixels))
     assert torch.equal(choices.apply(pixels.cuda(), rows).cpu(), choices.apply(pixels, rows))
+
+
+@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("batch_size", [7, 40, 400])
+def test_an_epochs_batches_are_those_that_are_augmented_one_by_one(
+    name: str, batch_size: int, monkeypatch: pytest.MonkeyPatch
+):
+    # 150 images: several goes, the last one smaller
+    monkeypatch.setitem(VALUES_AT_ONCE, "cpu", 60 * 3 * SIDE * SIDE)
+    pixels = torch.from_numpy(pictures(3, SIDE, 150))
+    choices = policy_for(POLICIES[name], SIDE).choose(_uniforms(POLICIES[name], 150), 1.0)
+    order = np.random.default_rng(1).permutation(150)
+    batches = list(augmented_batches(pixels, order, choices, batch_size=batch_size))
+    assert np.array_equal(np.concatenate([rows for rows, _ in batches]), order)
+    assert [len(rows) for rows, _ in batches[:-1]] == [batch_size] * (len(batches) - 1)
+    for rows, images in batches:
+        assert torch.equal(images, choices.apply(pixels[torch.from_numpy(rows)], rows))
