@@ -83,14 +83,19 @@ def resample(images: Tensor, crops: Crops, rows: NDArray[np.int64]) -> Tensor:
     batch, channels, side, _ = images.shape
     table = _kernels(side)
     scaled = images.new_empty((batch * channels, side, side), dtype=torch.float32)
-    # a part at a time, so that what lies between the two passes stays in the cache
-    for start in range(0, batch, _PART):
-        part = slice(start, min(start + _PART, batch))
+    # a part at a time in the same memory, so that what lies between stays in the cache
+    size = min(_PART, batch)
+    lines, wide, tall = (scaled.new_empty((size, channels, side, side)) for _ in range(3))
+    for start in range(0, batch, size):
+        part = slice(start, min(start + size, batch))
+        count = part.stop - part.start
         across, down = _weights(table, crops, rows[part], images.device)
-        lines = images[part].reshape(-1, channels * side, side).float()
-        wide = _rounded(torch.bmm(lines, across.mT)).view(-1, side, side)
+        seen = lines[:count].copy_(images[part]).view(count, -1, side)
+        between = wide[:count].view(count, -1, side)
+        _rounded(torch.bmm(seen, across.mT, out=between))
+        each = tall[:count].copy_(down[:, None].expand(-1, channels, -1, -1))
         out = scaled[part.start * channels : part.stop * channels]
-        _rounded(torch.bmm(down.repeat_interleave(channels, dim=0), wide, out=out))
+        _rounded(torch.bmm(each.view(out.shape), between.view(out.shape), out=out))
     return scaled.view(images.shape)
 
 

@@ -17,7 +17,7 @@ from collect.augmentation.published import PublishedPolicy
 from collect.augmentation.randomized import RandAugmentPolicy, TrivialAugmentPolicy
 from store.augmentations import Augmentation, Graded, Published, RandAugment
 
-VALUES_AT_ONCE: Final = {"cpu": 2**21, "cuda": 2**24}
+VALUES_AT_ONCE: Final = {"cpu": 2**20, "cuda": 2**24}
 """Pixel values that are augmented together, at least those of one batch."""
 
 
@@ -78,6 +78,7 @@ def augmented_batches(
     batches = max(1, limit // (batch_size * pixels[0].numel()))
     for start in range(0, len(order), batches * batch_size):
         rows = order[start : start + batches * batch_size]
-        images = choices.apply(pixels[torch.from_numpy(rows).to(pixels.device)], rows)
+        chosen = pixels.index_select(0, torch.from_numpy(rows).to(pixels.device))
+        images = choices.apply(chosen, rows)
         for first in range(0, len(rows), batch_size):
             yield rows[first : first + batch_size], images[first : first + batch_size]
