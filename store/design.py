@@ -98,7 +98,24 @@ class ParquetData(_Part):
         return self
 
 
-Dataset = Annotated[DigitsData | ParquetData, Field(discriminator="kind")]
+class ImageFolderData(_Part):
+    """A folder of images in torchvision's layout: ``train/CLASS/FILE`` and ``test/CLASS/FILE``.
+
+    ImageNet's ``val`` may stand for ``test``. Each image's shorter side is scaled to 8/7 of
+    ``image_size`` and its centre cut out, for training too; augmentation begins from there.
+    Images are decoded as they are needed, by ``decoders`` threads of each job.
+    """
+
+    kind: Literal["imagefolder"]
+    path: str = Field(min_length=1)
+    image_size: int = Field(default=64, ge=8, le=512)
+    classes: int = Field(ge=2, le=100_000)
+    test_size: int = Field(ge=20)
+    train_subset: TrainSubset
+    decoders: int = Field(default=2, ge=1, le=256)
+
+
+Dataset = Annotated[DigitsData | ParquetData | ImageFolderData, Field(discriminator="kind")]
 
 
 class Network(_Part):
@@ -434,7 +451,8 @@ class Design(_Part):
         for key in _NO_EFFECT_ON_TRAINING:
             del dumped[key]
         dumped["attention_methods"] = [str(method) for method in self.attention.kept]
-        dumped["dataset"].pop("path", None)
+        for key in ("path", "decoders"):
+            dumped["dataset"].pop(key, None)
         return dumped
 
     def shard_key(self, block: int) -> str:
@@ -509,6 +527,18 @@ def require_data(design: Design) -> None:
                 f"dataset.path: {folder} does not hold train*.parquet and test*.parquet; it must "
                 "be a folder of images in the Hugging Face Parquet layout"
             )
+    if isinstance(design.dataset, ImageFolderData):
+        folder = Path(design.dataset.path)
+        if not (folder / "train").is_dir() or image_folder_test(folder) is None:
+            raise DataError(
+                f"dataset.path: {folder} does not hold the folders train and test (or val); it "
+                "must be a folder of images in torchvision's layout: train/CLASS/FILE"
+            )
+
+
+def image_folder_test(folder: Path) -> Path | None:
+    """Return the folder of the test images; None where there is none."""
+    return next((folder / name for name in ("test", "val") if (folder / name).is_dir()), None)
 
 
 def _expand(value: Any, path: Path) -> Any:
@@ -537,7 +567,7 @@ def _explain(path: Path, error: ValidationError) -> str:
     faults = error.errors(include_url=False)
     # a mistyped key is both unknown and missing; the unknown one tells more
     first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
-    kinds = {"digits", "parquet", *POLICIES, "[key]"}
+    kinds = {"digits", "parquet", "imagefolder", *POLICIES, "[key]"}
     key = ".".join(str(part) for part in first["loc"] if part not in kinds) or "study"
     if first["type"] == "extra_forbidden":
         text = f"{path}: {key}: unknown key (value {first['input']!r}){_known_keys(first['loc'])}"
