@@ -30,7 +30,6 @@ from store.vocabulary import (
     Role,
     Split,
     Status,
-    level_name,
 )
 
 
@@ -196,14 +195,16 @@ class Block:
         augmentation is their accuracy on it.
         """
         plan = member.plan
-        names = {CLEAN_VIEW, level_name(plan.strength)}
+        names = {CLEAN_VIEW, self._design.level(plan.strength)}
         if isinstance(plan, Teacher):
             students = self._design.plan().students
-            names |= {level_name(s.strength) for s in students if plan.ordinal in s.teachers}
+            names |= {
+                self._design.level(s.strength) for s in students if plan.ordinal in s.teachers
+            }
             if plan.strength == 0:
                 names |= set(self._design.views())
         test = [self._views.view(name, Split.TEST) for name in sorted(names)]
-        own = sorted({CLEAN_VIEW, level_name(plan.strength)})
+        own = sorted({CLEAN_VIEW, self._design.level(plan.strength)})
         return test + [self._views.view(name, Split.TRAIN) for name in own]
 
     def _model_row(self, member: _Member) -> dict[str, object]:
@@ -221,7 +222,7 @@ class Block:
             "condition_id": student.condition_id if student else None,
             "arm": str(student.arm) if student else None,
             "strength": plan.strength,
-            "view": level_name(plan.strength),
+            "view": self._design.level(plan.strength),
             "teacher_strength": student.teacher_strength if student else None,
             "teacher_ids": [self._id(t) for t in student.teachers] if student else None,
             "network": f"{network.family} depth {network.depth} width {network.width}",
