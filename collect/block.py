@@ -28,7 +28,6 @@ from store.vocabulary import (
     Role,
     Split,
     Status,
-    level_name,
 )
 
 
@@ -116,13 +115,15 @@ class Block:
         augmentation is their accuracy on it.
         """
         plan = member.plan
-        names = {CLEAN_VIEW, level_name(plan.strength)}
+        names = {CLEAN_VIEW, self._design.level(plan.strength)}
         if isinstance(plan, Teacher):
             students = self._design.plan().students
-            names |= {level_name(s.strength) for s in students if plan.ordinal in s.teachers}
+            names |= {
+                self._design.level(s.strength) for s in students if plan.ordinal in s.teachers
+            }
             if plan.strength == 0:
                 names |= set(self._design.views())
-        own = {CLEAN_VIEW, level_name(plan.strength)}
+        own = {CLEAN_VIEW, self._design.level(plan.strength)}
         # in the order of the rows' key, where training images have the lower ids
         return [
             self._views.view(name, split)
@@ -146,7 +147,7 @@ class Block:
             "condition_id": student.condition_id if student else None,
             "arm": str(student.arm) if student else None,
             "strength": plan.strength,
-            "view": level_name(plan.strength),
+            "view": self._design.level(plan.strength),
             "teacher_strength": student.teacher_strength if student else None,
             "teacher_ids": [self._id(t) for t in student.teachers] if student else None,
             "network": f"{network.family} depth {network.depth} width {network.width}",
