@@ -11,7 +11,7 @@ from benchmarks.bare_step import Arithmetic, BareStep, Format
 from benchmarks.engines import Ours, Precision, Trial, network, observation_batch
 from benchmarks.pages import table
 from benchmarks.published_way import PublishedRecipe, PublishedTraining, TwoViews
-from benchmarks.rounds import Done, Timed, Turn, Way, take_turns
+from benchmarks.rounds import Done, Turn, Way, take_turns
 
 TEACHERS: Final = 3
 REPLICATE_IMAGES: Final = 50_000

@@ -17,9 +17,8 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Final, Self
 
-_CONTEXT: Final = get_context(
-    "spawn"
-)  # a fresh process: allocator and threads are set at its start
+_CONTEXT: Final = get_context("spawn")
+"""Fresh processes: allocator and threads are set when a process starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +149,7 @@ class _Started:
     def turn(self) -> Taken:
         began = time.perf_counter()
         for connection in self._connections:
-            connection.send(True)
+            connection.send("turn")
         answers = self.answers()
         seconds = time.perf_counter() - began
         done = [answer.done for answer in answers if answer.done]
@@ -218,7 +217,7 @@ def _serve(prepare: Callable[[int], Turn], number: int, connection: Connection) 
             connection.send(_Answer(done, cpu_seconds() - began))
     except (EOFError, BrokenPipeError):
         pass
-    except Exception:  # noqa: BLE001 - sent to where it is raised again
+    except Exception:
         connection.send(_Answer(None, failure=traceback.format_exc()))
 
 
