@@ -28,7 +28,7 @@ from benchmarks.pages import machine, write_between
 
 MARKER: Final = "collection"
 ROUNDS: Final = 5
-QUICK: Final = Trial(width=4, side=8, images=32, batch=16, students=2)
+QUICK: Final = Trial(width=4, side=8, images=32, batch=16)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,19 +1,27 @@
 """Tables on training: against the published way, against the bare step, by precision and format."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from typing import Final
 
 import numpy as np
 import torch
 
 from benchmarks.bare_step import Arithmetic, BareStep, Format
-from benchmarks.engines import Ours, Precision, Trial, network, observation_batch
+from benchmarks.engines import Ours, Trial, network, observation_batch
 from benchmarks.pages import table
 from benchmarks.published_way import PublishedRecipe, PublishedTraining, TwoViews
 from benchmarks.rounds import Done, Turn, Way, take_turns
+from collect.engine import Precision
 
 TEACHERS: Final = 3
+TEAMS: Final = tuple(
+    tuple(100 + 2 * slot + strong for slot, strong in enumerate(kinds))
+    for kinds in product((0, 1), repeat=TEACHERS)
+)
+"""The published design's eight ensembles: each of three teachers weak or strong, six in all."""
 REPLICATE_IMAGES: Final = 50_000
 REPLICATE_EPOCHS: Final = 61
 DEPTHS: Final = (8, 20)
@@ -52,13 +60,14 @@ def _published(trial: Trial, teachers: int, threads: int, workers: int, number: 
 
 def _teacher(trial: Trial, precision: Precision, number: int) -> Turn:
     ours = Ours(trial, precision)
-    return lambda: Done(trial.images * trial.epochs, ours.teacher(number))
+    return lambda: Done(trial.images, ours.teacher(number))
 
 
-def _student(trial: Trial, precision: Precision, number: int) -> Turn:
+def _students(
+    trial: Trial, teams: Sequence[tuple[int, ...]], precision: Precision, number: int
+) -> Turn:
     ours = Ours(trial, precision)
-    ensemble = [network(trial, 100 + slot) for slot in range(TEACHERS)]
-    return lambda: Done(trial.images * trial.epochs, ours.student(number, ensemble))
+    return lambda: Done(trial.images * len(teams), ours.students(number, teams))
 
 
 def _bare(trial: Trial, arithmetic: Arithmetic, number: int) -> Turn:
@@ -82,9 +91,14 @@ def against_the_published_way(sizes: Sizes) -> str:
     """
     trial, cores = sizes.trial, sizes.cores
     rows: list[list[str]] = []
-    for role, teachers, ours in (
-        ("teacher", 0, partial(_teacher, trial)),
-        ("student of 3 teachers", TEACHERS, partial(_student, trial)),
+    alone_learning, sharing = partial(_students, trial, TEAMS[:1]), partial(_students, trial, TEAMS)
+    for role, teachers, kinds in (
+        ("teacher", 0, {"": partial(_teacher, trial)}),
+        (
+            f"student of {TEACHERS} teachers",
+            TEACHERS,
+            {", online": alone_learning, f", {len(TEAMS)} share a view": sharing},
+        ),
     ):
         alone = Way(
             name=f"published way, 1 job of {cores} threads",
@@ -97,10 +111,11 @@ def against_the_published_way(sizes: Sizes) -> str:
         )
         own = [
             Way(
-                name=f"this project, {precision}, {cores} jobs of 1 thread",
+                name=f"this project{kind}, {precision}, {cores} jobs of 1 thread",
                 prepare=partial(ours, precision),
                 processes=cores,
             )
+            for kind, ours in kinds.items()
             for precision in ("fp32", "bf16")
         ]
         timed = take_turns([alone, apart, *own], rounds=sizes.rounds)

@@ -1,10 +1,10 @@
 """The project's own training as the benchmarks call it: the one place that knows how."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -12,20 +12,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from collect.block import Block
+from collect.block import Block, training_subset
 from collect.checkpoint import weights_hash
-from collect.datasets import load
-from collect.engine import Runtime, make_deterministic
-from collect.models import CifarResNet, build
-from collect.observe import fractions
-from collect.seeding import model_streams
-from collect.train import TrainingSet, cross_entropy, distilled_from, train
-from store.design import Augmentation, Design, Distillation, Magnitudes, Network, Recipe
+from collect.datasets import Data, load
+from collect.engine import Precision, Runtime, start
+from collect.memory import Limits
+from collect.models import CifarResNet, build, frozen
+from collect.seeding import Purpose, model_streams
+from collect.train import Trainee, TrainingSet, cross_entropy, distilled_from, train
+from store.design import Augmentation, Design, Distillation, Engine, Magnitudes, Network, Recipe
 from store.frames import ATTENTION, PREDICTION
 from store.shard import content_hash
 from store.vocabulary import Role
-
-Precision = Literal["fp32", "bf16"]
 
 CPU: Final = torch.device("cpu")
 STRONGEST: Final = 1.0
@@ -33,10 +31,9 @@ STRONGEST: Final = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What is trained in one turn: one epoch of images of noise, whose speed is any images'.
+    """What is trained in one turn: an epoch of images of noise, whose speed is any images'.
 
-    width: of the network's first stage. side: of the images, in colour. students: that share a
-    view where views are shared.
+    width: of the network's first stage. side: of the images, in colour.
     """
 
     depth: int = 8
@@ -45,8 +42,6 @@ class Trial:
     images: int = 2048
     batch: int = 128
     classes: int = 10
-    epochs: int = 1
-    students: int = 8
 
     def pixels(self) -> NDArray[np.uint8]:
         """Images, shape (images, 3, side, side)."""
@@ -64,7 +59,7 @@ class Trial:
 
 
 def network(trial: Trial, seed: int) -> CifarResNet:
-    """Build the trial's network, contiguous weights, drawn from a seed."""
+    """Build the trial's network, its weights drawn from a seed."""
     declared = Network(depth=trial.depth, width=trial.width, strides=(1, 2, 2))
     generator = torch.Generator().manual_seed(seed)
     return build(declared, channels=3, classes=trial.classes, generator=generator)
@@ -73,70 +68,80 @@ def network(trial: Trial, seed: int) -> CifarResNet:
 class Ours:
     """The project's engine on a trial's images, in one thread, as a job of a study runs it."""
 
-    def __init__(
-        self, trial: Trial, precision: Precision, *, strength: float = STRONGEST, threads: int = 1
-    ) -> None:
-        make_deterministic(CPU)
-        torch.set_num_threads(threads)
+    def __init__(self, trial: Trial, precision: Precision, *, threads: int = 1) -> None:
         self._trial = trial
-        self._strength = strength
         self._runtime = runtime(precision, channels=3)
-        pixels = fractions(trial.pixels(), CPU)
-        labels = torch.from_numpy(trial.labels())
-        few = self._runtime.standardized(pixels[:2])
-        self._data = TrainingSet(pixels, labels, few, labels[:2])
+        torch.set_num_threads(threads)
+        pixels, labels = torch.from_numpy(trial.pixels()), torch.from_numpy(trial.labels())
+        # evaluated at the end of training, which is none of what is measured here
+        self._data = TrainingSet(pixels, labels, pixels[:2], labels[:2])
 
     def teacher(self, seed: int) -> str:
-        """Train a new teacher; return the hash of its weights."""
-        model = network(self._trial, seed)
-        self._train(model, Role.TEACHER, seed, [])
-        return weights_hash(model)
+        """Train a new teacher for an epoch; return the hash of its weights."""
+        return self._train(seed, Role.TEACHER, [()], {})
 
-    def student(self, seed: int, teachers: Sequence[CifarResNet]) -> str:
-        """Train a new student of teachers; return the hash of its weights."""
-        model = network(self._trial, seed)
-        self._train(model, Role.STUDENT, seed, teachers)
-        return weights_hash(model)
+    def students(self, seed: int, teams: Sequence[tuple[int, ...]]) -> str:
+        """Train new students for an epoch on one view, in lockstep; return their weights' hash.
+
+        teams: the teachers of each, by their seeds. The teachers are untrained.
+        """
+        asked = sorted({teacher for team in teams for teacher in team})
+        answering = {teacher: frozen(network(self._trial, teacher)) for teacher in asked}
+        return self._train(seed, Role.STUDENT, teams, answering)
 
     def _train(
-        self, model: CifarResNet, role: Role, seed: int, teachers: Sequence[CifarResNet]
-    ) -> None:
-        trained = train(
-            model,
+        self,
+        seed: int,
+        role: Role,
+        teams: Sequence[tuple[int, ...]],
+        teachers: Mapping[int, CifarResNet],
+    ) -> str:
+        declared = recipe(epochs=1, batch=self._trial.batch)
+        trainees = [
+            Trainee(
+                network(self._trial, seed).to(memory_format=torch.channels_last),
+                declared,
+                loss=distilled_from(team, Distillation()) if team else cross_entropy,
+                teachers=team,
+            )
+            for team in teams
+        ]
+        train(
+            trainees,
             self._data,
-            recipe=recipe(self._trial),
-            policy=policy(),
-            strength=self._strength,
+            recipe=declared,
+            policy=strong_policy(),
+            strength=STRONGEST,
             streams=model_streams(seed, 0, role, 0),
-            loss=distilled_from(teachers, Distillation(), self._runtime)
-            if teachers
-            else cross_entropy,
             runtime=self._runtime,
+            teachers=teachers,
         )
-        if trained.failure:
-            raise RuntimeError(trained.failure)
+        failed = [trainee.failure for trainee in trainees if trainee.failure]
+        if failed:
+            raise RuntimeError(failed[0])
+        return " ".join(weights_hash(trainee.model) for trainee in trainees)
 
 
-def recipe(trial: Trial) -> Recipe:
-    """The trial's recipe: SGD with momentum, nothing evaluated before the end."""
+def recipe(*, epochs: int, batch: int) -> Recipe:
+    """SGD with momentum, nothing evaluated before the end."""
     return Recipe(
-        epochs=trial.epochs,
-        batch_size=trial.batch,
+        epochs=epochs,
+        batch_size=batch,
         learning_rate=0.1,
         warmup_epochs=0,
-        evaluate_every=trial.epochs,
+        evaluate_every=epochs,
     )
 
 
-def policy() -> Augmentation:
+def strong_policy() -> Augmentation:
     """The policy whose strongest level is called strong here: every operation, and a flip."""
     return Augmentation(maximum=Magnitudes(), horizontal_flip=True)
 
 
 def runtime(precision: Precision, *, channels: int) -> Runtime:
     """The arithmetic on the processor in a precision, with the statistics of noise."""
-    shape = (1, channels, 1, 1)
-    return Runtime(CPU, precision, torch.full(shape, 0.5), torch.full(shape, 0.29))
+    mean, std = np.full(channels, 0.5, np.float32), np.full(channels, 0.29, np.float32)
+    return start(Engine(precision=precision), CPU, mean=mean, std=std)
 
 
 def observation_batch(trial: Trial, images: int) -> Tensor:
@@ -159,34 +164,29 @@ def collect_tiny_block(block: int, *, observation_batch: int, stop_after: int | 
 
     stop_after: models after which it is stopped once, to be resumed from what it kept.
     """
-    make_deterministic(CPU)
     design = _tiny_study()
     data = load(design)
-    arithmetic = Runtime(
-        CPU,
-        design.engine.precision,
-        torch.from_numpy(data.mean)[None, :, None, None],
-        torch.from_numpy(data.std)[None, :, None, None],
-        observation_batch=observation_batch,
+    arithmetic = replace(
+        start(design.engine, CPU, mean=data.mean, std=data.std),
+        limits=Limits(observation_batch=observation_batch),
     )
+    finished: list[int] = []
 
-    def finished(ordinal: int) -> None:
-        if stop_after is not None and ordinal + 1 == stop_after and not stopped:
-            stopped.append(ordinal)
+    def stop(ordinal: int) -> None:
+        finished.append(ordinal)
+        if len(finished) == stop_after:
             raise _StoppedError
 
-    stopped: list[int] = []
+    def collect(scratch: Path) -> dict[str, pl.DataFrame]:
+        return Block(
+            design, data, block, runtime=arithmetic, scratch=scratch, finished=stop
+        ).collect()
+
     with TemporaryDirectory() as folder:
-
-        def collect() -> dict[str, pl.DataFrame]:
-            return Block(
-                design, data, block, runtime=arithmetic, scratch=Path(folder), finished=finished
-            ).collect()
-
         try:
-            tables = collect()
+            tables = collect(Path(folder))
         except _StoppedError:
-            tables = collect()
+            tables = collect(Path(folder))
     models = tables["model"].sort("model_id")
     return BlockBits(
         tuple(models["weights_hash"]),
@@ -223,3 +223,37 @@ def _tiny_study() -> Design:
             "claims": {"H1": {"sesoi": {"attention_iou_adjusted": 0.1}}},
         }
     )
+
+
+def trained_accuracy(design: Design, data: Data, block: int, *, strength: float) -> float:
+    """Train one block's first teacher as a study does; return its accuracy on clean test images."""
+    arithmetic = start(design.engine, CPU, mean=data.mean, std=data.std)
+    rows = training_subset(design, data, block)
+    streams = model_streams(design.study_seed, block, Role.TEACHER, 0)
+    model = build(
+        design.networks.teacher,
+        channels=data.pool.pixels.shape[1],
+        classes=len(data.class_names),
+        generator=streams.torch(Purpose.INITIALIZATION),
+    )
+    trainee = Trainee(
+        model.to(memory_format=torch.channels_last), design.training.teacher, loss=cross_entropy
+    )
+    train(
+        [trainee],
+        TrainingSet(
+            torch.from_numpy(data.pool.pixels[rows]),
+            torch.from_numpy(data.pool.labels[rows]),
+            torch.from_numpy(data.test.pixels),
+            torch.from_numpy(data.test.labels),
+        ),
+        recipe=design.training.teacher,
+        policy=design.augmentation,
+        strength=strength,
+        streams=streams,
+        runtime=arithmetic,
+    )
+    found = trainee.epochs[-1].test_accuracy if trainee.failure is None else None
+    if found is None:
+        raise RuntimeError(trainee.failure or "the last epoch was not evaluated")
+    return found
