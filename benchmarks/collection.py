@@ -25,6 +25,7 @@ from benchmarks.collection_training import (
 )
 from benchmarks.engines import Trial
 from benchmarks.pages import machine, write_between
+from benchmarks.rounds import preload
 
 MARKER: Final = "collection"
 ROUNDS: Final = 5
@@ -83,6 +84,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="TABLE", help="these tables alone")
     parser.add_argument("--write", type=Path, help="page with the markers to write between")
     chosen = parser.parse_args()
+    preload("benchmarks.collection_training")
     sizes = Sizes(
         trial=QUICK if chosen.quick else Trial(),
         rounds=1 if chosen.quick else ROUNDS,

@@ -6,8 +6,10 @@ neither on batching nor on the strength: a stronger level moves the same image i
 same direction, further.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -15,7 +17,8 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor
 
-from store.design import Augmentation
+if TYPE_CHECKING:
+    from store.design import Augmentation
 
 DRAWS: Final = 10
 """Uniforms per image: rotation, shear, shift x and y, scale, brightness, contrast, cutout x
