@@ -6,6 +6,7 @@ SHELL := /bin/bash
 STUDY ?= digits
 VENV := .venv
 READY := $(VENV)/ready
+BENCH_READY := $(VENV)/ready-bench
 RUN := source $(VENV)/bin/activate &&
 # the first that runs and has the right version: a shim may be there without its Python
 PYTHON = $(firstword $(foreach name,python3.11 python3.12 python3 python,$(shell \
@@ -15,7 +16,7 @@ SEED ?= 1
 STORE ?= results/$(STUDY)/store.duckdb
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help report test check docs calibrate chaos test-duckdb-versions clean
+.PHONY: help report test check docs calibrate bench chaos test-duckdb-versions clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -41,6 +42,9 @@ calibrate: $(READY) ## simulate whether the primary tests hold their level; writ
 	@$(RUN) OMP_NUM_THREADS=1 python -m benchmarks.calibration --jobs $(JOBS) --write docs/calibration.md
 	@$(RUN) OMP_NUM_THREADS=1 python -m benchmarks.image_calibration --jobs $(JOBS) --write docs/calibration.md
 
+bench: $(BENCH_READY) ## measure how fast a study is collected here, beside other ways
+	@$(RUN) OMP_NUM_THREADS=1 python -m benchmarks.collection $(BENCH)
+
 chaos: $(READY) ## inject 500 faults and 74 corruptions; say what the store lost (long)
 	@$(RUN) KD_CHAOS=1 OMP_NUM_THREADS=1 python -m pytest -q -n 0 tests/chaos
 	@$(RUN) python -m tests.chaos --faults $(FAULTS) --seed $(SEED) --jobs $(JOBS)
@@ -57,3 +61,8 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV)
 	@$(RUN) python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(READY)
+
+$(BENCH_READY): $(READY)
+	@echo "adding to $(VENV) what make bench compares with"
+	@$(RUN) python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	@touch $(BENCH_READY)
