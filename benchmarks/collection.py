@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from benchmarks import augmentation
 from benchmarks.collection_attention import attention
 from benchmarks.collection_bits import bits
 from benchmarks.collection_process import ROOT, allocators, jobs_and_threads, starts
@@ -68,6 +69,12 @@ def parts(sizes: Sizes, *, quick: bool, compiled: bool) -> list[Part]:
             make=lambda: starts(
                 rounds=1 if quick else 3, study=None if quick else ROOT / "config/digits.yaml"
             ),
+        ),
+        *(
+            # it has no sizes of its own for a quick run, and its own tests
+            []
+            if quick
+            else [Part(name="augmentation", title="Augmentation", make=augmentation.report)]
         ),
         Part(name="bits", title="Bits", make=lambda: bits(blocks=1 if quick else 13)),
     ]

@@ -20,13 +20,15 @@ from collect.memory import Limits
 from collect.models import CifarResNet, build, frozen
 from collect.seeding import Purpose, model_streams
 from collect.train import Trainee, TrainingSet, cross_entropy, distilled_from, train
-from store.design import Augmentation, Design, Distillation, Engine, Magnitudes, Network, Recipe
+from store.augmentations import Published
+from store.design import Design, Distillation, Engine, Network, Recipe
 from store.frames import ATTENTION, PREDICTION
 from store.shard import content_hash
 from store.vocabulary import Role
 
 CPU: Final = torch.device("cpu")
-STRONGEST: Final = 1.0
+STRONG: Final = Published(policy="published")
+"""At strength 1: crop, flip, AutoAugment and cutout, drawn for every image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +112,8 @@ class Ours:
             trainees,
             self._data,
             recipe=declared,
-            policy=strong_policy(),
-            strength=STRONGEST,
+            policy=STRONG,
+            strength=1.0,
             streams=model_streams(seed, 0, role, 0),
             runtime=self._runtime,
             teachers=teachers,
@@ -131,11 +133,6 @@ def recipe(*, epochs: int, batch: int) -> Recipe:
         warmup_epochs=0,
         evaluate_every=epochs,
     )
-
-
-def strong_policy() -> Augmentation:
-    """The policy whose strongest level is called strong here: every operation, and a flip."""
-    return Augmentation(maximum=Magnitudes(), horizontal_flip=True)
 
 
 def runtime(precision: Precision, *, channels: int) -> Runtime:

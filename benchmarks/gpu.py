@@ -9,21 +9,23 @@ with the hardware's name, in less than eight minutes: what the time does not rea
 
 import argparse
 import hashlib
+import importlib.util
 import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.packing import GroupedNetwork, VmappedReplicates, loss_of, optimizer_of
 from benchmarks.pages import machine, table
 from benchmarks.rounds import Done, Timed, Turn, Way, preload, take_turns
-from collect import augment
+from collect.augmentation.graded import GradedPolicy
 from collect.models import CifarResNet, build
 from collect.torchvision_operators import import_torchvision
 
@@ -51,7 +53,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Magnitudes:
-    """What ``collect.augment`` reads of a declared policy at its strongest, with its defaults."""
+    """What ``GradedPolicy`` reads of a declared policy, with the values of its defaults."""
 
     rotation_degrees: float = 30
     shear_degrees: float = 15
@@ -88,6 +90,16 @@ class Trial:
     def images(self) -> int:
         """Images of one replicate in one turn."""
         return self.batch * self.steps
+
+
+class Strongest(Protocol):
+    """What is asked of a policy here; see ``collect.augmentation.policy``."""
+
+    uniforms: int
+
+    def choose(self, uniforms: NDArray[np.float64], strength: float) -> Any:
+        """Turn uniforms into what is done at a strength."""
+        ...
 
 
 class SmallImageResNet18(nn.Module):
@@ -156,10 +168,14 @@ class Replicate:
 
 
 class AugmentedReplicate(Replicate):
-    """One network that sees uint8 images of its device augmented at every step."""
+    """One network that sees uint8 images of its device augmented at every step.
 
-    def __init__(self, trial: Trial, seed: int) -> None:
+    policy: chooses what is done, at strength 1, from so many uniforms an image.
+    """
+
+    def __init__(self, trial: Trial, seed: int, policy: Strongest) -> None:
         super().__init__(trial, seed)
+        self._policy = policy
         rng = np.random.default_rng(seed)
         shape = (trial.batch, 3, trial.side, trial.side)
         pixels = rng.integers(0, 256, shape, dtype=np.uint8)
@@ -169,8 +185,8 @@ class AugmentedReplicate(Replicate):
     def step(self) -> None:
         """Draw, augment, standardize, take one step."""
         rows = np.arange(len(self._pixels))
-        choices = augment.choose(augment.draw(self._rng, len(rows)), 1.0, Policy())
-        seen = augment.apply(self._pixels.float() / 255, choices, rows)
+        uniforms = self._rng.random((len(rows), self._policy.uniforms))
+        seen = self._policy.choose(uniforms, 1.0).apply(self._pixels, rows)
         self.images = ((seen - 0.5) / 0.29).contiguous(memory_format=torch.channels_last)
         super().step()
 
@@ -270,9 +286,20 @@ def compiled(trial: Trial, number: int) -> Running:
     return Running(replicate.step, lambda: [replicate.weights()])
 
 
-def augmented(trial: Trial, number: int) -> Running:
-    """One replicate that sees its images augmented."""
-    replicate = AugmentedReplicate(trial, number)
+def graded(trial: Trial, number: int) -> Running:
+    """One replicate that sees the graded policy at its strongest."""
+    replicate = AugmentedReplicate(trial, number, GradedPolicy(Policy()))
+    return Running(replicate.step, lambda: [replicate.weights()])
+
+
+def strong(trial: Trial, number: int) -> Running:
+    """One replicate that sees the published strong policy, AutoAugment and cutout in it."""
+    # this one reads what a study declares, and so needs pydantic
+    from collect.augmentation.published import PublishedPolicy
+    from store.augmentations import Published
+
+    policy = PublishedPolicy(Published(policy="published"), trial.side)
+    replicate = AugmentedReplicate(trial, number, policy)
     return Running(replicate.step, lambda: [replicate.weights()])
 
 
@@ -501,16 +528,27 @@ def precisions(trial: Trial, *, rounds: int) -> str:
 
 def augmentation(trial: Trial, *, rounds: int) -> str:
     """What the strongest augmentation of every image takes of a step, its draws included."""
+    policies = {"graded": graded}
+    if importlib.util.find_spec("pydantic"):
+        policies["published strong"] = strong
     ways = [
         _way(ALONE, alone, trial, processes=1),
-        _way("augmented", augmented, trial, processes=1),
+        *(_way(name, run, trial, processes=1) for name, run in policies.items()),
     ]
     timed = take_turns(ways, rounds=rounds)
-    share = 1 - timed.ratio("augmented", ALONE)
-    speeds = timed.per_second(ALONE), timed.per_second("augmented")
-    row = [trial.kind, *(f"{speed:,.0f}" for speed in speeds), f"{100 * share:.1f} %"]
+    rows = [
+        [
+            f"{trial.kind}, {name}",
+            f"{timed.per_second(ALONE):,.0f}",
+            f"{timed.per_second(name):,.0f}",
+            f"{100 * (1 - timed.ratio(name, ALONE)):.1f} %",
+        ]
+        for name in policies
+    ]
+    if "published strong" not in policies:
+        rows.append([f"{trial.kind}, published strong", "needs pydantic", "", ""])
     columns = ["one replicate", "images/s", "augmented, images/s", "augmentation's share of a step"]
-    return table(columns, [row])
+    return table(columns, rows)
 
 
 def hardware(device: str) -> str:

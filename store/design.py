@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from store.augmentations import POLICIES, Augmentation, Graded, refused_strength
 from store.errors import DataError, StudyError
 from store.vocabulary import (
     MODELS_PER_BLOCK_LIMIT,
@@ -170,32 +171,6 @@ class Training(_Part):
     student: Recipe
 
 
-class Magnitudes(_Part):
-    """What the graded policy does at strength 1; at strength s, s times as much.
-
-    Angles in degrees, ``translate`` and ``cutout`` as fractions of the side,
-    ``scale``, ``brightness`` and ``contrast`` as fractions of change around 1.
-    Each image draws its own value uniformly within plus or minus the magnitude;
-    the cutout square has the magnitude's side. So levels are nested.
-    """
-
-    rotation_degrees: float = Field(default=30, ge=0, le=180)
-    shear_degrees: float = Field(default=15, ge=0, le=60)
-    translate: float = Field(default=0.15, ge=0, le=1)
-    scale: float = Field(default=0.2, ge=0, lt=1)
-    brightness: float = Field(default=0.3, ge=0, le=1)
-    contrast: float = Field(default=0.3, ge=0, lt=1)
-    cutout: float = Field(default=0.4, ge=0, le=1)
-
-
-class Augmentation(_Part):
-    """The graded policy: one strength in [0, 1] for all operations."""
-
-    policy: Literal["graded"] = "graded"
-    maximum: Magnitudes = Magnitudes()
-    horizontal_flip: bool = False
-
-
 class DoseResponse(_Part):
     """Teachers at every strength; students in up to two arms on the same teachers."""
 
@@ -352,7 +327,7 @@ class Design(_Part):
     dataset: Dataset
     networks: Networks
     training: Training
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = Graded()
     design: DoseResponse
     distillation: Distillation = Distillation()
     attention: Attention = Attention()
@@ -371,6 +346,18 @@ class Design(_Part):
             raise ValueError(
                 f"seeds is {self.seeds}, which adding_seeds.looks does not name; allowed: {allowed}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _policy_has_the_strengths(self) -> Self:
+        declared = {"strengths": self.design.strengths}
+        if Arm.FIXED in self.design.arms:
+            declared["fixed_strength"] = (self.design.fixed_strength,)
+        for key, strengths in declared.items():
+            for strength in strengths:
+                refused = refused_strength(self.augmentation, strength)
+                if refused:
+                    raise ValueError(f"design.{key}: {refused}")
         return self
 
     @model_validator(mode="after")
@@ -550,7 +537,7 @@ def _explain(path: Path, error: ValidationError) -> str:
     faults = error.errors(include_url=False)
     # a mistyped key is both unknown and missing; the unknown one tells more
     first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
-    kinds = {"digits", "parquet", "[key]"}
+    kinds = {"digits", "parquet", *POLICIES, "[key]"}
     key = ".".join(str(part) for part in first["loc"] if part not in kinds) or "study"
     if first["type"] == "extra_forbidden":
         text = f"{path}: {key}: unknown key (value {first['input']!r}){_known_keys(first['loc'])}"
@@ -571,6 +558,9 @@ def _known_keys(location: tuple[int | str, ...]) -> str:
     """Keys allowed where an unknown one stood."""
     model: Any = Design
     for part in location[:-1]:
+        if part in POLICIES:
+            model = POLICIES[str(part)]
+            continue
         if not hasattr(model, "model_fields") or part not in model.model_fields:
             return ""
         model = model.model_fields[part].annotation
