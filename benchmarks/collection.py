@@ -16,6 +16,7 @@ from typing import Final
 
 from benchmarks import augmentation
 from benchmarks.collection_attention import attention
+from benchmarks.collection_bits import QUICK as QUICK_BITS
 from benchmarks.collection_bits import bits
 from benchmarks.collection_process import ROOT, allocators, jobs_and_threads, starts
 from benchmarks.collection_training import (
@@ -76,7 +77,11 @@ def parts(sizes: Sizes, *, quick: bool, compiled: bool) -> list[Part]:
             if quick
             else [Part(name="augmentation", title="Augmentation", make=augmentation.report)]
         ),
-        Part(name="bits", title="Bits", make=lambda: bits(blocks=1 if quick else 13)),
+        Part(
+            name="bits",
+            title="Bits",
+            make=lambda: bits(blocks=1, circumstances=QUICK_BITS) if quick else bits(blocks=13),
+        ),
     ]
 
 

@@ -24,7 +24,6 @@ TEAMS: Final = tuple(
 """The published design's eight ensembles: each of three teachers weak or strong, six in all."""
 REPLICATE_IMAGES: Final = 50_000
 REPLICATE_EPOCHS: Final = 61
-DEPTHS: Final = (8, 20)
 FORMATS: Final[tuple[tuple[Precision, Format], ...]] = (
     ("fp32", "NCHW"),
     ("fp32", "channels_last"),
@@ -34,11 +33,16 @@ FORMATS: Final[tuple[tuple[Precision, Format], ...]] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """How much is measured. trial: what training is measured on; rounds: turns of each way."""
+    """How much is measured.
+
+    trial: what training is measured on. rounds: turns of each way. depths: of the networks that
+    are set against the bare step.
+    """
 
     trial: Trial
     rounds: int
     cores: int
+    depths: tuple[int, ...] = (8, 20)
 
 
 def _published(trial: Trial, teachers: int, threads: int, workers: int, number: int) -> Turn:
@@ -139,7 +143,7 @@ def against_the_published_way(sizes: Sizes) -> str:
 def share_of_the_bare_step(sizes: Sizes) -> str:
     """Training with the strongest augmentation as a share of the bare step's speed."""
     rows: list[list[str]] = []
-    for depth in DEPTHS:
+    for depth in sizes.depths:
         trial = replace(sizes.trial, depth=depth)
         for precision in ("fp32", "bf16"):
             arithmetic = Arithmetic(precision=precision, memory_format="channels_last")
@@ -160,7 +164,7 @@ def share_of_the_bare_step(sizes: Sizes) -> str:
 def precisions_and_formats(sizes: Sizes, *, compiled: bool) -> str:
     """The bare step in each precision and memory format, one thread."""
     rows: list[list[str]] = []
-    for depth in DEPTHS:
+    for depth in sizes.depths:
         trial = replace(sizes.trial, depth=depth)
         kinds = [Arithmetic(precision=p, memory_format=f) for p, f in FORMATS]
         if compiled:

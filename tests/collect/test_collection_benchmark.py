@@ -13,6 +13,12 @@ from PIL import Image
 from scipy import stats
 
 from benchmarks.accuracy import power
+from benchmarks.collection_training import (
+    Sizes,
+    precisions_and_formats,
+    share_of_the_bare_step,
+)
+from benchmarks.engines import Trial
 from benchmarks.packing import (
     GroupedNetwork,
     VmappedReplicates,
@@ -20,7 +26,6 @@ from benchmarks.packing import (
 )
 from benchmarks.pages import write_between
 from benchmarks.published_way import PublishedRecipe, PublishedTraining, TwoViews
-from benchmarks.rounds import Done, Way, take_turns
 from collect.models import build
 from store.design import Network
 
@@ -48,19 +53,25 @@ def _tables(output: str) -> list[list[str]]:
     return [row for row in rows if any(cell[:1].isdigit() for cell in row)]
 
 
-@pytest.mark.parametrize(
-    ("table", "rows"),
-    [
-        (("published",), 10),
-        (("bare", "precision"), 10),
-        (("allocator", "jobs"), 5),
-        (("bits",), 5),
-    ],
-    ids=lambda value: "-".join(value) if isinstance(value, tuple) else None,
-)
-def test_the_benchmark_of_collection_gives_a_row_for_every_way(table, rows):
-    found = _tables(_run("-m", "benchmarks.collection", "--quick", "--only", *table))
-    assert len(found) >= rows
+def test_the_benchmark_of_collection_gives_a_row_for_every_way():
+    output = _run("-m", "benchmarks.collection", "--quick", "--only", "published", "bits")
+    found = _tables(output)
+    assert sum("published way" in row[1] for row in found) == 4
+    assert sum("this project" in row[1] for row in found) == 6
+    bits = {row[0]: row[1:] for row in found if len(row) == 5}
+    assert bits == {
+        "observed 37 images at a time": ["8", "0", "8", "0"],
+        "stopped and resumed": ["8", "0", "8", "0"],
+    }
+
+
+@pytest.mark.parametrize("make", [precisions_and_formats, share_of_the_bare_step])
+def test_training_and_the_bare_step_are_measured_in_every_precision(make):
+    small = Trial(width=2, side=8, images=8, batch=4)
+    arguments = {"compiled": False} if make is precisions_and_formats else {}
+    found = _tables(make(Sizes(trial=small, rounds=1, cores=1, depths=(8,)), **arguments))
+    assert len(found) == (3 if arguments else 2)
+    assert all(float(row[-1]) > 0 for row in found)
 
 
 def test_the_benchmark_of_one_gpu_runs_without_the_study_files_packages(tmp_path):
@@ -136,34 +147,6 @@ def test_vmapped_replicates_learn_what_each_learns_alone(batches):
     for _ in range(3):
         packed.step()
     assert _same(packed, _alone(images, labels))
-
-
-def _counting(number: int):
-    def turn() -> Done:
-        return Done(units=10, mark=str(number))
-
-    return turn
-
-
-def _failing(number: int):
-    raise ValueError(f"process {number} cannot be prepared")
-
-
-def test_every_process_of_every_way_takes_every_turn():
-    ways = [
-        Way(name="one", prepare=_counting),
-        Way(name="two", prepare=_counting, processes=2, environment={"KD_TURN": "1"}),
-    ]
-    timed = take_turns(ways, rounds=3)
-    assert {name: len(turns) for name, turns in timed.turns.items()} == {"one": 3, "two": 3}
-    assert [turn.units for turn in timed.turns["two"]] == [20, 20, 20]
-    assert timed.marks("two") == {"0", "1"}
-    assert timed.ratio("one", "one") == 1
-
-
-def test_a_way_that_fails_ends_the_benchmark_with_its_reason():
-    with pytest.raises(RuntimeError, match=r"(?s)broken: .*process 0 cannot be prepared"):
-        take_turns([Way(name="broken", prepare=_failing)], rounds=1)
 
 
 def test_the_published_way_learns_and_its_teachers_statistics_drift():
