@@ -33,7 +33,7 @@ def write_between(page: Path, marker: str, text: str) -> None:
     Raises ValueError where the page lacks the markers.
     """
     between = re.compile(
-        rf"(<!-- {re.escape(marker)} -->\n).*(<!-- end {re.escape(marker)} -->)", flags=re.DOTALL
+        rf"(<!-- {re.escape(marker)} -->\n).*?(<!-- end {re.escape(marker)} -->)", flags=re.DOTALL
     )
     content = page.read_text(encoding="utf-8")
     if not between.search(content):
