@@ -7,6 +7,7 @@ STUDY ?= digits
 VENV := .venv
 READY := $(VENV)/ready
 TOOLS := $(VENV)/tools-ready
+BENCH_READY := $(VENV)/bench-ready
 RUN := source $(VENV)/bin/activate &&
 # the first that runs and has the right version: a shim may be there without its Python
 PYTHON = $(firstword $(foreach name,python3.11 python3.12 python3 python,$(shell \
@@ -17,7 +18,7 @@ SEED ?= 1
 STORE ?= results/$(STUDY)/store.duckdb
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help report test check docs calibrate chaos test-duckdb-versions clean
+.PHONY: help report test check docs calibrate bench chaos test-duckdb-versions clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -43,6 +44,9 @@ calibrate: $(TOOLS) ## simulate whether the primary tests hold their level; writ
 	@$(RUN) OMP_NUM_THREADS=1 python -m benchmarks.calibration --jobs $(JOBS) --write docs/calibration.md
 	@$(RUN) OMP_NUM_THREADS=1 python -m benchmarks.image_calibration --jobs $(JOBS) --write docs/calibration.md
 
+bench: $(BENCH_READY) ## measure how fast a study is collected here, beside other ways
+	@$(RUN) OMP_NUM_THREADS=1 python -m benchmarks.collection $(BENCH)
+
 chaos: $(TOOLS) ## inject 500 faults and 74 corruptions; say what the store lost (long)
 	@$(RUN) KD_CHAOS=1 OMP_NUM_THREADS=1 python -m pytest -q -n 0 tests/chaos
 	@$(RUN) python -m tests.chaos --faults $(FAULTS) --seed $(SEED) --jobs $(JOBS)
@@ -65,3 +69,8 @@ $(TOOLS): $(READY)
 	@echo "adding what tests and checks need"
 	@$(RUN) $(INSTALL) -e '.[dev]'
 	@touch $(TOOLS)
+
+$(BENCH_READY): $(READY)
+	@echo "adding what make bench compares with"
+	@$(RUN) $(INSTALL) -e '.[bench]'
+	@touch $(BENCH_READY)

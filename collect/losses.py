@@ -1,11 +1,15 @@
 """Training losses."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch.nn.functional as functional
 from torch import Tensor
 
-from store.design import Distillation
+if TYPE_CHECKING:
+    from store.design import Distillation
 
 
 def distillation_loss(

@@ -1,12 +1,16 @@
 """Networks whose last layer is a feature map, global average pooling and a linear head."""
 
+from __future__ import annotations
+
 import copy
+from typing import TYPE_CHECKING
 
 import torch.nn.functional as functional
 from torch import Generator, Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from store.design import Network
+if TYPE_CHECKING:  # so that a network can be built where the study file cannot be read
+    from store.design import Network
 
 
 class ResidualBlock(nn.Module):

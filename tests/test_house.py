@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,7 @@ def test_constraints_pin_every_dependency_inside_its_declared_range():
         Requirement(text)
         for text in (
             *PROJECT["project"]["dependencies"],
-            *PROJECT["project"]["optional-dependencies"]["dev"],
+            *chain.from_iterable(PROJECT["project"]["optional-dependencies"].values()),
         )
     ]
     for requirement in declared:

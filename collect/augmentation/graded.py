@@ -4,8 +4,10 @@ The same uniforms serve every strength: a stronger level moves the same image in
 direction, further.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -13,7 +15,8 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor
 
-from store.augmentations import Graded
+if TYPE_CHECKING:
+    from store.augmentations import Graded
 
 _GREY: Final = (0.2989, 0.587, 0.114)
 
