@@ -46,11 +46,22 @@ def _environments(frame: pl.DataFrame) -> Table:
         caption="Environment" if frame.height == 1 else f"{frame.height} environments",
         head=("Property", *(f"environment {place + 1}" for place in places)),
         rows=tuple(
-            Row((_WORDS.get(name, name.replace("_", " ")), *(_text(v) for v in frame[name])))
+            Row(
+                (
+                    _WORDS.get(name, name.replace("_", " ")),
+                    *(_observed(name, v) for v in frame[name]),
+                )
+            )
             for name in frame.columns
         ),
         words=1 + frame.height,
     )
+
+
+def _observed(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "not noted" if value is None and name == "allocator" else _text(value)
 
 
 def _text(value: object) -> str:

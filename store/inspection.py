@@ -252,7 +252,7 @@ def check_provenance(reader: Reader, store: Path) -> Iterator[Fault]:
             for column in ENVIRONMENT.columns
             if column.null is None
             and column.name in row
-            and not str(row[column.name] or "").strip()
+            and (row[column.name] is None or not str(row[column.name]).strip())
         ]
         if empty:
             yield Fault(f"environment {known}: {', '.join(empty)} is empty", again, Kind.ROWS)

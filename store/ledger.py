@@ -12,10 +12,13 @@ from store.design import Design
 from store.frames import MODEL, SHARD_FRAMES, Column, Frame
 from store.shard import Environment, Manifest
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Raised when a reader of the former version would misread the tables or views."""
 
 _VOLATILE_ENVIRONMENT: Final = ("host", "process", "started_at", "finished_at", "seconds")
+
+_ADDED_TO_ENVIRONMENT: Final[Mapping[str, object]] = {"compiled": False, "allocator": None}
+"""Columns that came after environments had their ids, and what holds where they are not noted."""
 
 _ENVIRONMENT_ID = Column(
     name="environment_id",
@@ -78,6 +81,18 @@ ENVIRONMENT: Final = Frame(
         _text("precision", "Declared arithmetic."),
         _text("memory_format", "Layout of images in memory."),
         _count("threads", "Threads of the training process."),
+        Column(
+            name="compiled",
+            dtype=pl.Boolean(),
+            meaning="Whether the network was run through torch.compile.",
+        ),
+        Column(
+            name="allocator",
+            dtype=pl.String(),
+            meaning="The process's memory allocator, with ' tuned' where it was told otherwise "
+            "than by default.",
+            null="not noted",
+        ),
     ),
     ("environment_id",),
 )
@@ -198,8 +213,16 @@ def environment_id(environment: Environment) -> str:
 
 
 def environment_hash(columns: Mapping[str, object]) -> str:
-    """Return environment_id from the other columns of a row of ENVIRONMENT."""
-    return hashlib.sha256(json.dumps(columns, sort_keys=True).encode()).hexdigest()[:16]
+    """Return environment_id from the other columns of a row of ENVIRONMENT.
+
+    What was not noted when an id was made first does not change it.
+    """
+    noted = {
+        name: value
+        for name, value in columns.items()
+        if name not in _ADDED_TO_ENVIRONMENT or value != _ADDED_TO_ENVIRONMENT[name]
+    }
+    return hashlib.sha256(json.dumps(noted, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def environment_row(environment: Environment) -> pl.DataFrame:

@@ -97,6 +97,14 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         "those at hand being its first",
         change=_remember_findings,
     ),
+    Migration(
+        version=3,
+        summary="an environment says whether networks were compiled, and its allocator",
+        statements=(
+            "ALTER TABLE environment ADD COLUMN IF NOT EXISTS compiled BOOLEAN",
+            "UPDATE environment SET compiled = false WHERE compiled IS NULL",
+        ),
+    ),
 )
 """In order; the last leads to ``store.ledger.SCHEMA_VERSION``."""
 

@@ -38,7 +38,8 @@ class Environment(BaseModel):
     """Where and with what a block was trained: what its bits may depend on.
 
     threads: of the training process. capability: the instruction set or GPU that torch used.
-    Volatile: host, process and times.
+    compiled: whether torch.compile made the network's code. allocator: which one gave the process
+    its memory; None where it was not noted. Volatile: host, process and times.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,6 +58,8 @@ class Environment(BaseModel):
     precision: str
     memory_format: str
     threads: int
+    compiled: bool = False
+    allocator: str | None = None
     host: str
     process: int
     started_at: str

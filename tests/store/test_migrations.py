@@ -218,6 +218,16 @@ def test_a_history_that_a_store_of_version_1_has_already_is_kept(tmp_path: Path)
     assert examine(store, None) == []
 
 
+def test_environments_that_were_noted_before_version_3_keep_their_ids(tmp_path: Path):
+    store = tmp_path / "store.duckdb"
+    store.write_bytes(gzip.decompress((FIXTURES / "schema-2.duckdb.gz").read_bytes()))
+    before = _rows(store, "SELECT environment_id FROM environment")
+    migrate(store)
+    sql = "SELECT environment_id, compiled, allocator FROM environment"
+    assert _rows(store, sql) == [(*row, False, None) for row in before]
+    assert examine(store, None) == []
+
+
 def test_an_older_store_becomes_what_a_build_gives(present: SyntheticStudy, old: Path):
     done = migrate(old, migrations=(UPGRADE,))
     assert (done.before, done.after) == (OLD, SCHEMA_VERSION)
