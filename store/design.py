@@ -15,6 +15,7 @@ from store.vocabulary import (
     MODELS_PER_BLOCK_LIMIT,
     Arm,
     AttentionMethod,
+    LogitsType,
     Split,
     level_name,
 )
@@ -38,6 +39,7 @@ _NO_EFFECT_ON_TRAINING: Final = (
     "claims",
     "failed_runs",
     "adding_seeds",
+    "store",
 )
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
@@ -303,6 +305,15 @@ class Engine(_Part):
     precision: Literal["fp32", "bf16"] = "fp32"
 
 
+class Storage(_Part):
+    """How the store keeps what shards hold; another choice makes it anew and trains nothing.
+
+    logits: ``float32`` as computed, or ``float16``, rounded to half precision: half the size.
+    """
+
+    logits: LogitsType = LogitsType.FLOAT32
+
+
 class Teacher(_Part):
     """One teacher of a block."""
 
@@ -357,6 +368,7 @@ class Design(_Part):
         description="what the analysis leaves out when a model fails; it stays in the store",
     )
     adding_seeds: AddingSeeds = AddingSeeds()
+    store: Storage = Storage()
 
     @model_validator(mode="after")
     def _seeds_are_a_look(self) -> Self:
@@ -448,7 +460,8 @@ class Design(_Part):
     def shard_key(self, block: int) -> str:
         """Return what a block's numbers depend on, as 16 hexadecimal digits.
 
-        Grows of ``seeds``, other claims or another threshold leave it unchanged.
+        Grows of ``seeds``, other claims, another threshold or another precision of the stored
+        logits leave it unchanged.
         """
         content = {"numbers": self.numbers(), "block": block, "protocol": TRAINING_PROTOCOL}
         return _digest(content)[:16]

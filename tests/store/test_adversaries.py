@@ -12,8 +12,9 @@ import yaml
 from synthetic import SyntheticStudy, make_study, write_shards
 
 from store.atomic import write_text
+from store.builder import build
 from store.contents import table_hashes
-from store.database import Limits, Reader, build, open_reader
+from store.database import Limits, Reader, open_reader
 from store.design import load_design
 from store.doctor import examine
 from store.errors import StaleShardError, StoreError, one_line

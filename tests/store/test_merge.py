@@ -14,7 +14,8 @@ from synthetic import (
     publish,
 )
 
-from store.database import build, open_reader
+from store.builder import build
+from store.database import open_reader
 from store.design import TRAINING_PROTOCOL, Design
 from store.doctor import examine
 from store.errors import StoreError

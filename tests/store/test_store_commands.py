@@ -181,7 +181,7 @@ def test_the_cookbook_lists_shows_and_answers(study: SyntheticStudy, capsys):
 def test_merge_tells_what_it_did_and_refuses_in_one_line(
     study: SyntheticStudy, tmp_path: Path, capsys
 ):
-    from store.database import build
+    from store.builder import build
 
     stores = [tmp_path / f"{block}.duckdb" for block in range(2)]
     for store, member in zip(stores, study.members, strict=True):
