@@ -50,8 +50,6 @@ _READ_ONLY: Final = {
     "memory_limit": MEMORY,
 }
 
-_LOCKED: Final = "SET lock_configuration = true"
-
 
 _QUESTIONS: Final = (
     duckdb.StatementType.SELECT,
@@ -253,12 +251,24 @@ def open_database(path: Path, *, limits: Limits | None = None) -> Reader:
         connection = duckdb.connect(
             str(path.absolute()), read_only=True, config={**_READ_ONLY, **limiting}
         )
-        connection.execute(SILENT)
-        connection.execute(_LOCKED)
+        _lock_up(connection)
     except duckdb.Error as error:
         refusal = one_line(error)
         raise StoreError(f"{path}: cannot be opened: {refusal}. {advice(refusal)}") from None
     return Reader(connection, path, seconds=limits.seconds if limits else None)
+
+
+def _lock_up(connection: duckdb.DuckDBPyConnection) -> None:
+    """Have no question change how questions are answered.
+
+    Raises duckdb.Error where that cannot be had.
+    """
+    locked = "SELECT current_setting('lock_configuration')"
+    if connection.execute(locked).fetchall() == [(True,)]:
+        # connections of one process to one file share it
+        return
+    connection.execute(SILENT)
+    connection.execute("SET lock_configuration = true")
 
 
 def open_empty(side: int | None = None) -> Reader:

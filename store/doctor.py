@@ -44,7 +44,6 @@ def _checks(
         lambda: inspection.check_provenance(reader, store),
         lambda: inspection.check_ledger(reader, store),
         lambda: inspection.check_contents(reader, store, design.attention.tau),
-        lambda: inspection.check_kept(reader, store),
         lambda: inspection.check_estimates(reader, store),
         lambda: surroundings.check_ledger_file(reader, store, design),
         lambda: surroundings.check_history(reader, store, design),

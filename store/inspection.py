@@ -301,14 +301,17 @@ def check_ledger(reader: Reader, store: Path) -> Iterator[Fault]:
 
 
 def check_contents(reader: Reader, store: Path, tau: float) -> Iterator[Fault]:
-    """Every block's rows must have the ledger's hashes, and masks follow from maps."""
+    """Every block's rows must have the ledger's hashes; masks and kept tables follow from them."""
+    study = reader.frame(f"SELECT * FROM {quoted(STUDY.name)}")
+    images = reader.frame(f"SELECT * FROM {quoted(IMAGE.name)} ORDER BY image_id")
     for row in reader.frame(f"SELECT * FROM {quoted(SHARD.name)} ORDER BY block").to_dicts():
-        block = row["block"]
+        block, sound = row["block"], True
         for frame in SHARD_FRAMES:
             rows = rows_of_block(reader, stored(frame), block)
             found = content_hash(frame, rows)
             expected = expected_content(frame, row)
             if found != expected or rows.height != row[f"{frame.name}_rows"]:
+                sound = False
                 yield Fault(
                     f"{frame.name}: the {rows.height} rows of block {block} have hash "
                     f"{found[:16]}...; the ledger says {row[f'{frame.name}_rows']} rows with "
@@ -319,6 +322,8 @@ def check_contents(reader: Reader, store: Path, tau: float) -> Iterator[Fault]:
                 )
             if frame is ATTENTION:
                 yield from _masks(rows, block, tau, store)
+        if sound:
+            yield from _kept(reader, store, block, study, images)
 
 
 def expected_content(frame: Frame, row: Mapping[str, Any]) -> str:
@@ -330,20 +335,19 @@ def expected_content(frame: Frame, row: Mapping[str, Any]) -> str:
     return halves or row[f"{frame.name}_content"]
 
 
-def check_kept(reader: Reader, store: Path) -> Iterator[Fault]:
-    """Make every block's kept tables again; the same rows in one thread give the same bits."""
-    study = reader.frame(f"SELECT * FROM {quoted(STUDY.name)}")
-    images = reader.frame(f"SELECT * FROM {quoted(IMAGE.name)} ORDER BY image_id")
-    for block in reader.frame(f"SELECT block FROM {quoted(SHARD.name)} ORDER BY block")["block"]:
-        rows = {frame: rows_of_block(reader, frame, block) for frame in BROUGHT}
-        for frame, expected in kept_rows(rows, study=study, images=images).items():
-            if not rows_of_block(reader, frame, block).equals(expected):
-                yield Fault(
-                    f"{frame.name}: the rows of block {block} are not what the view "
-                    f"{frame.name}{AGAIN} makes",
-                    _RENEW.format(store=store),
-                    Kind.DERIVED,
-                )
+def _kept(
+    reader: Reader, store: Path, block: int, study: pl.DataFrame, images: pl.DataFrame
+) -> Iterator[Fault]:
+    """Make a block's kept tables again; the same rows in one thread give the same bits."""
+    rows = {frame: rows_of_block(reader, frame, block) for frame in BROUGHT}
+    for frame, expected in kept_rows(rows, study=study, images=images).items():
+        if not rows_of_block(reader, frame, block).equals(expected):
+            yield Fault(
+                f"{frame.name}: the rows of block {block} are not what the view "
+                f"{frame.name}{AGAIN} makes",
+                _RENEW.format(store=store),
+                Kind.DERIVED,
+            )
 
 
 def stored(frame: Frame) -> Frame:

@@ -105,16 +105,21 @@ def mend(store: Path, shards: Path | None, study: Design | None = None) -> Mende
             _mend_packs(ward, list(check_packs(design, shards)))
         if any(fault.kind in (Kind.HISTORY, Kind.ROWS) for fault in faults):
             _mend_history(ward, design)
-        if any(fault.kind is Kind.DERIVED for fault in faults):
-            _mend_derived(ward, faults, design)
         if any(fault.kind is Kind.ROWS for fault in faults):
             if sure:
                 _mend_rows(ward, design)
             else:
                 ward.say(f"{store} no longer says of which study it is; name it with --study")
+        elif any(fault.kind is Kind.DERIVED for fault in faults):
+            # of rows that are right
+            _mend_derived(ward, faults, design)
+            if any(fault.kind is Kind.MISSING for fault in faults):
+                _take_in(ward, design)
+            else:
+                _write_ledger(ward, design)
         elif any(fault.kind is Kind.MISSING for fault in faults):
             _take_in(ward, design)
-        elif any(fault.kind in (Kind.DERIVED, Kind.LEDGER_FILE) for fault in faults):
+        elif any(fault.kind is Kind.LEDGER_FILE for fault in faults):
             _write_ledger(ward, design)
         left = examine(store, shards, study, alone=True) if store.is_file() else _absent(store)
     return Mended(tuple(ward.said), tuple(left))

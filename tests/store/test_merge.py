@@ -215,7 +215,7 @@ def test_what_says_only_how_much_was_run_may_differ(
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE prediction SET predicted = 9 - predicted WHERE model_id = 1",
+        "UPDATE stored_prediction SET predicted = 9 - predicted WHERE model_id = 1",
         "UPDATE image SET label = 1",
         "UPDATE shard SET key = 'x'",
     ],
