@@ -1,27 +1,23 @@
 """One seed block: its teachers, the students distilled from them, what they all say."""
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
 from numpy.typing import NDArray
 
 from collect import checkpoint
-from collect.checkpoint import Record
+from collect.classroom import Classroom, Member
 from collect.datasets import Data
 from collect.engine import Runtime
-from collect.models import CifarResNet, build, parameter_count
-from collect.observe import Observation, View, Views, fractions, observe
-from collect.seeding import Purpose, block_streams, model_streams, study_streams
+from collect.models import parameter_count
+from collect.observe import Observation, View, Views, observe
+from collect.seeding import Purpose, block_streams, study_streams
 from collect.similarity import cka
-from collect.train import BatchLoss, TrainingSet, cross_entropy, distilled_from, train
-from store.design import BlockPlan, Design, Network, Recipe, Student, Teacher
+from collect.train import TrainingSet
+from store.design import BlockPlan, Design, Student, Teacher
 from store.frames import ATTENTION, EPOCH, MODEL, MODEL_PAIR, PREDICTION
 from store.vocabulary import (
     CLEAN_VIEW,
@@ -34,17 +30,8 @@ from store.vocabulary import (
 )
 
 
-@dataclass(slots=True)
-class _Member:
-    """A model of the block and how its training ended."""
-
-    plan: Teacher | Student
-    model: CifarResNet
-    record: Record
-
-
 class Block:
-    """Trains and observes one block; finished models are kept in ``scratch``.
+    """Trains and observes one block; what is trained is kept in ``scratch`` until it is whole.
 
     finished: called with a model's ordinal when it is trained or found trained.
     """
@@ -62,99 +49,24 @@ class Block:
         self._design = design
         self._block = block
         self._runtime = runtime
-        self._scratch = scratch
-        self._finished = finished
-        self._classes = len(data.class_names)
-        subset = training_subset(design, data, block)
-        self._channels = data.pool.pixels.shape[1]
-        self._views = Views(design, data, subset, runtime)
-        clean = self._views.view(CLEAN_VIEW, Split.TEST)
-        self._training_set = TrainingSet(
-            pixels=fractions(data.pool.pixels[subset], runtime.device),
-            labels=torch.from_numpy(data.pool.labels[subset]).to(runtime.device),
-            test_pixels=clean.images,
-            test_labels=clean.labels,
+        self._views = Views(design, data, training_subset(design, data, block), runtime)
+        pixels, labels = self._views.pixels(Split.TRAIN)
+        test_pixels, test_labels = self._views.pixels(Split.TEST)
+        self._classroom = Classroom(
+            design,
+            block,
+            data=TrainingSet(pixels, labels, test_pixels, test_labels),
+            classes=len(data.class_names),
+            runtime=runtime,
+            scratch=scratch,
+            finished=finished,
         )
 
     def collect(self) -> dict[str, pl.DataFrame]:
         """Train what is not trained yet, observe every model, return the shard's tables."""
-        plan = self._design.plan()
-        members = {teacher.ordinal: self._teacher(teacher) for teacher in plan.teachers}
-        twins: dict[tuple[tuple[int, ...], float], _Member] = {}
-        for student in plan.students:
-            treatment = (student.teachers, student.strength)
-            if treatment in twins:
-                # two arms ask for the same student of the same teachers: it is trained once
-                twin = twins[treatment]
-                members[student.ordinal] = _Member(student, twin.model, twin.record)
-                self._finished(student.ordinal)
-            else:
-                teachers = [members[ordinal] for ordinal in student.teachers]
-                twins[treatment] = members[student.ordinal] = self._student(student, teachers)
-        return self._tables(plan, members)
+        return self._tables(self._design.plan(), self._classroom.train())
 
-    def _teacher(self, teacher: Teacher) -> _Member:
-        return self._trained(
-            teacher, Role.TEACHER, self._design.networks.teacher, cross_entropy, None
-        )
-
-    def _student(self, student: Student, teachers: list[_Member]) -> _Member:
-        failed = [member.plan.ordinal for member in teachers if member.record.failure]
-        loss = distilled_from(
-            [member.model for member in teachers], self._design.distillation, self._runtime
-        )
-        failure = f"its teacher {failed[0]} failed" if failed else None
-        return self._trained(student, Role.STUDENT, self._design.networks.student, loss, failure)
-
-    def _trained(
-        self,
-        plan: Teacher | Student,
-        role: Role,
-        network: Network,
-        loss: BatchLoss,
-        failure: str | None,
-    ) -> _Member:
-        slot = plan.slot if isinstance(plan, Teacher) else 0
-        streams = model_streams(self._design.study_seed, self._block, role, slot)
-        model = build(
-            network,
-            channels=self._channels,
-            classes=self._classes,
-            generator=streams.torch(Purpose.INITIALIZATION),
-        ).to(self._runtime.device)
-        model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        path = self._scratch / f"model-{plan.ordinal:03d}.safetensors"
-        record = checkpoint.load(path, model)
-        if record is None:
-            started = time.perf_counter()
-            epochs = []
-            if failure is None:
-                trained = train(
-                    model,
-                    self._training_set,
-                    recipe=self._recipe(role),
-                    policy=self._design.augmentation,
-                    strength=plan.strength,
-                    streams=streams,
-                    loss=loss,
-                    runtime=self._runtime,
-                )
-                epochs, failure = trained.epochs, trained.failure
-            record = Record(
-                failure=failure,
-                seconds=time.perf_counter() - started,
-                finished_at=datetime.now(UTC),
-                epochs=tuple(epochs),
-            )
-            checkpoint.save(path, model, record)
-        self._finished(plan.ordinal)
-        return _Member(plan, model, record)
-
-    def _recipe(self, role: Role) -> Recipe:
-        recipes = self._design.training
-        return recipes.teacher if role is Role.TEACHER else recipes.student
-
-    def _tables(self, plan: BlockPlan, members: dict[int, _Member]) -> dict[str, pl.DataFrame]:
+    def _tables(self, plan: BlockPlan, members: dict[int, Member]) -> dict[str, pl.DataFrame]:
         observations = {
             ordinal: observe(
                 member.model,
@@ -189,7 +101,7 @@ class Block:
             ),
         }
 
-    def _seen(self, member: _Member) -> list[View]:
+    def _seen(self, member: Member) -> list[View]:
         """List the views a model is shown: clean, its own strength's, its students', and more.
 
         Teachers trained without augmentation are shown every view: the affinity of an
@@ -206,7 +118,7 @@ class Block:
         own = sorted({CLEAN_VIEW, level_name(plan.strength)})
         return test + [self._views.view(name, Split.TRAIN) for name in own]
 
-    def _model_row(self, member: _Member) -> dict[str, object]:
+    def _model_row(self, member: Member) -> dict[str, object]:
         plan, record = member.plan, member.record
         student = plan if isinstance(plan, Student) else None
         role = Role.STUDENT if student else Role.TEACHER

@@ -1,51 +1,85 @@
-"""The declared arithmetic, put into force, and what was observed of the machine."""
+"""The declared arithmetic, put into force: device, precision, compiler, determinism."""
 
 import os
-import platform
-import subprocess
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Final, Literal
 
 import numpy as np
-import polars
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from collect.memory import Limits
 from collect.models import CifarResNet
-from collect.torchvision_operators import import_torchvision
-from store.design import Design
+from store.design import Engine
 from store.errors import UserError
-from store.shard import Environment
+
+Precision = Literal["fp32", "bf16"]
+
+_BF16_INSTRUCTIONS: Final = ("avx512_bf16", "amx_bf16")
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """Where and how a block's arithmetic is done.
 
-    mean, std: of the training pool per channel, on the device, shape (1, channels, 1, 1).
-    precision: of the network's body; head, losses and observation are always fp32.
-    observation_batch: images per forward pass outside training.
+    precision: of the network's body while it trains and while teachers answer a student; head,
+    losses and observation are always fp32. mean, std: of the training pool per channel, on the
+    device, shape (1, channels, 1, 1). compiled: the body goes through torch.compile while it
+    trains. limits: how much is done at once; no bit depends on them.
     """
 
     device: torch.device
-    precision: str
+    precision: Precision
     mean: Tensor
     std: Tensor
-    observation_batch: int = 512
+    compiled: bool = False
+    limits: Limits = field(default_factory=Limits)
 
-    def standardized(self, pixels: Tensor) -> Tensor:
-        """Fractions in [0, 1] to mean 0 and standard deviation 1, channels last."""
-        return ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+    def standardized(self, images: Tensor) -> Tensor:
+        """Images to mean 0 and standard deviation 1, fp32, channels last.
+
+        images: uint8, or fractions in [0, 1], shape (batch, channels, side, side).
+        """
+        fractions = images.float() / 255 if images.dtype is torch.uint8 else images
+        return ((fractions - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
+    def training_logits(self, model: CifarResNet, images: Tensor) -> Tensor:
+        """Class scores while training: the body in the declared precision, the head in fp32."""
+        body = _compiled_features() if self.compiled else _features
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            features = body(model, images)
+        return model.logits(features.float())
 
     def logits(self, model: CifarResNet, images: Tensor) -> Tensor:
-        """Class scores of standardized images, the body in the declared precision."""
+        """Class scores of standardized images, fp32, shape (batch, classes)."""
         return model.logits(self.features(model, images))
 
     def features(self, model: CifarResNet, images: Tensor) -> Tensor:
-        """Last feature map of standardized images, fp32."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            return model.features(images).float()
+        """Last feature map of standardized images, fp32, shape (batch, channels, grid, grid)."""
+        return model.features(images)
+
+
+def start(
+    engine: Engine, device: torch.device, *, mean: NDArray[np.float32], std: NDArray[np.float32]
+) -> Runtime:
+    """Put a declared engine into force in this process.
+
+    mean, std: of the training pool, shape (channels,). Raises UserError where what is declared
+    cannot be had here: nothing else is taken in its place.
+    """
+    make_deterministic(device)
+    if engine.compile:
+        _require_compiler(device)
+    return Runtime(
+        device=device,
+        precision=choose_precision(engine.precision, device),
+        mean=torch.from_numpy(mean).to(device)[None, :, None, None],
+        std=torch.from_numpy(std).to(device)[None, :, None, None],
+        compiled=engine.compile,
+    )
 
 
 def choose_device(declared: str) -> torch.device:
@@ -63,6 +97,37 @@ def choose_device(declared: str) -> torch.device:
     return torch.device("cuda")
 
 
+def choose_precision(declared: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
+    """Resolve ``auto`` to bf16 where the device has instructions for it, else fp32.
+
+    Raises UserError where bf16 is declared for a GPU without it; a processor without it
+    imitates it, slowly and with the same rounding.
+    """
+    if declared == "auto":
+        return "bf16" if has_bf16(device) else "fp32"
+    if declared == "bf16" and device.type == "cuda" and not has_bf16(device):
+        raise UserError(
+            f"engine.precision: bf16 is declared, but {torch.cuda.get_device_name(device)} does "
+            "not have it; use precision: auto or fp32"
+        )
+    return declared
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether a device multiplies bf16 in hardware: GPUs from Ampere on, AVX512-BF16, AMX."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return bool(bf16_instructions())
+
+
+def bf16_instructions() -> tuple[str, ...]:
+    """Names of the processor's instructions that multiply bf16; empty where it has none."""
+    # not in every torch that is allowed; without it fp32 is the safe answer
+    capabilities: Callable[[], dict[str, object]] = getattr(torch.cpu, "get_capabilities", dict)
+    found = capabilities()
+    return tuple(name for name in _BF16_INSTRUCTIONS if found.get(name) is True)
+
+
 def make_deterministic(device: torch.device) -> None:
     """One thread, and algorithms that give the same bits at every run."""
     torch.set_num_threads(1)
@@ -75,62 +140,29 @@ def make_deterministic(device: torch.device) -> None:
         torch.backends.cudnn.allow_tf32 = False
 
 
-def observe_environment(
-    design: Design, device: torch.device, *, started: datetime, seconds: float
-) -> Environment:
-    """Record what a block's bits may depend on, and where and when it ran."""
-    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    return Environment(
-        commit=_commit(),
-        python=platform.python_version(),
-        torch=torch.__version__,
-        torchvision=import_torchvision().__version__,
-        numpy=np.__version__,
-        polars=polars.__version__,
-        platform=f"{platform.system()} {platform.machine()}",
-        processor=_processor(),
-        capability=_capability(device),
-        device=device.type,
-        gpu=gpu,
-        precision=design.engine.precision,
-        memory_format="channels_last",
-        threads=torch.get_num_threads(),
-        host=platform.node(),
-        process=os.getpid(),
-        started_at=started.isoformat(timespec="seconds"),
-        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        seconds=seconds,
-    )
+def _features(model: CifarResNet, images: Tensor) -> Tensor:
+    return model.features(images)
 
 
-def _capability(device: torch.device) -> str:
-    if device.type == "cuda":
-        major, minor = torch.cuda.get_device_capability(device)
-        return f"sm_{major}{minor}, CUDA {torch.version.cuda}"
-    return torch.backends.cpu.get_cpu_capability()
+@cache
+def _compiled_features() -> Callable[[CifarResNet, Tensor], Tensor]:
+    """``_features`` compiled, whole or not at all: no fall-back to eager, which has other bits."""
+    from torch._dynamo import config  # there is no public name for these two
+
+    config.fail_on_recompile_limit_hit = True
+    # one graph for each network, batch size and mode: more than the eight that are allowed
+    config.recompile_limit = 256
+    return torch.compile(_features, fullgraph=True, dynamic=False)
 
 
-def _processor() -> str:
-    """Model name of the processor, where the system tells it."""
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _commit() -> str:
-    """Commit of this code, with ``-dirty`` where tracked files differ; ``unknown`` without git."""
-    root = Path(__file__).resolve().parent.parent
+def _require_compiler(device: torch.device) -> None:
+    """Raise UserError where torch.compile cannot compile the smallest network."""
+    probe = torch.nn.Conv2d(1, 1, 3).to(device)
     try:
-        head = subprocess.run(
-            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return head.stdout.strip() or "unknown"
+        torch.compile(probe, fullgraph=True)(torch.zeros(1, 1, 8, 8, device=device))
+    except Exception as error:  # what a compiler may say is open
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"engine.compile: true is declared, but torch.compile does not work here: {reason}. "
+            "Install a C++ compiler (for a GPU, Triton), or set compile: false"
+        ) from None

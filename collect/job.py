@@ -7,11 +7,10 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
 from collect.block import Block
 from collect.datasets import Data, image_table, load
-from collect.engine import Runtime, choose_device, make_deterministic, observe_environment
+from collect.engine import Runtime, choose_device, start
+from collect.environment import observe_environment
 from collect.progress import Progress
 from store.atomic import write_text
 from store.design import TRAINING_PROTOCOL, Design, load_design
@@ -30,13 +29,13 @@ def collect_pack(study: Path, pack: int, results: Path) -> None:
     if not 0 <= pack < design.packs:
         raise UserError(f"pack {pack} does not exist; {study} has packs 0 to {design.packs - 1}")
     device = choose_device(design.device)
-    make_deterministic(device)
     shards = results / "shards"
     shards.mkdir(parents=True, exist_ok=True)
     progress = Progress(results / "progress", design.seeds * design.plan().size)
     data = load(design)
+    runtime = start(design.engine, device, mean=data.mean, std=data.std)
     manifests = [
-        _collect_block(design, data, block, results=results, device=device, progress=progress)
+        _collect_block(design, data, block, results=results, runtime=runtime, progress=progress)
         for block in design.blocks_of(pack)
     ]
     _publish(results / "packs" / f"{pack:05d}.json", pack, manifests)
@@ -48,7 +47,7 @@ def _collect_block(
     block: int,
     *,
     results: Path,
-    device: torch.device,
+    runtime: Runtime,
     progress: Progress,
 ) -> Manifest:
     key = design.shard_key(block)
@@ -61,12 +60,6 @@ def _collect_block(
             progress.finished(key, ordinal)
         return _own(read_manifest(shard), shard, block, key)
     started, clock = datetime.now(UTC), time.perf_counter()
-    runtime = Runtime(
-        device=device,
-        precision=design.engine.precision,
-        mean=torch.from_numpy(data.mean).to(device)[None, :, None, None],
-        std=torch.from_numpy(data.std).to(device)[None, :, None, None],
-    )
 
     def finished(ordinal: int) -> None:
         _log.info("block %d: model %d of %d finished", block, ordinal + 1, design.plan().size)
@@ -84,7 +77,7 @@ def _collect_block(
         images=write_images(results / "shards", image_table(data, design.study_seed)),
         tables=tables,
         environment=observe_environment(
-            design, device, started=started, seconds=time.perf_counter() - clock
+            runtime, started=started, seconds=time.perf_counter() - clock
         ),
     )
     shutil.rmtree(scratch, ignore_errors=True)

@@ -1,7 +1,9 @@
 """What a trained model says and where it looks, in one forward pass per view."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -13,25 +15,30 @@ from collect import augment
 from collect.attention import class_activation_map, grad_cam, quantize
 from collect.datasets import Data, Images
 from collect.engine import Runtime
+from collect.memory import in_batches
 from collect.models import CifarResNet
 from collect.seeding import Purpose, study_streams
 from store.design import Design
 from store.frames import ATTENTION, PREDICTION
 from store.vocabulary import CLEAN_VIEW, AttentionMethod, Split
 
+_KEPT_VIEW_BYTES: Final = 64 * 2**20
+"""Views of at most this size, as fractions, are kept whole."""
+
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One version of one split's images, on the device.
+    """One version of one split's images.
 
-    images: standardized, shape (images, channels, side, side); labels: shape (images,).
+    shown: a slice of the images as fractions in [0, 1], on the device, shape (batch, channels,
+    side, side). labels: on the device, shape (images,).
     """
 
     name: str
     split: Split
     image_id: NDArray[np.int32]
-    images: Tensor
     labels: Tensor
+    shown: Callable[[slice], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +58,14 @@ class Views:
     """The study's views of the test images and of a block's training images.
 
     An augmented view is drawn once from the study's seed: every model of every block is shown
-    the same pixels. Views are made when first asked for, and kept.
+    the same pixels. Views that are small are made once and kept, large ones made batch by batch.
     """
 
     def __init__(
         self, design: Design, data: Data, subset: NDArray[np.int64], runtime: Runtime
     ) -> None:
         self._design = design
-        self._runtime = runtime
+        self._device = runtime.device
         self._strengths = design.views()
         streams = study_streams(design.study_seed)
         self._splits: Mapping[Split, tuple[Images, NDArray[np.float64]]] = {
@@ -68,7 +75,16 @@ class Views:
                 _uniforms(streams.numpy(Purpose.VIEWS, 1), data.pool)[subset],
             ),
         }
+        self._pixels = {
+            split: torch.from_numpy(images.pixels).to(self._device)
+            for split, (images, _) in self._splits.items()
+        }
         self._made: dict[tuple[str, Split], View] = {}
+
+    def pixels(self, split: Split) -> tuple[Tensor, Tensor]:
+        """Return a split's images, uint8, and their labels, on the device."""
+        images, _ = self._splits[split]
+        return self._pixels[split], torch.from_numpy(images.labels).to(self._device)
 
     def view(self, name: str, split: Split) -> View:
         """Return one view; ``name`` is 'clean' or a level's."""
@@ -78,23 +94,21 @@ class Views:
 
     def _make(self, name: str, split: Split) -> View:
         images, uniforms = self._splits[split]
-        runtime = self._runtime
-        pixels = fractions(images.pixels, runtime.device)
+        pixels, labels = self.pixels(split)
+        choices = None
         if name != CLEAN_VIEW:
             choices = augment.choose(uniforms, self._strengths[name], self._design.augmentation)
-            pixels = augment.apply(pixels, choices, np.arange(len(pixels)))
-        return View(
-            name=name,
-            split=split,
-            image_id=images.image_id,
-            images=runtime.standardized(pixels),
-            labels=torch.from_numpy(images.labels).to(runtime.device),
-        )
 
+        def shown(chosen: slice) -> Tensor:
+            batch = pixels[chosen].float() / 255
+            if choices is None:
+                return batch
+            return augment.apply(batch, choices, np.arange(chosen.start, chosen.stop))
 
-def fractions(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """Turn uint8 pixels into fractions in [0, 1] on a device, float32, the same shape."""
-    return torch.from_numpy(pixels).to(device).float() / 255
+        if pixels.numel() * 4 <= _KEPT_VIEW_BYTES:
+            whole = shown(slice(0, len(pixels)))
+            return View(name, split, images.image_id, labels, whole.__getitem__)
+        return View(name, split, images.image_id, labels, shown)
 
 
 def observe(
@@ -111,33 +125,58 @@ def observe(
     ``cam_sum`` on the augmented ones. Memory is bounded by the batch, apart from what is kept.
     """
     model.eval()
-    predictions: list[pl.DataFrame] = []
-    attention: list[pl.DataFrame] = []
-    kept: list[NDArray[np.float32]] = []
-    with torch.inference_mode():
-        for view in views:
-            asked = _asked(view, methods)
-            for chosen in _batches(len(view.labels), runtime.observation_batch):
-                features = runtime.features(model, view.images[chosen])
-                logits = model.logits(features)
-                rows = _Rows(model_id, view.name, view.image_id[chosen])
-                predictions.append(rows.predictions(logits))
-                for method in asked:
-                    maps = (
-                        grad_cam(features, model.logits)
-                        if method is AttentionMethod.GRADCAM
-                        else class_activation_map(
-                            features, model.head.weight, logits, view.labels[chosen], method
-                        )
-                    )
-                    attention.append(rows.attention(maps, method))
-                if view.split is Split.TEST and view.name == CLEAN_VIEW:
-                    kept.append(features.mean(dim=(2, 3)).cpu().numpy())
+    passes = [
+        part
+        for view in views
+        for part in in_batches(
+            len(view.labels),
+            runtime.limits,
+            runtime.device,
+            partial(_pass, model, model_id, view, _asked(view, methods), runtime),
+        )
+    ]
     return Observation(
-        prediction=pl.concat(predictions),
-        attention=pl.concat(attention),
-        features=np.concatenate(kept),
+        prediction=pl.concat([part.prediction for part in passes]),
+        attention=pl.concat([frame for part in passes for frame in part.attention]),
+        features=np.concatenate([part.features for part in passes if part.features is not None]),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """What one forward pass gave; features: of clean test images only."""
+
+    prediction: pl.DataFrame
+    attention: list[pl.DataFrame]
+    features: NDArray[np.float32] | None
+
+
+def _pass(
+    model: CifarResNet,
+    model_id: int,
+    view: View,
+    methods: tuple[AttentionMethod, ...],
+    runtime: Runtime,
+    chosen: slice,
+) -> _Pass:
+    """Show a model a slice of a view."""
+    with torch.inference_mode():
+        features = runtime.features(model, runtime.standardized(view.shown(chosen)))
+        logits = model.logits(features)
+        rows = _Rows(model_id, view.name, view.image_id[chosen])
+        attention: list[pl.DataFrame] = []
+        for method in methods:
+            maps = (
+                grad_cam(features, model.logits)
+                if method is AttentionMethod.GRADCAM
+                else class_activation_map(
+                    features, model.head.weight, logits, view.labels[chosen], method
+                )
+            )
+            attention.append(rows.attention(maps, method))
+        kept = view.split is Split.TEST and view.name == CLEAN_VIEW
+        pooled = features.mean(dim=(2, 3)).cpu().numpy() if kept else None
+        return _Pass(rows.predictions(logits), attention, pooled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +223,6 @@ def _asked(view: View, methods: tuple[AttentionMethod, ...]) -> tuple[AttentionM
     if view.split is not Split.TEST:
         return ()
     return methods if view.name == CLEAN_VIEW else (AttentionMethod.CAM_SUM,)
-
-
-def _batches(images: int, size: int) -> Iterator[slice]:
-    for start in range(0, images, size):
-        yield slice(start, min(start + size, images))
 
 
 def _uniforms(generator: np.random.Generator, images: Images) -> NDArray[np.float64]:

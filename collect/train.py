@@ -1,8 +1,8 @@
-"""Training of one network: no paths, no global random state."""
+"""Training of networks, alone or in lockstep: no paths, no global random state."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,21 +14,24 @@ from torch.optim import SGD
 from collect import augment
 from collect.engine import Runtime
 from collect.losses import distillation_loss
-from collect.models import CifarResNet, frozen
+from collect.memory import in_batches
+from collect.models import CifarResNet
 from collect.seeding import Purpose, Streams
 from store.design import Augmentation, Distillation, Recipe
 
-BatchLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(student logits, standardized images, labels) -> loss."""
+Answers = Mapping[int, Tensor]
+"""Teachers' logits on one batch, shape (batch, classes), by the teacher's ordinal."""
+
+BatchLoss = Callable[[Tensor, Tensor, Answers], Tensor]
+"""(logits, labels, teachers' answers) -> loss."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
     """What a model is trained on and evaluated on during training, on the device.
 
-    pixels: fractions in [0, 1], float, shape (images, channels, side, side), in the order of
-    the subset; labels: shape (images,). test_pixels, test_labels: the clean test images,
-    standardized.
+    pixels, test_pixels: uint8, shape (images, channels, side, side), the former in the order of
+    the subset; labels, test_labels: shape (images,).
     """
 
     pixels: Tensor
@@ -49,12 +52,47 @@ class EpochRow:
     test_accuracy: float | None
 
 
-@dataclass(slots=True)
-class Trained:
-    """How a training ended: its curve, and why it failed if it did."""
+class Trainee:
+    """A model in training: its optimizer, its loss, how far it has come.
 
-    epochs: list[EpochRow] = field(default_factory=list[EpochRow])
-    failure: str | None = None
+    teachers: ordinals of those whose answers its loss takes. epochs: the rows of those done.
+    failure: why it ended early; None while it goes well.
+    """
+
+    def __init__(
+        self,
+        model: CifarResNet,
+        recipe: Recipe,
+        *,
+        loss: BatchLoss,
+        teachers: Sequence[int] = (),
+    ) -> None:
+        self.model = model
+        self.loss = loss
+        self.teachers = tuple(teachers)
+        self.epochs: list[EpochRow] = []
+        self.failure: str | None = None
+        self.optimizer = SGD(
+            model.parameters(),
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            nesterov=recipe.nesterov and recipe.momentum > 0,
+            weight_decay=recipe.weight_decay,
+            fused=True,
+        )
+
+    def step(
+        self, images: Tensor, labels: Tensor, answers: Answers, rate: float, runtime: Runtime
+    ) -> tuple[Tensor, Tensor]:
+        """Take one step; return the loss and the number of right answers, on the device."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        logits = runtime.training_logits(self.model, images)
+        value = self.loss(logits, labels, answers)
+        self.optimizer.zero_grad()
+        value.backward()
+        self.optimizer.step()
+        return value.detach(), (logits.detach().argmax(dim=1) == labels).sum()
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
@@ -70,68 +108,117 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
 
 
 def train(
-    model: CifarResNet,
+    trainees: Sequence[Trainee],
     data: TrainingSet,
     *,
     recipe: Recipe,
     policy: Augmentation,
     strength: float,
     streams: Streams,
-    loss: BatchLoss,
     runtime: Runtime,
-) -> Trained:
-    """Train a model in place by SGD; stop at the first loss that is not finite.
+    teachers: Mapping[int, CifarResNet] | None = None,
+    after_epoch: Callable[[], None] | None = None,
+) -> None:
+    """Train models in lockstep, in place, by SGD; one whose loss is not finite ends there.
 
-    loss: takes the model's logits, the standardized images that it saw, and their labels.
+    All see the same images in the same order, and every teacher answers a batch once, whoever
+    asks. Nothing else is shared: each ends with the bits it would have had alone. Models that
+    have done some epochs already, all the same number, go on from there.
+
+    teachers: frozen, by ordinal. after_epoch: called when all have done one more epoch.
     """
-    result = Trained()
-    optimizer = SGD(
-        model.parameters(),
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov and recipe.momentum > 0,
-        weight_decay=recipe.weight_decay,
-    )
-    steps = -(-len(data.labels) // recipe.batch_size)
-    for epoch in range(recipe.epochs):
-        model.train()
+    first = max(len(trainee.epochs) for trainee in trainees)
+    for epoch in range(first, recipe.epochs):
+        active = [trainee for trainee in trainees if trainee.failure is None]
+        if not active:
+            return
+        for trainee in active:
+            trainee.model.train()
+        asked = sorted({ordinal for trainee in active for ordinal in trainee.teachers})
+        answering = {ordinal: (teachers or {})[ordinal] for ordinal in asked}
         order = streams.numpy(Purpose.DATA_ORDER, epoch).permutation(len(data.labels))
         views = _views(data.pixels, order, recipe, policy, strength, streams, epoch)
-        total, correct, rate = 0.0, 0, 0.0
+        curves = [_Curve() for _ in active]
+        steps, rate = -(-len(order) // recipe.batch_size), 0.0
         for step, (rows, batch) in enumerate(views):
             rate = learning_rate(recipe, epoch * steps + step, steps)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
             images = runtime.standardized(batch)
             labels = data.labels[torch.from_numpy(rows).to(data.labels.device)]
-            logits = runtime.logits(model, images)
-            value = loss(logits, images, labels)
-            number = value.item()
-            if not math.isfinite(number):
-                result.failure = (
-                    f"the training loss became {number} in epoch {epoch + 1}, step {step + 1}"
-                )
-                return result
-            optimizer.zero_grad()
-            value.backward()
-            optimizer.step()
-            total += number * len(rows)
-            correct += int((logits.argmax(dim=1) == labels).sum())
-        last = epoch + 1 == recipe.epochs
-        test: tuple[float | None, float | None] = (None, None)
-        if last or (epoch + 1) % recipe.evaluate_every == 0:
-            test = evaluate(model, data.test_pixels, data.test_labels, runtime)
-        result.epochs.append(
-            EpochRow(
-                epoch=epoch + 1,
-                learning_rate=rate,
-                train_loss=total / len(order),
-                train_accuracy=correct / len(order),
-                test_loss=test[0],
-                test_accuracy=test[1],
-            )
+            with torch.no_grad():
+                answers = {
+                    ordinal: runtime.training_logits(teacher, images)
+                    for ordinal, teacher in answering.items()
+                }
+            for trainee, curve in zip(active, curves, strict=True):
+                curve.add(len(rows), *trainee.step(images, labels, answers, rate, runtime))
+        for trainee, curve in zip(active, curves, strict=True):
+            _close_epoch(trainee, curve, data, recipe, epoch, rate, runtime)
+        if after_epoch is not None:
+            after_epoch()
+
+
+class _Curve:
+    """One epoch's losses and right answers, kept on the device until the epoch ends.
+
+    Asking a GPU for a number at every step would make it wait for the processor.
+    """
+
+    def __init__(self) -> None:
+        self._sizes: list[int] = []
+        self._losses: list[Tensor] = []
+        self._correct: list[Tensor] = []
+
+    def add(self, images: int, loss: Tensor, correct: Tensor) -> None:
+        self._sizes.append(images)
+        self._losses.append(loss)
+        self._correct.append(correct)
+
+    def failure(self) -> tuple[int, float] | None:
+        """Return the first step whose loss is not finite, from 0, and that loss."""
+        losses = torch.stack(self._losses).tolist()
+        return next(
+            ((step, value) for step, value in enumerate(losses) if not math.isfinite(value)), None
         )
-    return result
+
+    def means(self) -> tuple[float, float]:
+        """Return the mean loss and the accuracy over the epoch's images."""
+        total = sum(
+            size * value
+            for size, value in zip(self._sizes, torch.stack(self._losses).tolist(), strict=True)
+        )
+        images = sum(self._sizes)
+        return total / images, int(torch.stack(self._correct).sum()) / images
+
+
+def _close_epoch(
+    trainee: Trainee,
+    curve: _Curve,
+    data: TrainingSet,
+    recipe: Recipe,
+    epoch: int,
+    rate: float,
+    runtime: Runtime,
+) -> None:
+    """Add an epoch's row to a trainee's curve, or the reason why it has failed."""
+    failure = curve.failure()
+    if failure is not None:
+        step, number = failure
+        trainee.failure = f"the training loss became {number} in epoch {epoch + 1}, step {step + 1}"
+        return
+    test: tuple[float | None, float | None] = (None, None)
+    if epoch + 1 == recipe.epochs or (epoch + 1) % recipe.evaluate_every == 0:
+        test = evaluate(trainee.model, data.test_pixels, data.test_labels, runtime)
+    loss, accuracy = curve.means()
+    trainee.epochs.append(
+        EpochRow(
+            epoch=epoch + 1,
+            learning_rate=rate,
+            train_loss=loss,
+            train_accuracy=accuracy,
+            test_loss=test[0],
+            test_accuracy=test[1],
+        )
+    )
 
 
 def _views(
@@ -151,39 +238,44 @@ def _views(
     for start in range(0, len(order), recipe.batch_size):
         rows = order[start : start + recipe.batch_size]
         batch = pixels[torch.from_numpy(rows).to(pixels.device)]
-        yield rows, batch if choices is None else augment.apply(batch, choices, rows)
+        if choices is not None:
+            batch = augment.apply(batch.float() / 255, choices, rows)
+        yield rows, batch
 
 
 def evaluate(
-    model: CifarResNet, images: Tensor, labels: Tensor, runtime: Runtime
+    model: CifarResNet, pixels: Tensor, labels: Tensor, runtime: Runtime
 ) -> tuple[float, float]:
-    """Cross-entropy in nats and accuracy in eval mode. images: standardized."""
+    """Cross-entropy in nats and accuracy in eval mode.
+
+    pixels: uint8, shape (images, channels, side, side). The model is left in eval mode.
+    """
     model.eval()
-    loss, correct = 0.0, 0
-    with torch.inference_mode():
-        for start in range(0, len(labels), runtime.observation_batch):
-            chosen = slice(start, start + runtime.observation_batch)
-            logits = runtime.logits(model, images[chosen])
-            loss += float(functional.cross_entropy(logits, labels[chosen], reduction="sum"))
-            correct += int((logits.argmax(dim=1) == labels[chosen]).sum())
-    return loss / len(labels), correct / len(labels)
+
+    def answer(chosen: slice) -> tuple[Tensor, Tensor]:
+        with torch.inference_mode():
+            logits = runtime.logits(model, runtime.standardized(pixels[chosen]))
+            losses = functional.cross_entropy(logits, labels[chosen], reduction="none")
+            return losses, logits.argmax(dim=1) == labels[chosen]
+
+    parts = list(in_batches(len(labels), runtime.limits, runtime.device, answer))
+    # put together first: a sum of sums would depend on the batch
+    losses, correct = (torch.cat(values) for values in zip(*parts, strict=True))
+    return float(losses.double().mean()), float(correct.double().mean())
 
 
-def cross_entropy(logits: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor, answers: Answers) -> Tensor:
     """Loss of a teacher: cross-entropy with the labels, in nats."""
-    del images
+    del answers
     return functional.cross_entropy(logits, labels)
 
 
-def distilled_from(
-    teachers: Sequence[CifarResNet], distillation: Distillation, runtime: Runtime
-) -> BatchLoss:
-    """Loss of a student whose teachers, in eval mode, see the very images that it sees."""
-    answering = [frozen(teacher) for teacher in teachers]
+def distilled_from(ordinals: Sequence[int], distillation: Distillation) -> BatchLoss:
+    """Loss of a student of these teachers, which see the very images that it sees."""
 
-    def loss(logits: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-        with torch.no_grad():
-            answers = [runtime.logits(teacher, images) for teacher in answering]
-        return distillation_loss(logits, answers, labels, distillation)
+    def loss(logits: Tensor, labels: Tensor, answers: Answers) -> Tensor:
+        return distillation_loss(
+            logits, [answers[ordinal] for ordinal in ordinals], labels, distillation
+        )
 
     return loss

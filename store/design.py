@@ -20,7 +20,7 @@ from store.vocabulary import (
     level_name,
 )
 
-TRAINING_PROTOCOL: Final = 1
+TRAINING_PROTOCOL: Final = 2
 """Raised by hand whenever the same study and seed would give other numbers."""
 
 DIGITS_IMAGES: Final = 1797
@@ -300,9 +300,14 @@ class AddingSeeds(_Part):
 
 
 class Engine(_Part):
-    """Declared arithmetic. It changes bits, so it is part of every shard's key."""
+    """Declared arithmetic. It changes bits, so it is part of every shard's key.
 
-    precision: Literal["fp32", "bf16"] = "fp32"
+    ``precision`` auto: bf16 where the processor or GPU has instructions for it, else fp32.
+    ``compile``: through torch.compile, which costs up to a minute at each start of a job.
+    """
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: bool = False
 
 
 class Storage(_Part):

@@ -1,12 +1,17 @@
+import logging
+from dataclasses import replace
+
 import polars as pl
 import pytest
 import torch
 
-from collect import block as block_module
+from collect import classroom
 from collect.block import Block, training_subset
-from collect.datasets import load
-from collect.engine import Runtime
-from store.design import Design
+from collect.datasets import Data, load
+from collect.engine import Runtime, start
+from collect.memory import Limits
+from store.design import Design, Engine
+from store.errors import UserError
 from store.frames import SHARD_FRAMES
 from store.shard import content_hash
 
@@ -30,14 +35,16 @@ def _study(**changes: object) -> Design:
     )
 
 
-def _collect(design: Design, block: int, scratch, finished=None) -> dict[str, pl.DataFrame]:
+def _runtime(data: Data, **changes: object) -> Runtime:
+    runtime = start(Engine(precision="fp32"), torch.device("cpu"), mean=data.mean, std=data.std)
+    return replace(runtime, **changes)
+
+
+def _collect(
+    design: Design, block: int, scratch, finished=None, **changes: object
+) -> dict[str, pl.DataFrame]:
     data = load(design)
-    runtime = Runtime(
-        torch.device("cpu"),
-        "fp32",
-        torch.from_numpy(data.mean)[None, :, None, None],
-        torch.from_numpy(data.std)[None, :, None, None],
-    )
+    runtime = _runtime(data, **changes)
     done = finished or (lambda ordinal: None)
     return Block(design, data, block, runtime=runtime, scratch=scratch, finished=done).collect()
 
@@ -101,16 +108,105 @@ def test_a_stopped_block_goes_on_where_it_was_and_ends_the_same(tables, tmp_path
         _collect(_study(), 0, tmp_path, stop)
     (tmp_path / "model-002.safetensors").write_bytes(b"truncated")
     trained = []
-    original = block_module.train
+    original = classroom.train
 
-    def counted(model, data, **arguments):
-        trained.append(arguments["strength"])
-        return original(model, data, **arguments)
+    def counted(trainees, data, **arguments):
+        trained.append((arguments["strength"], len(trainees)))
+        return original(trainees, data, **arguments)
 
-    monkeypatch.setattr(block_module, "train", counted)
+    monkeypatch.setattr(classroom, "train", counted)
     assert _hashes(_collect(_study(), 0, tmp_path)) == _hashes(tables)
     # ordinals 0 to 5 were kept but for the damaged one; student 7 is student 5's twin
-    assert trained == [0.5, 0.0]
+    assert trained == [(0.5, 1), (0.0, 1)]
+
+
+def test_models_begun_by_another_engine_are_trained_again(tables, tmp_path, caplog):
+    def stop(ordinal: int) -> None:
+        if ordinal == 2:
+            raise _StoppedError
+
+    with pytest.raises(_StoppedError):
+        _collect(_study(), 0, tmp_path, stop, precision="bf16")
+    with caplog.at_level(logging.WARNING):
+        assert _hashes(_collect(_study(), 0, tmp_path)) == _hashes(tables)
+    assert "block 0 was begun by another engine" in caplog.text
+
+
+def _running_out(monkeypatch, name: str, fits: int, size) -> list[int]:
+    """Let a function of the engine find no memory for more than ``fits``; list what it tried."""
+    tried = []
+    original = getattr(Runtime, name)
+
+    def limited(runtime, model, images):
+        tried.append(size(images))
+        if tried[-1] > fits:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return original(runtime, model, images)
+
+    monkeypatch.setattr(Runtime, name, limited)
+    return tried
+
+
+def test_out_of_memory_halves_the_images_observed_at_once_and_changes_no_bit(
+    tables, tmp_path, monkeypatch, caplog
+):
+    tried = _running_out(monkeypatch, "features", 30, len)
+    limits = Limits()
+    with caplog.at_level(logging.WARNING):
+        found = _collect(_study(), 0, tmp_path, limits=limits)
+    assert _hashes(found) == _hashes(tables)
+    assert limits == Limits(observation_batch=30)
+    assert tried[:3] == [60, 30, 30]
+    assert "out of memory with 60 images in one pass; going on with 30" in caplog.text
+
+
+def test_out_of_memory_halves_the_models_in_lockstep_and_never_the_training_batch(
+    tables, tmp_path, monkeypatch, caplog
+):
+    # three students of fixed and matched arms share strength 0.5, two of them with one treatment
+    original, sizes, batches = classroom.train, [], set()
+
+    def limited(trainees, data, **arguments):
+        sizes.append(len(trainees))
+        batches.add(arguments["recipe"].batch_size)
+        if len(trainees) > 1:
+            raise RuntimeError(
+                "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: "
+                "can't allocate memory: you tried to allocate 4096 bytes."
+            )
+        return original(trainees, data, **arguments)
+
+    monkeypatch.setattr(classroom, "train", limited)
+    limits = Limits()
+    with caplog.at_level(logging.WARNING):
+        found = _collect(_study(), 0, tmp_path, limits=limits)
+    assert _hashes(found) == _hashes(tables)
+    assert sizes == [1, 1, 1, 1, 2, 1, 1, 1]
+    assert (limits.together, batches) == (1, {20})
+    assert "out of memory with 2 models in lockstep; going on with 1" in caplog.text
+
+
+def test_a_model_that_does_not_fit_alone_is_an_error_that_says_what_to_do(tmp_path, monkeypatch):
+    tried = _running_out(monkeypatch, "training_logits", 0, len)
+    with pytest.raises(UserError, match="the training batch is not made smaller"):
+        _collect(_study(), 0, tmp_path)
+    assert tried == [20]
+
+
+def test_images_that_do_not_fit_by_fours_are_an_error_that_says_what_to_do(tmp_path, monkeypatch):
+    tried = _running_out(monkeypatch, "features", 0, len)
+    with pytest.raises(UserError, match="out of memory while observing 4 images at once"):
+        _collect(_study(), 0, tmp_path)
+    assert tried == [60, 30, 15, 7, 4]
+
+
+def test_an_error_that_is_not_about_memory_is_not_swallowed(tmp_path, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(Runtime, "features", broken)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        _collect(_study(), 0, tmp_path)
 
 
 def test_arms_that_ask_for_the_same_student_get_the_same_student(tables):
@@ -135,15 +231,14 @@ def test_teachers_of_one_slot_start_alike_and_those_of_two_slots_do_not(tmp_path
 
 
 def test_a_failed_teacher_fails_its_students_and_keeps_the_rest(tmp_path, monkeypatch):
-    original = block_module.train
+    original = classroom.train
 
-    def fail_the_third(model, data, **arguments):
-        result = original(model, data, **arguments)
-        if len(list(tmp_path.iterdir())) == 2:
-            result.failure = "the training loss became nan in epoch 1, step 1"
-        return result
+    def fail_the_third(trainees, data, **arguments):
+        original(trainees, data, **arguments)
+        if len(list(tmp_path.glob("model-*"))) == 2:
+            trainees[0].failure = "the training loss became nan in epoch 1, step 1"
 
-    monkeypatch.setattr(block_module, "train", fail_the_third)
+    monkeypatch.setattr(classroom, "train", fail_the_third)
     tables = _collect(_study(), 0, tmp_path)
     status = tables["model"].select("ordinal", "status", "reason").rows()
     assert [row[1] for row in status] == [

@@ -1,14 +1,27 @@
 import math
+from collections import Counter
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from collect.engine import Runtime, choose_device
-from collect.models import build
+from collect.checkpoint import load_unfinished, save_unfinished
+from collect.engine import Runtime, choose_device, choose_precision, has_bf16, start
+from collect.memory import Limits
+from collect.models import CifarResNet, build, frozen
 from collect.seeding import model_streams
-from collect.train import TrainingSet, cross_entropy, distilled_from, learning_rate, train
-from store.design import Augmentation, Distillation, Network, Recipe
+from collect.train import (
+    Trainee,
+    TrainingSet,
+    cross_entropy,
+    distilled_from,
+    evaluate,
+    learning_rate,
+    train,
+)
+from store.design import Augmentation, Distillation, Engine, Network, Recipe
 from store.errors import UserError
 from store.vocabulary import Role
 
@@ -26,27 +39,49 @@ def _recipe(**changes: object) -> Recipe:
 
 def _data() -> TrainingSet:
     generator = torch.Generator().manual_seed(0)
-    pixels = torch.rand(40, 1, 8, 8, generator=generator)
-    labels = (pixels[:, 0, :4].mean(dim=(1, 2)) > pixels[:, 0, 4:].mean(dim=(1, 2))).long()
-    return TrainingSet(pixels, labels, RUNTIME.standardized(pixels), labels)
+    pixels = torch.randint(0, 256, (40, 1, 8, 8), generator=generator, dtype=torch.uint8)
+    halves = pixels.float().mean(dim=(1, 3)).split(4, dim=1)
+    labels = (halves[0].mean(dim=1) > halves[1].mean(dim=1)).long()
+    return TrainingSet(pixels, labels, pixels, labels)
 
 
-def _model(seed: int = 0):
+def _model(seed: int = 0) -> CifarResNet:
     generator = torch.Generator().manual_seed(seed)
     return build(NETWORK, channels=1, classes=2, generator=generator)
 
 
-def _train(model, *, loss=cross_entropy, strength: float = 0.5, **changes: object):
-    return train(
-        model,
+def _trainee(seed: int = 0, *, teachers: tuple[int, ...] = (), **changes: object) -> Trainee:
+    loss = distilled_from(teachers, Distillation()) if teachers else cross_entropy
+    return Trainee(_model(seed), _recipe(**changes), loss=loss, teachers=teachers)
+
+
+def _train(
+    *trainees: Trainee,
+    strength: float = 0.5,
+    teachers: dict[int, CifarResNet] | None = None,
+    runtime: Runtime = RUNTIME,
+    **changes: object,
+) -> Trainee:
+    train(
+        trainees,
         _data(),
         recipe=_recipe(**changes),
         policy=Augmentation(),
         strength=strength,
         streams=model_streams(1, 0, Role.TEACHER, 0),
-        loss=loss,
-        runtime=RUNTIME,
+        runtime=runtime,
+        teachers=teachers,
     )
+    return trainees[0]
+
+
+def _state(trainee: Trainee) -> list[torch.Tensor]:
+    return list(trainee.model.state_dict().values())
+
+
+def _equal(first: Trainee, second: Trainee) -> bool:
+    pairs = zip(_state(first), _state(second), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_the_cosine_schedule_is_torchs_after_the_warm_up():
@@ -71,8 +106,7 @@ def test_the_step_schedule_falls_to_a_tenth_after_each_milestone():
 
 
 def test_training_learns_and_records_every_epoch():
-    model = _model()
-    result = _train(model, epochs=15, strength=0.0)
+    result = _train(_trainee(), epochs=15, strength=0.0)
     assert result.failure is None
     assert [row.epoch for row in result.epochs] == list(range(1, 16))
     evaluated = [row.epoch for row in result.epochs if row.test_accuracy is not None]
@@ -83,71 +117,194 @@ def test_training_learns_and_records_every_epoch():
 
 
 def test_one_seed_gives_the_same_weights_bit_for_bit():
-    first, second = _model(), _model()
-    _train(first)
+    first = _train(_trainee())
     torch.rand(7)  # the global stream is nobody's
-    _train(second)
-    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
-    assert all(torch.equal(a, b) for a, b in pairs)
+    assert _equal(first, _train(_trainee()))
 
 
-def test_a_loss_that_is_not_finite_ends_the_model_with_its_reason():
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_in_lockstep_every_student_ends_with_the_bits_it_would_have_had_alone(precision):
+    runtime = replace(RUNTIME, precision=precision)
+    teachers = {ordinal: frozen(_model(10 + ordinal)) for ordinal in range(3)}
+    ensembles = [(0,), (1,), (0, 1), (1, 2), (0, 1, 2)]
+    together = [_trainee(seed, teachers=team) for seed, team in enumerate(ensembles)]
+    _train(*together, teachers=teachers, runtime=runtime)
+    for seed, team in enumerate(ensembles):
+        alone = _train(_trainee(seed, teachers=team), teachers=teachers, runtime=runtime)
+        assert _equal(alone, together[seed])
+        assert alone.epochs == together[seed].epochs
+    assert not _equal(together[0], together[1])
+
+
+def test_in_lockstep_each_teacher_answers_each_batch_once():
+    passes = Counter()
+
+    def counted(ordinal: int) -> CifarResNet:
+        model = frozen(_model(10 + ordinal))
+        model.register_forward_pre_hook(lambda *_: None)
+        features = model.features
+        model.features = lambda x: (passes.update([ordinal]), features(x))[1]
+        return model
+
+    ensembles = [(0,), (1,), (2,), (0, 1), (1, 2), (0, 2), (0, 1, 2)]
+    students = [_trainee(teachers=team) for team in ensembles]
+    teachers = {ordinal: counted(ordinal) for ordinal in range(4)}
+    _train(*students, teachers=teachers, epochs=3)
+    # 40 images in batches of 10, 3 epochs; teacher 3 is nobody's
+    assert passes == {ordinal: 12 for ordinal in range(3)}
+
+
+def test_a_loss_that_is_not_finite_ends_the_model_with_its_reason_and_keeps_the_others():
     calls = []
 
-    def explode(logits, images, labels):
+    def explode(logits, labels, answers):
         calls.append(1)
-        value = cross_entropy(logits, images, labels)
+        value = cross_entropy(logits, labels, answers)
         return value * math.nan if len(calls) == 6 else value
 
-    result = _train(_model(), loss=explode)
-    assert result.failure == "the training loss became nan in epoch 2, step 2"
-    assert [row.epoch for row in result.epochs] == [1]
+    failing = Trainee(_model(), _recipe(), loss=explode)
+    other = _trainee(1)
+    _train(failing, other)
+    assert failing.failure == "the training loss became nan in epoch 2, step 2"
+    assert [row.epoch for row in failing.epochs] == [1]
+    assert len(calls) == 8
+    assert other.failure is None
+    assert _equal(other, _train(_trainee(1)))
+
+
+def test_training_goes_on_after_any_epoch_to_the_same_bits(tmp_path):
+    teachers = {0: frozen(_model(10)), 1: frozen(_model(11))}
+    teams = {4: (0,), 7: (0, 1)}
+
+    def group() -> dict[int, Trainee]:
+        return {n: _trainee(n, teachers=team, epochs=5) for n, team in teams.items()}
+
+    def run(trainees: dict[int, Trainee], stop_after: int | None = None) -> None:
+        done = 0
+
+        def keep() -> None:
+            nonlocal done
+            done += 1
+            save_unfinished(tmp_path / "group.safetensors", trainees, 1.5 * done)
+            if done == stop_after:
+                raise KeyboardInterrupt
+
+        train(
+            list(trainees.values()),
+            _data(),
+            recipe=_recipe(epochs=5),
+            policy=Augmentation(),
+            strength=0.5,
+            streams=model_streams(1, 0, Role.STUDENT, 0),
+            runtime=RUNTIME,
+            teachers=teachers,
+            after_epoch=keep,
+        )
+
+    whole = group()
+    run(whole)
+    for stop in range(1, 5):
+        stopped = group()
+        with pytest.raises(KeyboardInterrupt):
+            run(stopped, stop)
+        resumed = group()
+        assert load_unfinished(tmp_path / "group.safetensors", resumed) == 1.5 * stop
+        assert len(resumed[4].epochs) == stop
+        run(resumed)
+        for ordinal in teams:
+            assert _equal(resumed[ordinal], whole[ordinal])
+            assert resumed[ordinal].epochs == whole[ordinal].epochs
+    other = {4: _trainee(4, teachers=(0,), epochs=5)}
+    assert load_unfinished(tmp_path / "group.safetensors", other) == 0
+    (tmp_path / "group.safetensors").write_bytes(b"damaged")
+    fresh = group()
+    assert load_unfinished(tmp_path / "group.safetensors", fresh) == 0
+    assert _equal(fresh[4], group()[4])
+
+
+def test_evaluation_does_not_depend_on_how_many_images_pass_at_once():
+    model, data = _train(_trainee()).model, _data()
+    values = {
+        evaluate(model, data.test_pixels, data.test_labels, replace(RUNTIME, limits=Limits(1, n)))
+        for n in (4, 7, 13, 39, 512)
+    }
+    assert len(values) == 1
 
 
 def test_distilling_leaves_the_teachers_as_they_were():
-    teachers = [_model(1), _model(2)]
-    before = [
-        {name: value.clone() for name, value in teacher.state_dict().items()}
-        for teacher in teachers
-    ]
-    result = _train(_model(), loss=distilled_from(teachers, Distillation(), RUNTIME))
+    teachers = {0: frozen(_model(1)), 1: frozen(_model(2))}
+    before = {
+        (ordinal, name): value.clone()
+        for ordinal, teacher in teachers.items()
+        for name, value in teacher.state_dict().items()
+    }
+    result = _train(_trainee(teachers=(0, 1)), teachers=teachers)
     assert result.failure is None
-    for teacher, state in zip(teachers, before, strict=True):
-        assert all(torch.equal(state[name], v) for name, v in teacher.state_dict().items())
+    for ordinal, teacher in teachers.items():
+        state = teacher.state_dict()
+        assert all(torch.equal(before[ordinal, name], v) for name, v in state.items())
         assert all(parameter.grad is None for parameter in teacher.parameters())
 
 
 def test_a_distilled_student_comes_to_answer_as_its_teacher_does():
-    teacher = _model(1)
-    _train(teacher, epochs=15, strength=0.0)
-    student = _model(2)
+    teacher = _train(_trainee(1), epochs=15, strength=0.0).model
     declared = Distillation(alpha=0)
-    loss = distilled_from([teacher], declared, RUNTIME)
-    result = _train(student, epochs=15, strength=0.0, loss=loss)
-    assert result.epochs[-1].train_loss < 0.2 * result.epochs[0].train_loss
+    student = Trainee(
+        _model(2), _recipe(epochs=15), loss=distilled_from([0], declared), teachers=[0]
+    )
+    _train(student, epochs=15, strength=0.0, teachers={0: frozen(teacher)})
+    assert student.epochs[-1].train_loss < 0.2 * student.epochs[0].train_loss
 
 
 @pytest.mark.parametrize("distilled", [False, True])
 def test_no_loss_moves_the_sum_of_a_heads_weights_over_classes(distilled):
     # what makes cam_sum a random projection of the features: see CAM_SUM and measures.py
-    model = _model()
-    before, first = model.head.weight.sum(dim=0).clone(), model.head.weight.clone()
-    loss = distilled_from([_model(1)], Distillation(), RUNTIME) if distilled else cross_entropy
-    _train(model, epochs=10, weight_decay=0, loss=loss)
+    trainee = _trainee(teachers=(0,) if distilled else (), epochs=10, weight_decay=0)
+    model = trainee.model
+    before, first = model.head.weight.sum(dim=0).clone(), model.head.weight.detach().clone()
+    _train(trainee, epochs=10, teachers={0: frozen(_model(1))})
     assert torch.allclose(model.head.weight.sum(dim=0), before, atol=1e-5)
     assert (model.head.weight - first).abs().max() > 1e-2
 
 
-def test_bf16_is_used_where_declared_and_gives_fp32_logits():
-    runtime = Runtime(torch.device("cpu"), "bf16", RUNTIME.mean, RUNTIME.std)
+def test_bf16_is_used_where_declared_while_training_and_never_to_observe():
+    runtime = replace(RUNTIME, precision="bf16")
     images = RUNTIME.standardized(_data().pixels)
     model = _model().eval()
     with torch.inference_mode():
-        low, full = runtime.logits(model, images), RUNTIME.logits(model, images)
+        low, full = (r.training_logits(model, images) for r in (runtime, RUNTIME))
+        observed = [r.logits(model, images) for r in (runtime, RUNTIME)]
     assert low.dtype is torch.float32
     assert not torch.equal(low, full)
     # bf16 keeps 8 bits: a relative error of 2^-8 a layer, nine layers
     assert (low - full).abs().max() < 0.1 * full.abs().max()
+    assert torch.equal(observed[0], observed[1])
+    assert torch.equal(observed[0], full)
+
+
+def test_auto_takes_bf16_where_the_processor_multiplies_it(monkeypatch):
+    cpu = torch.device("cpu")
+    found = {"avx512_bf16": True, "avx2": True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
+    assert choose_precision("auto", cpu) == "bf16"
+    assert choose_precision("fp32", cpu) == "fp32"
+    found["avx512_bf16"] = False
+    assert not has_bf16(cpu)
+    assert choose_precision("auto", cpu) == "fp32"
+    # declared: imitated by the processor, with the same rounding
+    assert choose_precision("bf16", cpu) == "bf16"
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert choose_precision("auto", cpu) == "fp32"
+
+
+def test_a_compiler_that_is_declared_and_missing_is_said_in_words(monkeypatch):
+    def refuse(*_, **__):
+        raise RuntimeError("InvalidCxxCompiler: No working C++ compiler found in [None, 'g++']")
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: refuse)
+    ones = np.ones(1, dtype=np.float32)
+    with pytest.raises(UserError, match=r"No working C\+\+ compiler .* set compile: false"):
+        start(Engine(compile=True), torch.device("cpu"), mean=ones, std=ones)
 
 
 def test_a_declared_gpu_that_is_not_there_is_said_in_words():

@@ -17,12 +17,11 @@ from pytorch_grad_cam import GradCAM  # noqa: E402
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget  # noqa: E402
 
 from collect.datasets import load  # noqa: E402
-from collect.engine import Runtime  # noqa: E402
+from collect.engine import start  # noqa: E402
 from collect.models import build  # noqa: E402
-from collect.observe import fractions  # noqa: E402
 from collect.seeding import model_streams  # noqa: E402
-from collect.train import TrainingSet, cross_entropy, train  # noqa: E402
-from store.design import Augmentation, Network, Recipe, load_design  # noqa: E402
+from collect.train import Trainee, TrainingSet, cross_entropy, train  # noqa: E402
+from store.design import Augmentation, Engine, Network, Recipe, load_design  # noqa: E402
 from store.vocabulary import Role  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,20 +33,20 @@ def _main() -> None:
     design = load_design(ROOT / "config/digits.yaml")
     data = load(design)
     cpu = torch.device("cpu")
-    mean, std = (torch.from_numpy(v)[None, :, None, None] for v in (data.mean, data.std))
-    runtime = Runtime(cpu, "fp32", mean, std)
-    pixels, labels = fractions(data.pool.pixels, cpu), torch.from_numpy(data.pool.labels)
+    runtime = start(Engine(precision="fp32"), cpu, mean=data.mean, std=data.std)
+    pool, labels = torch.from_numpy(data.pool.pixels), torch.from_numpy(data.pool.labels)
     model = build(NETWORK, channels=1, classes=10, generator=torch.Generator().manual_seed(0))
-    images = runtime.standardized(fractions(data.test.pixels[:IMAGES], cpu)).contiguous()
+    pixels = torch.from_numpy(data.test.pixels[:IMAGES])
+    images = runtime.standardized(pixels).contiguous()
     shown = torch.from_numpy(data.test.labels[:IMAGES])
+    recipe = Recipe(epochs=10, batch_size=50, learning_rate=0.1)
     train(
-        model,
-        TrainingSet(pixels, labels, images, shown),
-        recipe=Recipe(epochs=10, batch_size=50, learning_rate=0.1),
+        [Trainee(model, recipe, loss=cross_entropy)],
+        TrainingSet(pool, labels, pixels, shown),
+        recipe=recipe,
         policy=Augmentation(),
         strength=0.3,
         streams=model_streams(0, 0, Role.TEACHER, 0),
-        loss=cross_entropy,
         runtime=runtime,
     )
     model.eval()

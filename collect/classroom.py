@@ -1,0 +1,239 @@
+"""Training of one block's models: who learns with whom, what is kept, what is done in need."""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, TypeVar
+
+import torch
+
+from collect import checkpoint
+from collect.checkpoint import Record
+from collect.engine import Runtime
+from collect.environment import fingerprint
+from collect.memory import is_out_of_memory, release_memory
+from collect.models import CifarResNet, build, frozen
+from collect.seeding import Purpose, Streams, model_streams
+from collect.train import Trainee, TrainingSet, cross_entropy, distilled_from, train
+from store.atomic import write_text
+from store.design import Design, Network, Recipe, Student, Teacher
+from store.vocabulary import Role
+
+_log = logging.getLogger(__name__)
+
+_SAVE_SECONDS: Final = 60.0
+"""At most so much training is lost when a process is stopped, and one epoch."""
+
+Learner = Teacher | Student
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class Member:
+    """A model of the block and how its training ended."""
+
+    plan: Learner
+    model: CifarResNet
+    record: Record
+
+
+class Classroom:
+    """Trains one block's models; those that share a view learn in lockstep.
+
+    Teachers come first. Students of one strength see the same images in the same order, and
+    are taught together: each teacher answers a batch once. Finished models, and how far the
+    others have come, are kept in ``scratch``. finished: called with a model's ordinal when it is
+    trained or found trained.
+    """
+
+    def __init__(
+        self,
+        design: Design,
+        block: int,
+        *,
+        data: TrainingSet,
+        classes: int,
+        runtime: Runtime,
+        scratch: Path,
+        finished: Callable[[int], None],
+    ) -> None:
+        self._design = design
+        self._block = block
+        self._data = data
+        self._classes = classes
+        self._runtime = runtime
+        self._scratch = scratch
+        self._finished = finished
+
+    def train(self) -> dict[int, Member]:
+        """Train what is not trained yet; return every model by its ordinal, in order."""
+        self._keep_to_one_engine()
+        plan = self._design.plan()
+        members: dict[int, Member] = {}
+        for group in _alike(plan.teachers, lambda teacher: (teacher.slot, teacher.strength)):
+            members |= self._taught(group, {})
+        # two arms may ask for the same student of the same teachers: it is trained once
+        twins = _alike(plan.students, lambda student: (student.teachers, student.strength))
+        first = [group[0] for group in twins]
+        for group in _alike(first, lambda student: student.strength):
+            members |= self._taught(group, members)
+        for original, *others in twins:
+            for twin in others:
+                found = members[original.ordinal]
+                members[twin.ordinal] = Member(twin, found.model, found.record)
+                self._finished(twin.ordinal)
+        return dict(sorted(members.items()))
+
+    def _keep_to_one_engine(self) -> None:
+        """Forget what another engine trained: within a block, rounding must not differ."""
+        path, own = self._scratch / "engine.json", fingerprint(self._runtime)
+        if path.exists() and path.read_text(encoding="utf-8") != own:
+            _log.warning(
+                "block %d was begun by another engine, %s; this is %s. Its models are trained "
+                "again",
+                self._block,
+                path.read_text(encoding="utf-8"),
+                own,
+            )
+            shutil.rmtree(self._scratch)
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        write_text(path, own)
+
+    def _taught(
+        self, group: Sequence[Learner], teachers: Mapping[int, Member]
+    ) -> dict[int, Member]:
+        """Train a group of models that share a view, as many at once as memory allows."""
+        members: dict[int, Member] = {}
+        waiting: list[Learner] = []
+        for learner in group:
+            found = self._found(learner, teachers)
+            if found is None:
+                waiting.append(learner)
+            else:
+                members[learner.ordinal] = found
+                self._finished(learner.ordinal)
+        asked = {ordinal for learner in waiting for ordinal in _teachers_of(learner)}
+        answering = {ordinal: frozen(teachers[ordinal].model) for ordinal in sorted(asked)}
+        limits = self._runtime.limits
+        while waiting:
+            chunk = waiting[: limits.together]
+            try:
+                members |= self._in_lockstep(chunk, answering)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            else:
+                waiting = waiting[len(chunk) :]
+                continue
+            # outside of the handler, which keeps alive what the failed attempt had allocated
+            release_memory(self._runtime.device)
+            limits.lower_together(len(chunk))
+        return members
+
+    def _found(self, learner: Learner, teachers: Mapping[int, Member]) -> Member | None:
+        """Return a model that is trained already, or cannot be; None where it is to be trained."""
+        model = self._built(learner)
+        record = checkpoint.load(self._path(learner), model)
+        if record is None:
+            failed = [t for t in _teachers_of(learner) if teachers[t].record.failure]
+            if not failed:
+                return None
+            record = Record(
+                failure=f"its teacher {failed[0]} failed",
+                seconds=0.0,
+                finished_at=datetime.now(UTC),
+                epochs=(),
+            )
+            checkpoint.save(self._path(learner), model, record)
+        return Member(learner, model, record)
+
+    def _in_lockstep(
+        self, chunk: Sequence[Learner], answering: Mapping[int, CifarResNet]
+    ) -> dict[int, Member]:
+        recipe = self._recipe(chunk[0])
+        trainees = {learner.ordinal: self._trainee(learner, recipe) for learner in chunk}
+        kept = self._scratch / f"unfinished-{chunk[0].ordinal:03d}.safetensors"
+        before = checkpoint.load_unfinished(kept, trainees)
+        started = saved = time.perf_counter()
+
+        def keep() -> None:
+            nonlocal saved
+            now = time.perf_counter()
+            if now - saved >= _SAVE_SECONDS:
+                checkpoint.save_unfinished(kept, trainees, before + now - started)
+                saved = now
+
+        train(
+            list(trainees.values()),
+            self._data,
+            recipe=recipe,
+            policy=self._design.augmentation,
+            strength=chunk[0].strength,
+            streams=self._streams(chunk[0]),
+            runtime=self._runtime,
+            teachers=answering,
+            after_epoch=keep,
+        )
+        share = (before + time.perf_counter() - started) / len(chunk)
+        members: dict[int, Member] = {}
+        for learner in chunk:
+            trainee = trainees[learner.ordinal]
+            record = Record(
+                failure=trainee.failure,
+                seconds=share,
+                finished_at=datetime.now(UTC),
+                epochs=tuple(trainee.epochs),
+            )
+            checkpoint.save(self._path(learner), trainee.model, record)
+            members[learner.ordinal] = Member(learner, trainee.model, record)
+            self._finished(learner.ordinal)
+        kept.unlink(missing_ok=True)
+        return members
+
+    def _trainee(self, learner: Learner, recipe: Recipe) -> Trainee:
+        teachers = _teachers_of(learner)
+        loss = distilled_from(teachers, self._design.distillation) if teachers else cross_entropy
+        return Trainee(self._built(learner), recipe, loss=loss, teachers=teachers)
+
+    def _built(self, learner: Learner) -> CifarResNet:
+        """Make a learner's network as it is before its first step, on the device."""
+        model = build(
+            self._network(learner),
+            channels=self._data.pixels.shape[1],
+            classes=self._classes,
+            generator=self._streams(learner).torch(Purpose.INITIALIZATION),
+        ).to(self._runtime.device)
+        return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+    def _streams(self, learner: Learner) -> Streams:
+        seed = self._design.study_seed
+        if isinstance(learner, Teacher):
+            return model_streams(seed, self._block, Role.TEACHER, learner.slot)
+        return model_streams(seed, self._block, Role.STUDENT, 0)
+
+    def _network(self, learner: Learner) -> Network:
+        networks = self._design.networks
+        return networks.teacher if isinstance(learner, Teacher) else networks.student
+
+    def _recipe(self, learner: Learner) -> Recipe:
+        recipes = self._design.training
+        return recipes.teacher if isinstance(learner, Teacher) else recipes.student
+
+    def _path(self, learner: Learner) -> Path:
+        return self._scratch / f"model-{learner.ordinal:03d}.safetensors"
+
+
+def _teachers_of(learner: Learner) -> tuple[int, ...]:
+    return learner.teachers if isinstance(learner, Student) else ()
+
+
+def _alike(values: Sequence[_T], key: Callable[[_T], object]) -> list[list[_T]]:
+    """Group values by a key, groups and members in the order of their first."""
+    groups: dict[object, list[_T]] = {}
+    for value in values:
+        groups.setdefault(key(value), []).append(value)
+    return list(groups.values())
