@@ -56,6 +56,7 @@ def load(design: Design) -> Data:
         pool, test, names = _digits(dataset, design.study_seed)
     else:
         require_data(design)
+        assert isinstance(dataset, ParquetData)
         pool, test, names = _parquet(dataset, design.study_seed)
     size = dataset.train_subset.size
     if size > len(pool.labels):

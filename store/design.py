@@ -41,6 +41,11 @@ _NO_EFFECT_ON_TRAINING: Final = (
     "adding_seeds",
     "store",
 )
+_OF_OWN_TRAINING: Final = frozenset(
+    {"device", "engine", "networks", "training", "augmentation", "distillation"}
+)
+"""What is declared of models that this software trains, and cannot be known of others."""
+
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -99,7 +104,21 @@ class ParquetData(_Part):
         return self
 
 
-Dataset = Annotated[DigitsData | ParquetData, Field(discriminator="kind")]
+class ForeignData(_Part):
+    """Images that another software trained on; what they are is said in words.
+
+    test_size: test images, the same for every block. train_subset: how many images a block's
+    models were trained on, and whether each block drew its own.
+    """
+
+    kind: Literal["foreign"]
+    description: str = Field(min_length=1, max_length=200)
+    classes: int = Field(ge=2, le=100_000)
+    test_size: int = Field(ge=20)
+    train_subset: TrainSubset
+
+
+Dataset = Annotated[DigitsData | ParquetData | ForeignData, Field(discriminator="kind")]
 
 
 class Network(_Part):
@@ -140,6 +159,20 @@ class Networks(_Part):
     student: Network
 
 
+class Foreign(_Part):
+    """What is known of models that another software trained, in words that the report prints.
+
+    trainer: the software. teacher, student: the models. strength: what a strength is a fraction
+    of. grid: side of the attention maps, where there are any.
+    """
+
+    trainer: str = Field(min_length=1, max_length=200)
+    teacher: str = Field(min_length=1, max_length=200)
+    student: str = Field(min_length=1, max_length=200)
+    strength: str = Field(min_length=1, max_length=200)
+    grid: int = Field(default=8, ge=1, le=16)
+
+
 class Recipe(_Part):
     """How one network is trained: SGD with warm-up, then cosine or steps."""
 
@@ -170,6 +203,13 @@ class Training(_Part):
 
     teacher: Recipe
     student: Recipe
+
+
+class OwnTraining(_Part):
+    """Networks and recipes of a study whose models this software trains."""
+
+    networks: Networks
+    training: Training
 
 
 class Magnitudes(_Part):
@@ -361,8 +401,9 @@ class Design(_Part):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     engine: Engine = Engine()
     dataset: Dataset
-    networks: Networks
-    training: Training
+    foreign: Foreign | None = None
+    networks: Networks | None = None
+    training: Training | None = None
     augmentation: Augmentation = Augmentation()
     design: DoseResponse
     distillation: Distillation = Distillation()
@@ -386,7 +427,29 @@ class Design(_Part):
         return self
 
     @model_validator(mode="after")
+    def _says_who_trains(self) -> Self:
+        foreign = isinstance(self.dataset, ForeignData)
+        if foreign != (self.foreign is not None):
+            raise ValueError(
+                "dataset.kind foreign and the section foreign go together: they are for models "
+                "that another software trained"
+            )
+        if foreign:
+            unknown = sorted(self.model_fields_set & _OF_OWN_TRAINING)
+            if unknown:
+                raise ValueError(
+                    f"{', '.join(unknown)}: not for models that another software trained; say in "
+                    "the section foreign, in words, what they are"
+                )
+        for name in ("networks", "training"):
+            if not foreign and getattr(self, name) is None:
+                raise ValueError(f"{name}: missing; it has no default")
+        return self
+
+    @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
+        if self.networks is None or isinstance(self.dataset, ForeignData):
+            return self
         grids = {
             network.grid(self.dataset.image_size)
             for network in (self.networks.teacher, self.networks.student)
@@ -402,6 +465,10 @@ class Design(_Part):
                 f"networks: the attention grid is {side} x {side}; choose strides and image_size "
                 "that give 8 x 8 to 16 x 16"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _block_is_not_too_large(self) -> Self:
         if self.plan().size > MODELS_PER_BLOCK_LIMIT:
             raise ValueError(f"design: more than {MODELS_PER_BLOCK_LIMIT} models in a block")
         return self
@@ -409,7 +476,25 @@ class Design(_Part):
     @property
     def grid(self) -> int:
         """Side of the attention grid, in cells."""
-        return self.networks.student.grid(self.dataset.image_size)
+        if self.foreign is not None:
+            return self.foreign.grid
+        dataset = self.dataset
+        assert self.networks is not None
+        assert not isinstance(dataset, ForeignData)
+        return self.networks.student.grid(dataset.image_size)
+
+    @property
+    def own_training(self) -> OwnTraining:
+        """What trains the models of the study.
+
+        Raises StudyError where another software did.
+        """
+        if self.networks is None or self.training is None:
+            raise StudyError(
+                f"{self.study}: its models were trained elsewhere; python -m store adopt takes "
+                "them in, and there is nothing to train"
+            )
+        return OwnTraining(networks=self.networks, training=self.training)
 
     @property
     def packs(self) -> int:
@@ -455,12 +540,22 @@ class Design(_Part):
 
     def numbers(self) -> dict[str, Any]:
         """Return the part of the study that can change a shard's numbers."""
-        dumped = self.model_dump(mode="json")
+        dumped = self.declared()
         for key in _NO_EFFECT_ON_TRAINING:
             del dumped[key]
         dumped["attention_methods"] = [str(method) for method in self.attention.kept]
         dumped["dataset"].pop("path", None)
         return dumped
+
+    def declared(self) -> dict[str, Any]:
+        """Everything that the study declares, defaults included, as JSON has it.
+
+        Sections of a study that this one is not are left out: a foreign one declares no
+        augmentation, not the default one.
+        """
+        dumped = self.model_dump(mode="json")
+        absent = {"foreign"} if self.foreign is None else _OF_OWN_TRAINING
+        return {key: value for key, value in dumped.items() if key not in absent}
 
     def shard_key(self, block: int) -> str:
         """Return what a block's numbers depend on, as 16 hexadecimal digits.
@@ -473,7 +568,7 @@ class Design(_Part):
 
     def study_hash(self) -> str:
         """Return the hash of everything the study file declares, 64 hexadecimal digits."""
-        return _digest(self.model_dump(mode="json"))
+        return _digest(self.declared())
 
 
 def declaration_hash(declaration: str) -> str:
@@ -535,6 +630,11 @@ def require_data(design: Design) -> None:
                 f"dataset.path: {folder} does not hold train*.parquet and test*.parquet; it must "
                 "be a folder of images in the Hugging Face Parquet layout"
             )
+    if isinstance(design.dataset, ForeignData):
+        raise DataError(
+            f"dataset.kind foreign: the models of {design.study} were trained elsewhere; take them "
+            f"in first: python -m store adopt FOLDER --out results/{design.study}"
+        )
 
 
 def _expand(value: Any, path: Path) -> Any:
@@ -563,8 +663,9 @@ def _explain(path: Path, error: ValidationError) -> str:
     faults = error.errors(include_url=False)
     # a mistyped key is both unknown and missing; the unknown one tells more
     first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
-    kinds = {"digits", "parquet", "[key]"}
-    key = ".".join(str(part) for part in first["loc"] if part not in kinds) or "study"
+    kinds = {"digits", "parquet", "foreign", "[key]"}
+    named = [part for place, part in enumerate(first["loc"]) if not place or part not in kinds]
+    key = ".".join(str(part) for part in named) or "study"
     if first["type"] == "extra_forbidden":
         text = f"{path}: {key}: unknown key (value {first['input']!r}){_known_keys(first['loc'])}"
     elif first["type"] == "missing":

@@ -183,7 +183,7 @@ def study_row(design: Design, *, classes: int, images: str, schema_hash: str) ->
             "study": [design.study],
             "title": [design.title],
             "study_hash": [design.study_hash()],
-            "declaration": [json.dumps(design.model_dump(mode="json"), sort_keys=True)],
+            "declaration": [json.dumps(design.declared(), sort_keys=True)],
             "classes": [classes],
             "grid": [design.grid],
             "attention_method": [str(design.attention.primary)],

@@ -220,7 +220,7 @@ def _what_differs(one: _Source, other: _Source, block: int) -> str:
 
 def _united_design(design: Design, last: int) -> Design:
     """Declare as many seeds as the last block needs."""
-    return Design.model_validate(design.model_dump(mode="json") | {"seeds": last + 1})
+    return Design.model_validate(design.declared() | {"seeds": last + 1})
 
 
 def _write(
