@@ -633,7 +633,7 @@ def require_data(design: Design) -> None:
     if isinstance(design.dataset, ForeignData):
         raise DataError(
             f"dataset.kind foreign: the models of {design.study} were trained elsewhere; take them "
-            f"in first: python -m store adopt FOLDER --out results/{design.study}"
+            f"in first: python -m store adopt FOLDER --study THIS-FILE"
         )
 
 
