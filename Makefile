@@ -6,10 +6,12 @@ SHELL := /bin/bash
 STUDY ?= digits
 VENV := .venv
 READY := $(VENV)/ready
+TOOLS := $(VENV)/tools-ready
 RUN := source $(VENV)/bin/activate &&
 # the first that runs and has the right version: a shim may be there without its Python
 PYTHON = $(firstword $(foreach name,python3.11 python3.12 python3 python,$(shell \
   $(name) -c 'import sys; (3, 11) <= sys.version_info < (3, 13) and print("$(name)")' 2>/dev/null)))
+INSTALL := python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 FAULTS ?= 500
 SEED ?= 1
 STORE ?= results/$(STUDY)/store.duckdb
@@ -24,37 +26,43 @@ help: ## list the targets
 report: $(READY) ## train, store, analyze, and render results/$(STUDY)/report.html
 	@$(RUN) snakemake --cores all --config study=$(STUDY) $(if $(DATA),data=$(DATA))
 
-test: $(READY) ## run the tests
+test: $(TOOLS) ## run the tests
 	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST)
 
-check: $(READY) ## check style, types, import arrows, workflow and SQL
+check: $(TOOLS) ## check style, types, import arrows, workflow and SQL
 	@$(RUN) ruff check . && ruff format --check .
 	@$(RUN) pyright
 	@$(RUN) lint-imports
 	@$(RUN) snakefmt --check Snakefile collect/rules.smk store/rules.smk analyze/rules.smk reports/rules.smk
 	@$(RUN) sqlfluff lint store/sql store/cookbook
 
-docs: $(READY) ## write the pages of docs/ that are made from the code: measures, store, cookbook
+docs: $(TOOLS) ## write the pages of docs/ that are made from the code: measures, store, cookbook
 	@$(RUN) python -m analyze.metrics.dictionary && python -m store.dictionary
 
-calibrate: $(READY) ## simulate whether the primary tests hold their level; write docs/calibration.md
+calibrate: $(TOOLS) ## simulate whether the primary tests hold their level; write docs/calibration.md
 	@$(RUN) OMP_NUM_THREADS=1 python -m benchmarks.calibration --jobs $(JOBS) --write docs/calibration.md
 	@$(RUN) OMP_NUM_THREADS=1 python -m benchmarks.image_calibration --jobs $(JOBS) --write docs/calibration.md
 
-chaos: $(READY) ## inject 500 faults and 74 corruptions; say what the store lost (long)
+chaos: $(TOOLS) ## inject 500 faults and 74 corruptions; say what the store lost (long)
 	@$(RUN) KD_CHAOS=1 OMP_NUM_THREADS=1 python -m pytest -q -n 0 tests/chaos
 	@$(RUN) python -m tests.chaos --faults $(FAULTS) --seed $(SEED) --jobs $(JOBS) \
 	  --log build/chaos.jsonl $(if $(MINUTES),--minutes $(MINUTES))
 
-test-duckdb-versions: $(READY) ## ask one store with DuckDB 1.4, 1.5, 2.0 and the CLI; compare
+test-duckdb-versions: $(TOOLS) ## ask one store with DuckDB 1.4, 1.5, 2.0 and the CLI; compare
 	@$(RUN) python -m tests.duckdb_versions $(STORE)
 
 clean: ## remove the environment and caches; results stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache
 
+# --no-compile: Python compiles what is imported when it is, which is a small part of all
 $(READY): pyproject.toml constraints.txt
 	$(if $(PYTHON),,$(error Python 3.11 or 3.12 is needed and was not found))
 	@echo "setting up $(VENV) with $(PYTHON) (a few minutes, once)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(RUN) python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(RUN) $(INSTALL) -e .
 	@touch $(READY)
+
+$(TOOLS): $(READY)
+	@echo "adding what tests and checks need"
+	@$(RUN) $(INSTALL) -e '.[dev]'
+	@touch $(TOOLS)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+import torch.nn.functional as functional
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from collect.seeding import Purpose, study_streams
-from collect.torchvision_operators import import_torchvision
 from store.design import Design, DigitsData, ParquetData, require_data
 from store.errors import DataError
 from store.frames import IMAGE
@@ -119,10 +119,10 @@ def _digits(dataset: DigitsData, study_seed: int) -> tuple[Images, Images, tuple
 
 def _resized(images: NDArray[np.float32], side: int) -> NDArray[np.uint8]:
     """Scale fractions of shape (images, channels, h, w) to side x side, as uint8."""
-    import_torchvision()
-    from torchvision.transforms.v2 import functional as transforms
-
-    scaled = transforms.resize(torch.from_numpy(images), [side, side], antialias=True)
+    # what torchvision's resize does, without the second that it takes to import
+    scaled = functional.interpolate(
+        torch.from_numpy(images), (side, side), mode="bilinear", antialias=True
+    )
     return (scaled.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
 
 

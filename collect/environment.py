@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,6 @@ import polars
 import torch
 
 from collect.engine import Runtime, bf16_instructions
-from collect.torchvision_operators import import_torchvision
 from store.shard import Environment
 
 
@@ -24,7 +24,7 @@ def observe_environment(runtime: Runtime, *, started: datetime, seconds: float) 
         commit=_commit(),
         python=platform.python_version(),
         torch=torch.__version__,
-        torchvision=import_torchvision().__version__,
+        torchvision=version("torchvision"),
         numpy=np.__version__,
         polars=polars.__version__,
         platform=f"{platform.system()} {platform.machine()}",

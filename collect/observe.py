@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from collect import augment
 from collect.attention import class_activation_map, grad_cam, quantize
+from collect.augmentation.policy import draw, policy_for
 from collect.datasets import Data, Images
 from collect.engine import Runtime
 from collect.memory import in_batches
@@ -64,15 +64,18 @@ class Views:
     def __init__(
         self, design: Design, data: Data, subset: NDArray[np.int64], runtime: Runtime
     ) -> None:
-        self._design = design
         self._device = runtime.device
         self._strengths = design.views()
+        self._policy = policy = policy_for(design.augmentation, design.own_training.image_size)
         streams = study_streams(design.study_seed)
         self._splits: Mapping[Split, tuple[Images, NDArray[np.float64]]] = {
-            Split.TEST: (data.test, _uniforms(streams.numpy(Purpose.VIEWS, 0), data.test)),
+            Split.TEST: (
+                data.test,
+                draw(policy, streams.numpy(Purpose.VIEWS, 0), len(data.test.labels)),
+            ),
             Split.TRAIN: (
                 _rows(data.pool, subset),
-                _uniforms(streams.numpy(Purpose.VIEWS, 1), data.pool)[subset],
+                draw(policy, streams.numpy(Purpose.VIEWS, 1), len(data.pool.labels))[subset],
             ),
         }
         self._pixels = {
@@ -97,13 +100,13 @@ class Views:
         pixels, labels = self.pixels(split)
         choices = None
         if name != CLEAN_VIEW:
-            choices = augment.choose(uniforms, self._strengths[name], self._design.augmentation)
+            choices = self._policy.choose(uniforms, self._strengths[name])
 
         def shown(chosen: slice) -> Tensor:
-            batch = pixels[chosen].float() / 255
+            batch = pixels[chosen]
             if choices is None:
-                return batch
-            return augment.apply(batch, choices, np.arange(chosen.start, chosen.stop))
+                return batch.float() / 255
+            return choices.apply(batch, np.arange(chosen.start, chosen.stop))
 
         if pixels.numel() * 4 <= _KEPT_VIEW_BYTES:
             whole = shown(slice(0, len(pixels)))
@@ -223,10 +226,6 @@ def _asked(view: View, methods: tuple[AttentionMethod, ...]) -> tuple[AttentionM
     if view.split is not Split.TEST:
         return ()
     return methods if view.name == CLEAN_VIEW else (AttentionMethod.CAM_SUM,)
-
-
-def _uniforms(generator: np.random.Generator, images: Images) -> NDArray[np.float64]:
-    return augment.draw(generator, len(images.labels))
 
 
 def _rows(images: Images, rows: NDArray[np.int64]) -> Images:

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import SGD
 
-from collect import augment
+from collect.augmentation.policy import augmented_batches, draw, policy_for
 from collect.engine import Runtime
 from collect.losses import distillation_loss
 from collect.memory import in_batches
 from collect.models import CifarResNet
 from collect.seeding import Purpose, Streams
-from store.design import Augmentation, Distillation, Recipe
+from store.augmentations import Augmentation
+from store.design import Distillation, Recipe
 
 Answers = Mapping[int, Tensor]
 """Teachers' logits on one batch, shape (batch, classes), by the teacher's ordinal."""
@@ -231,16 +232,15 @@ def _views(
     epoch: int,
 ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
     """One epoch's batches: rows of the subset and their augmented images."""
-    choices = None
-    if strength > 0:
-        uniforms = augment.draw(streams.numpy(Purpose.AUGMENTATION, epoch), len(order))
-        choices = augment.choose(uniforms, strength, policy)
-    for start in range(0, len(order), recipe.batch_size):
-        rows = order[start : start + recipe.batch_size]
-        batch = pixels[torch.from_numpy(rows).to(pixels.device)]
-        if choices is not None:
-            batch = augment.apply(batch.float() / 255, choices, rows)
-        yield rows, batch
+    if strength == 0:
+        for start in range(0, len(order), recipe.batch_size):
+            rows = order[start : start + recipe.batch_size]
+            yield rows, pixels[torch.from_numpy(rows).to(pixels.device)]
+        return
+    drawing = policy_for(policy, pixels.shape[-1])
+    uniforms = draw(drawing, streams.numpy(Purpose.AUGMENTATION, epoch), len(order))
+    choices = drawing.choose(uniforms, strength)
+    yield from augmented_batches(pixels, order, choices, batch_size=recipe.batch_size)
 
 
 def evaluate(

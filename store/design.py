@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from store.augmentations import POLICIES, Augmentation, Graded, refused_strength
 from store.errors import DataError, StudyError
 from store.vocabulary import (
     MODELS_PER_BLOCK_LIMIT,
@@ -206,36 +207,11 @@ class Training(_Part):
 
 
 class OwnTraining(_Part):
-    """Networks and recipes of a study whose models this software trains."""
+    """Networks, recipes and size of the images of a study whose models this software trains."""
 
     networks: Networks
     training: Training
-
-
-class Magnitudes(_Part):
-    """What the graded policy does at strength 1; at strength s, s times as much.
-
-    Angles in degrees, ``translate`` and ``cutout`` as fractions of the side,
-    ``scale``, ``brightness`` and ``contrast`` as fractions of change around 1.
-    Each image draws its own value uniformly within plus or minus the magnitude;
-    the cutout square has the magnitude's side. So levels are nested.
-    """
-
-    rotation_degrees: float = Field(default=30, ge=0, le=180)
-    shear_degrees: float = Field(default=15, ge=0, le=60)
-    translate: float = Field(default=0.15, ge=0, le=1)
-    scale: float = Field(default=0.2, ge=0, lt=1)
-    brightness: float = Field(default=0.3, ge=0, le=1)
-    contrast: float = Field(default=0.3, ge=0, lt=1)
-    cutout: float = Field(default=0.4, ge=0, le=1)
-
-
-class Augmentation(_Part):
-    """The graded policy: one strength in [0, 1] for all operations."""
-
-    policy: Literal["graded"] = "graded"
-    maximum: Magnitudes = Magnitudes()
-    horizontal_flip: bool = False
+    image_size: int
 
 
 class DoseResponse(_Part):
@@ -404,7 +380,7 @@ class Design(_Part):
     foreign: Foreign | None = None
     networks: Networks | None = None
     training: Training | None = None
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = Graded()
     design: DoseResponse
     distillation: Distillation = Distillation()
     attention: Attention = Attention()
@@ -444,6 +420,21 @@ class Design(_Part):
         for name in ("networks", "training"):
             if not foreign and getattr(self, name) is None:
                 raise ValueError(f"{name}: missing; it has no default")
+        return self
+
+    @model_validator(mode="after")
+    def _policy_has_the_strengths(self) -> Self:
+        if self.foreign is not None:
+            # a dose of any kind; the field has its bounds
+            return self
+        declared = {"strengths": self.design.strengths}
+        if Arm.FIXED in self.design.arms:
+            declared["fixed_strength"] = (self.design.fixed_strength,)
+        for key, strengths in declared.items():
+            for strength in strengths:
+                refused = refused_strength(self.augmentation, strength)
+                if refused:
+                    raise ValueError(f"design.{key}: {refused}")
         return self
 
     @model_validator(mode="after")
@@ -489,12 +480,15 @@ class Design(_Part):
 
         Raises StudyError where another software did.
         """
-        if self.networks is None or self.training is None:
+        dataset = self.dataset
+        if self.networks is None or self.training is None or isinstance(dataset, ForeignData):
             raise StudyError(
                 f"{self.study}: its models were trained elsewhere; python -m store adopt takes "
                 "them in, and there is nothing to train"
             )
-        return OwnTraining(networks=self.networks, training=self.training)
+        return OwnTraining(
+            networks=self.networks, training=self.training, image_size=dataset.image_size
+        )
 
     @property
     def packs(self) -> int:
@@ -663,7 +657,7 @@ def _explain(path: Path, error: ValidationError) -> str:
     faults = error.errors(include_url=False)
     # a mistyped key is both unknown and missing; the unknown one tells more
     first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
-    kinds = {"digits", "parquet", "foreign", "[key]"}
+    kinds = {"digits", "parquet", "foreign", *POLICIES, "[key]"}
     named = [part for place, part in enumerate(first["loc"]) if not place or part not in kinds]
     key = ".".join(str(part) for part in named) or "study"
     if first["type"] == "extra_forbidden":
@@ -685,6 +679,9 @@ def _known_keys(location: tuple[int | str, ...]) -> str:
     """Keys allowed where an unknown one stood."""
     model: Any = Design
     for part in location[:-1]:
+        if part in POLICIES:
+            model = POLICIES[str(part)]
+            continue
         if not hasattr(model, "model_fields") or part not in model.model_fields:
             return ""
         model = model.model_fields[part].annotation

@@ -21,7 +21,8 @@ from collect.train import (
     learning_rate,
     train,
 )
-from store.design import Augmentation, Distillation, Engine, Network, Recipe
+from store.augmentations import Graded
+from store.design import Distillation, Engine, Network, Recipe
 from store.errors import UserError
 from store.vocabulary import Role
 
@@ -66,7 +67,7 @@ def _train(
         trainees,
         _data(),
         recipe=_recipe(**changes),
-        policy=Augmentation(),
+        policy=Graded(),
         strength=strength,
         streams=model_streams(1, 0, Role.TEACHER, 0),
         runtime=runtime,
@@ -193,7 +194,7 @@ def test_training_goes_on_after_any_epoch_to_the_same_bits(tmp_path):
             list(trainees.values()),
             _data(),
             recipe=_recipe(epochs=5),
-            policy=Augmentation(),
+            policy=Graded(),
             strength=0.5,
             streams=model_streams(1, 0, Role.STUDENT, 0),
             runtime=RUNTIME,

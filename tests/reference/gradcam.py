@@ -21,7 +21,8 @@ from collect.engine import start  # noqa: E402
 from collect.models import build  # noqa: E402
 from collect.seeding import model_streams  # noqa: E402
 from collect.train import Trainee, TrainingSet, cross_entropy, train  # noqa: E402
-from store.design import Augmentation, Engine, Network, Recipe, load_design  # noqa: E402
+from store.augmentations import Graded  # noqa: E402
+from store.design import Engine, Network, Recipe, load_design  # noqa: E402
 from store.vocabulary import Role  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +45,7 @@ def _main() -> None:
         [Trainee(model, recipe, loss=cross_entropy)],
         TrainingSet(pool, labels, pixels, shown),
         recipe=recipe,
-        policy=Augmentation(),
+        policy=Graded(),
         strength=0.3,
         streams=model_streams(0, 0, Role.TEACHER, 0),
         runtime=runtime,

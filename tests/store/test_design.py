@@ -183,3 +183,61 @@ def test_grids_outside_8_to_16_or_unequal_are_refused():
     large = {"depth": 8, "width": 4, "strides": [1, 2, 1]}
     with pytest.raises(ValueError, match="give both the same"):
         _changed(networks={"teacher": small, "student": large})
+
+
+LEVELS = {"strengths": [0, 0.5, 1]}
+
+
+def test_a_study_without_a_policy_is_graded():
+    declared = {"maximum": {"cutout": 0.3}, "horizontal_flip": True}
+    assert _changed(augmentation=declared) == _changed(
+        augmentation={"policy": "graded", **declared}
+    )
+
+
+def test_policies_have_keys_of_their_own():
+    keys = {
+        _changed(augmentation=augmentation, design=LEVELS).shard_key(0)
+        for augmentation in (
+            {"policy": "graded"},
+            {"policy": "published"},
+            {"policy": "published", "cutout_pixels": 8},
+            {"policy": "randaugment"},
+            {"policy": "randaugment", "num_ops": 3},
+            {"policy": "trivialaugment"},
+        )
+    }
+    assert len(keys) == 6
+
+
+def test_the_published_policy_has_three_strengths_and_no_other():
+    published = {"policy": "published"}
+    plan = _changed(augmentation=published, design=LEVELS).plan()
+    assert {teacher.strength for teacher in plan.teachers} == {0, 0.5, 1}
+    words = r"0\.25 is no strength .* allowed: 0 \(none\), 0\.5 \(weak\), 1 \(strong\)"
+    with pytest.raises(ValueError, match=f"design.strengths: {words}"):
+        _changed(augmentation=published, design={"strengths": [0, 0.25, 1]})
+    with pytest.raises(ValueError, match=f"design.fixed_strength: {words}"):
+        _changed(augmentation=published, design={**LEVELS, "fixed_strength": 0.25})
+    # a strength that no student has is no fault
+    _changed(augmentation=published, design={**LEVELS, "fixed_strength": 0.25, "arms": ["matched"]})
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "words"),
+    [
+        ({"policy": "publishd"}, "augmentation: .*'publishd'.*'graded', 'published', 'randaug"),
+        ({"polcy": "published"}, "augmentation.polcy: unknown key .* allowed: policy, maximum, "),
+        ({"policy": "published", "maximum": {}}, "maximum: unknown key .* policy, cutout_pixels$"),
+        ({"maximum": {"cutot": 1}}, "augmentation.maximum.cutot: unknown .* contrast, cutout$"),
+        ({"policy": "randaugment", "num_ops": 0}, "augmentation.num_ops: value 0: .* equal to 1"),
+        ("published", "augmentation: value 'published'"),
+    ],
+)
+def test_a_fault_in_the_augmentation_is_one_clear_line(tmp_path, augmentation, words):
+    study = {**yaml.safe_load(DIGITS.read_text()), "augmentation": augmentation}
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(study))
+    with pytest.raises(StudyError, match=words) as caught:
+        load_design(path)
+    assert "\n" not in str(caught.value)

@@ -2,16 +2,17 @@ import numpy as np
 import pytest
 import torch
 
-from collect import augment
+from collect.augmentation.graded import GradedChoices, GradedPolicy
+from collect.augmentation.policy import draw
 from collect.torchvision_operators import import_torchvision
-from store.design import Augmentation, Magnitudes
+from store.augmentations import Graded, Magnitudes
 
 import_torchvision()
 from torchvision.transforms import InterpolationMode  # noqa: E402
 from torchvision.transforms.v2 import functional as reference  # noqa: E402
 
 SIDE = 16
-POLICY = Augmentation(
+POLICY = Graded(
     maximum=Magnitudes(
         rotation_degrees=40,
         shear_degrees=20,
@@ -28,19 +29,22 @@ def _images(channels: int = 1, images: int = 24) -> torch.Tensor:
     return torch.rand(images, channels, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
 
 
-def _only(**magnitudes: float) -> Augmentation:
+def _only(**magnitudes: float) -> Graded:
     nothing = dict.fromkeys(Magnitudes.model_fields, 0.0)
-    return Augmentation(maximum=Magnitudes(**{**nothing, **magnitudes}))
+    return Graded(maximum=Magnitudes(**{**nothing, **magnitudes}))
 
 
-def _augmented(images: torch.Tensor, uniforms: np.ndarray, strength: float, policy: Augmentation):
-    choices = augment.choose(uniforms, strength, policy)
-    return augment.apply(images, choices, np.arange(len(images)))
+def _augmented(images: torch.Tensor, uniforms: np.ndarray, strength: float, policy: Graded):
+    return _choices(uniforms, strength, policy).apply(images, np.arange(len(images)))
+
+
+def _choices(uniforms: np.ndarray, strength: float, policy: Graded) -> GradedChoices:
+    return GradedPolicy(policy).choose(uniforms, strength)
 
 
 @pytest.fixture
 def uniforms() -> np.ndarray:
-    return augment.draw(np.random.default_rng(5), 24)
+    return draw(GradedPolicy(POLICY), np.random.default_rng(5), 24)
 
 
 @pytest.mark.parametrize("strength", [0.3, 1.0])
@@ -90,29 +94,27 @@ def test_strength_zero_leaves_every_image_as_it_is(uniforms):
 
 
 def test_a_stronger_level_moves_the_same_image_the_same_way_but_further(uniforms):
-    weak, strong = (augment.choose(uniforms, strength, POLICY) for strength in (0.25, 0.5))
+    weak, strong = (_choices(uniforms, strength, POLICY) for strength in (0.25, 0.5))
     assert np.allclose(strong.brightness - 1, 2 * (weak.brightness - 1), atol=1e-6)
     assert np.allclose(strong.contrast - 1, 2 * (weak.contrast - 1), atol=1e-6)
     assert np.array_equal(strong.cutout, weak.cutout)
     assert strong.cutout_side == 2 * weak.cutout_side
     shift = _only(translate=0.2)
-    weak, strong = (augment.choose(uniforms, strength, shift).matrix for strength in (0.25, 0.5))
+    weak, strong = (_choices(uniforms, strength, shift).matrix for strength in (0.25, 0.5))
     assert np.allclose(strong[:, :, 2], 2 * weak[:, :, 2], atol=1e-6)
 
 
 def test_what_an_image_undergoes_does_not_depend_on_its_batch(uniforms):
     images = _images(1)
-    choices = augment.choose(uniforms, 1.0, POLICY)
-    together = augment.apply(images, choices, np.arange(24))
-    alone = torch.cat(
-        [augment.apply(images[row : row + 1], choices, np.array([row])) for row in range(24)]
-    )
+    choices = _choices(uniforms, 1.0, POLICY)
+    together = choices.apply(images, np.arange(24))
+    alone = torch.cat([choices.apply(images[row : row + 1], np.array([row])) for row in range(24)])
     assert torch.equal(together, alone)
 
 
 def test_draws_fill_their_range_evenly():
-    uniforms = augment.draw(np.random.default_rng(0), 20_000)
-    factors = augment.choose(uniforms, 0.5, _only(brightness=0.4)).brightness
+    uniforms = draw(GradedPolicy(POLICY), np.random.default_rng(0), 20_000)
+    factors = _choices(uniforms, 0.5, _only(brightness=0.4)).brightness
     # uniform on [0.8, 1.2]: mean 1, variance 0.4^2 / 12, standard error of the mean 0.0008
     assert factors.min() >= 0.8
     assert factors.max() <= 1.2
@@ -121,11 +123,11 @@ def test_draws_fill_their_range_evenly():
 
 
 def test_about_half_of_the_images_are_flipped_at_full_strength_and_none_at_zero():
-    uniforms = augment.draw(np.random.default_rng(0), 10_000)
+    uniforms = draw(GradedPolicy(POLICY), np.random.default_rng(0), 10_000)
     policy = _only().model_copy(update={"horizontal_flip": True})
-    share = (augment.choose(uniforms, 1.0, policy).matrix[:, 0, 0] < 0).mean()
+    share = (_choices(uniforms, 1.0, policy).matrix[:, 0, 0] < 0).mean()
     assert abs(share - 0.5) < 4 * 0.005
-    assert not (augment.choose(uniforms, 0.0, policy).matrix[:, 0, 0] < 0).any()
+    assert not (_choices(uniforms, 0.0, policy).matrix[:, 0, 0] < 0).any()
 
 
 def test_a_flip_mirrors_the_image(uniforms):
@@ -133,3 +135,10 @@ def test_a_flip_mirrors_the_image(uniforms):
     uniforms[:, 9] = 0.0
     policy = _only().model_copy(update={"horizontal_flip": True})
     assert torch.allclose(_augmented(images, uniforms, 1.0, policy), images.flip(3), atol=1e-5)
+
+
+def test_pixels_give_what_their_fractions_give(uniforms):
+    pixels = (_images(3) * 255).round().to(torch.uint8)
+    fractions = _augmented(pixels.float() / 255, uniforms, 0.7, POLICY)
+    assert torch.equal(_augmented(pixels, uniforms, 0.7, POLICY), fractions)
+    assert fractions.is_contiguous()
