@@ -2,8 +2,9 @@
 
 import io
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -12,23 +13,34 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from collect.pixels import InFiles, InMemory, Pixels
 from collect.seeding import Purpose, study_streams
-from store.design import Design, DigitsData, ParquetData, require_data
+from collect.torchvision_operators import import_torchvision
+from store.design import (
+    Design,
+    DigitsData,
+    ImageFolderData,
+    ParquetData,
+    image_folder_test,
+    require_data,
+)
 from store.errors import DataError
 from store.frames import IMAGE
 from store.vocabulary import Half, Split
+
+_FILES_FOR_STATISTICS: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Images:
     """One split.
 
-    image_id: int32, shape (images,). pixels: uint8, shape (images, channels, side, side).
-    labels: int64, shape (images,).
+    image_id: int32, shape (images,). pixels: uint8, shape (images, channels, side, side), in
+    memory or in files. labels: int64, shape (images,).
     """
 
     image_id: NDArray[np.int32]
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     labels: NDArray[np.int64]
 
 
@@ -36,7 +48,8 @@ class Images:
 class Data:
     """A study's images: the pool that blocks draw their training subsets from, and the test set.
 
-    mean, std: of the pool's pixels per channel, as fractions of 255, for standardization.
+    mean, std: of the pool's pixels per channel, as fractions of 255, for standardization; of
+    4,096 images, evenly spaced, where they are in files.
     """
 
     pool: Images
@@ -52,19 +65,25 @@ def load(design: Design) -> Data:
     Raises DataError that names what is missing or wrong and what to do.
     """
     dataset = design.dataset
+    require_data(design)
     if isinstance(dataset, DigitsData):
         pool, test, names = _digits(dataset, design.study_seed)
-    else:
-        require_data(design)
-        assert isinstance(dataset, ParquetData)
+    elif isinstance(dataset, ParquetData):
         pool, test, names = _parquet(dataset, design.study_seed)
+    else:
+        assert isinstance(dataset, ImageFolderData)
+        pool, test, names = _image_folder(dataset, design.study_seed)
     size = dataset.train_subset.size
     if size > len(pool.labels):
         raise DataError(
             f"dataset.train_subset.size is {size}, but the training pool has "
             f"{len(pool.labels)} images; allowed: at most {len(pool.labels)}"
         )
-    scaled = pool.pixels.transpose(1, 0, 2, 3).reshape(pool.pixels.shape[1], -1)
+    images = pool.pixels.shape[0]
+    # of files, some thousands, evenly spaced: each would have to be decoded
+    read = min(images, _FILES_FOR_STATISTICS if isinstance(pool.pixels, InFiles) else images)
+    sample = pool.pixels.read(np.linspace(0, images - 1, read).round().astype(np.int64))
+    scaled = sample.transpose(1, 0, 2, 3).reshape(sample.shape[1], -1)
     mean = scaled.mean(axis=1, dtype=np.float64) / 255
     std = np.maximum(scaled.std(axis=1, dtype=np.float64) / 255, 1e-3)
     return Data(pool, test, names, mean.astype(np.float32), std.astype(np.float32))
@@ -83,7 +102,11 @@ def image_table(data: Data, study_seed: int) -> pl.DataFrame:
             "label": data.test.labels.astype(np.int32),
             "class_name": names[data.test.labels].tolist(),
             "half": halves.tolist(),
-            "png": [_png(pixels) for pixels in data.test.pixels],
+            "png": [
+                _png(pixels)
+                for rows in np.array_split(np.arange(len(halves)), -(-len(halves) // 500))
+                for pixels in data.test.pixels.read(rows)
+            ],
         },
         schema=IMAGE.schema,
     )
@@ -111,8 +134,8 @@ def _digits(dataset: DigitsData, study_seed: int) -> tuple[Images, Images, tuple
     order = study_streams(study_seed).numpy(Purpose.TEST_SET).permutation(len(labels))
     test, pool = np.sort(order[: dataset.test_size]), np.sort(order[dataset.test_size :])
     return (
-        Images(pool.astype(np.int32), pixels[pool], labels[pool]),
-        Images(test.astype(np.int32), pixels[test], labels[test]),
+        Images(pool.astype(np.int32), InMemory(pixels[pool]), labels[pool]),
+        Images(test.astype(np.int32), InMemory(pixels[test]), labels[test]),
         tuple(str(digit) for digit in range(10)),
     )
 
@@ -140,6 +163,72 @@ def _parquet(dataset: ParquetData, study_seed: int) -> tuple[Images, Images, tup
     names = dataset.class_names or tuple(str(label) for label in range(dataset.classes))
     pool = _decoded(train, np.arange(train.height), 0, dataset)
     return pool, _decoded(test, chosen, train.height, dataset), names
+
+
+def _image_folder(
+    dataset: ImageFolderData, study_seed: int
+) -> tuple[Images, Images, tuple[str, ...]]:
+    import_torchvision()
+    from torchvision.datasets import ImageFolder
+
+    folder = Path(dataset.path)
+    test_folder = image_folder_test(folder) or folder / "test"
+    try:
+        train, test = (ImageFolder(str(place)) for place in (folder / "train", test_folder))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: cannot be read: {' '.join(str(error).split())}") from None
+    if train.classes != test.classes:
+        odd = sorted(set(train.classes) ^ set(test.classes))
+        raise DataError(
+            f"{folder}: train and {test_folder.name} differ in their classes, the first being "
+            f"{odd[0]!r}; both need the same folders"
+        )
+    if len(train.classes) != dataset.classes:
+        raise DataError(
+            f"dataset.classes is {dataset.classes}, but {folder} has {len(train.classes)} folders"
+        )
+    if dataset.test_size > len(test.samples):
+        raise DataError(
+            f"dataset.test_size is {dataset.test_size}, but {test_folder} has {len(test.samples)} "
+            f"images; allowed: at most {len(test.samples)}"
+        )
+    order = study_streams(study_seed).numpy(Purpose.TEST_SET).permutation(len(test.samples))
+    chosen = np.sort(order[: dataset.test_size])
+    pool = _files(train.samples, np.arange(len(train.samples)), 0, dataset)
+    return pool, _files(test.samples, chosen, len(train.samples), dataset), tuple(train.classes)
+
+
+def _files(
+    samples: list[tuple[str, int]],
+    rows: NDArray[np.int64],
+    first_id: int,
+    dataset: ImageFolderData,
+) -> Images:
+    pixels = InFiles(
+        [Path(samples[row][0]) for row in rows],
+        partial(_centre, side=dataset.image_size),
+        channels=3,
+        side=dataset.image_size,
+        threads=dataset.decoders,
+    )
+    labels = np.array([samples[row][1] for row in rows], dtype=np.int64)
+    return Images((rows + first_id).astype(np.int32), pixels, labels)
+
+
+def _centre(file: Path, side: int) -> NDArray[np.uint8]:
+    """Decode a file; its centre, shape (3, side, side), at 8/7 of the size that fits."""
+    try:
+        with Image.open(file) as opened:
+            image = _colour(opened)
+    except (UnidentifiedImageError, OSError) as error:
+        raise DataError(f"{file}: cannot be decoded: {error}") from None
+    # lengths and places are rounded as torchvision's resize and center_crop do
+    target, shorter = round(side * 8 / 7), min(image.size)
+    width, height = (int(target * length / shorter) for length in image.size)
+    left, top = round((width - side) / 2), round((height - side) / 2)
+    scaled = image.resize((width, height), Image.Resampling.BILINEAR)
+    centre = scaled.crop((left, top, left + side, top + side))
+    return np.asarray(centre, dtype=np.uint8).transpose(2, 0, 1)
 
 
 def _read_split(folder: Path, split: str, dataset: ParquetData) -> pl.DataFrame:
@@ -191,7 +280,9 @@ def _decoded(
     for position, row in enumerate(rows):
         pixels[position] = _decode(encoded[int(row)], int(row), side)
     return Images(
-        (rows + first_id).astype(np.int32), pixels, table["label"].to_numpy()[rows].copy()
+        (rows + first_id).astype(np.int32),
+        InMemory(pixels),
+        table["label"].to_numpy()[rows].copy(),
     )
 
 

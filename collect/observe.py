@@ -1,5 +1,6 @@
 """What a trained model says and where it looks, in one forward pass per view."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,7 @@ from collect.datasets import Data, Images
 from collect.engine import Runtime
 from collect.memory import in_batches
 from collect.models import CifarResNet
+from collect.pixels import Pixels
 from collect.seeding import Purpose, study_streams
 from store.design import Design
 from store.frames import ATTENTION, PREDICTION
@@ -78,16 +80,12 @@ class Views:
                 draw(policy, streams.numpy(Purpose.VIEWS, 1), len(data.pool.labels))[subset],
             ),
         }
-        self._pixels = {
-            split: torch.from_numpy(images.pixels).to(self._device)
-            for split, (images, _) in self._splits.items()
-        }
         self._made: dict[tuple[str, Split], View] = {}
 
-    def pixels(self, split: Split) -> tuple[Tensor, Tensor]:
-        """Return a split's images, uint8, and their labels, on the device."""
+    def pixels(self, split: Split) -> tuple[Pixels, Tensor]:
+        """Return a split's images, and their labels on the device."""
         images, _ = self._splits[split]
-        return self._pixels[split], torch.from_numpy(images.labels).to(self._device)
+        return images.pixels, torch.from_numpy(images.labels).to(self._device)
 
     def view(self, name: str, split: Split) -> View:
         """Return one view; ``name`` is 'clean' or a level's."""
@@ -103,13 +101,12 @@ class Views:
             choices = self._policy.choose(uniforms, self._strengths[name])
 
         def shown(chosen: slice) -> Tensor:
-            batch = pixels[chosen]
-            if choices is None:
-                return batch.float() / 255
-            return choices.apply(batch, np.arange(chosen.start, chosen.stop))
+            rows = np.arange(chosen.start, chosen.stop)
+            (batch,) = pixels.batches([rows], self._device)
+            return batch.float() / 255 if choices is None else choices.apply(batch, rows)
 
-        if pixels.numel() * 4 <= _KEPT_VIEW_BYTES:
-            whole = shown(slice(0, len(pixels)))
+        if math.prod(pixels.shape) * 4 <= _KEPT_VIEW_BYTES:
+            whole = shown(slice(0, pixels.shape[0]))
             return View(name, split, images.image_id, labels, whole.__getitem__)
         return View(name, split, images.image_id, labels, shown)
 
@@ -229,4 +226,4 @@ def _asked(view: View, methods: tuple[AttentionMethod, ...]) -> tuple[AttentionM
 
 
 def _rows(images: Images, rows: NDArray[np.int64]) -> Images:
-    return Images(images.image_id[rows], images.pixels[rows], images.labels[rows])
+    return Images(images.image_id[rows], images.pixels.subset(rows), images.labels[rows])

@@ -16,6 +16,7 @@ from collect.engine import Runtime
 from collect.losses import distillation_loss
 from collect.memory import in_batches
 from collect.models import CifarResNet
+from collect.pixels import Pixels
 from collect.seeding import Purpose, Streams
 from store.augmentations import Augmentation
 from store.design import Distillation, Recipe
@@ -29,15 +30,14 @@ BatchLoss = Callable[[Tensor, Tensor, Answers], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """What a model is trained on and evaluated on during training, on the device.
+    """What a model is trained on and evaluated on during training.
 
-    pixels, test_pixels: uint8, shape (images, channels, side, side), the former in the order of
-    the subset; labels, test_labels: shape (images,).
+    pixels: in the order of the subset. labels, test_labels: on the device, shape (images,).
     """
 
-    pixels: Tensor
+    pixels: Pixels
     labels: Tensor
-    test_pixels: Tensor
+    test_pixels: Pixels
     test_labels: Tensor
 
 
@@ -138,7 +138,7 @@ def train(
         asked = sorted({ordinal for trainee in active for ordinal in trainee.teachers})
         answering = {ordinal: (teachers or {})[ordinal] for ordinal in asked}
         order = streams.numpy(Purpose.DATA_ORDER, epoch).permutation(len(data.labels))
-        views = _views(data.pixels, order, recipe, policy, strength, streams, epoch)
+        views = _views(data.pixels, order, recipe, policy, strength, streams, epoch, runtime.device)
         curves = [_Curve() for _ in active]
         steps, rate = -(-len(order) // recipe.batch_size), 0.0
         for step, (rows, batch) in enumerate(views):
@@ -223,38 +223,40 @@ def _close_epoch(
 
 
 def _views(
-    pixels: Tensor,
+    pixels: Pixels,
     order: NDArray[np.int64],
     recipe: Recipe,
     policy: Augmentation,
     strength: float,
     streams: Streams,
     epoch: int,
+    device: torch.device,
 ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
     """One epoch's batches: rows of the subset and their augmented images."""
     if strength == 0:
-        for start in range(0, len(order), recipe.batch_size):
-            rows = order[start : start + recipe.batch_size]
-            yield rows, pixels[torch.from_numpy(rows).to(pixels.device)]
+        starts = range(0, len(order), recipe.batch_size)
+        groups = [order[start : start + recipe.batch_size] for start in starts]
+        yield from zip(groups, pixels.batches(groups, device), strict=True)
         return
-    drawing = policy_for(policy, pixels.shape[-1])
+    drawing = policy_for(policy, pixels.shape[3])
     uniforms = draw(drawing, streams.numpy(Purpose.AUGMENTATION, epoch), len(order))
     choices = drawing.choose(uniforms, strength)
-    yield from augmented_batches(pixels, order, choices, batch_size=recipe.batch_size)
+    yield from augmented_batches(
+        pixels, order, choices, batch_size=recipe.batch_size, device=device
+    )
 
 
 def evaluate(
-    model: CifarResNet, pixels: Tensor, labels: Tensor, runtime: Runtime
+    model: CifarResNet, pixels: Pixels, labels: Tensor, runtime: Runtime
 ) -> tuple[float, float]:
-    """Cross-entropy in nats and accuracy in eval mode.
-
-    pixels: uint8, shape (images, channels, side, side). The model is left in eval mode.
-    """
+    """Cross-entropy in nats and accuracy in eval mode, in which the model is left."""
     model.eval()
 
     def answer(chosen: slice) -> tuple[Tensor, Tensor]:
+        rows = np.arange(chosen.start, chosen.stop)
         with torch.inference_mode():
-            logits = runtime.logits(model, runtime.standardized(pixels[chosen]))
+            (images,) = pixels.batches([rows], runtime.device)
+            logits = runtime.logits(model, runtime.standardized(images))
             losses = functional.cross_entropy(logits, labels[chosen], reduction="none")
             return losses, logits.argmax(dim=1) == labels[chosen]
 

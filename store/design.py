@@ -119,7 +119,26 @@ class ForeignData(_Part):
     train_subset: TrainSubset
 
 
-Dataset = Annotated[DigitsData | ParquetData | ForeignData, Field(discriminator="kind")]
+class ImageFolderData(_Part):
+    """A folder of images in torchvision's layout: ``train/CLASS/FILE`` and ``test/CLASS/FILE``.
+
+    ImageNet's ``val`` may stand for ``test``. Each image's shorter side is scaled to 8/7 of
+    ``image_size`` and its centre cut out, for training too; augmentation begins from there.
+    Images are decoded as they are needed, by ``decoders`` threads of each job.
+    """
+
+    kind: Literal["imagefolder"]
+    path: str = Field(min_length=1)
+    image_size: int = Field(default=64, ge=8, le=512)
+    classes: int = Field(ge=2, le=100_000)
+    test_size: int = Field(ge=20)
+    train_subset: TrainSubset
+    decoders: int = Field(default=2, ge=1, le=256)
+
+
+Dataset = Annotated[
+    DigitsData | ParquetData | ImageFolderData | ForeignData, Field(discriminator="kind")
+]
 
 
 class Network(_Part):
@@ -538,7 +557,8 @@ class Design(_Part):
         for key in _NO_EFFECT_ON_TRAINING:
             del dumped[key]
         dumped["attention_methods"] = [str(method) for method in self.attention.kept]
-        dumped["dataset"].pop("path", None)
+        for key in ("path", "decoders"):
+            dumped["dataset"].pop(key, None)
         return dumped
 
     def declared(self) -> dict[str, Any]:
@@ -629,6 +649,18 @@ def require_data(design: Design) -> None:
             f"dataset.kind foreign: the models of {design.study} were trained elsewhere; take them "
             f"in first: python -m store adopt FOLDER --study THIS-FILE"
         )
+    if isinstance(design.dataset, ImageFolderData):
+        folder = Path(design.dataset.path)
+        if not (folder / "train").is_dir() or image_folder_test(folder) is None:
+            raise DataError(
+                f"dataset.path: {folder} does not hold the folders train and test (or val); it "
+                "must be a folder of images in torchvision's layout: train/CLASS/FILE"
+            )
+
+
+def image_folder_test(folder: Path) -> Path | None:
+    """Return the folder of the test images; None where there is none."""
+    return next((folder / name for name in ("test", "val") if (folder / name).is_dir()), None)
 
 
 def _expand(value: Any, path: Path) -> Any:
@@ -657,7 +689,7 @@ def _explain(path: Path, error: ValidationError) -> str:
     faults = error.errors(include_url=False)
     # a mistyped key is both unknown and missing; the unknown one tells more
     first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
-    kinds = {"digits", "parquet", "foreign", *POLICIES, "[key]"}
+    kinds = {"digits", "parquet", "imagefolder", "foreign", *POLICIES, "[key]"}
     named = [part for place, part in enumerate(first["loc"]) if not place or part not in kinds]
     key = ".".join(str(part) for part in named) or "study"
     if first["type"] == "extra_forbidden":

@@ -4,6 +4,7 @@ A draw is a row of unit uniforms per image, from the stream of (seed, epoch) at 
 place in the subset, so it depends neither on batching nor on the strength.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Final, Protocol
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from collect.augmentation.graded import GradedPolicy
 from collect.augmentation.published import PublishedPolicy
 from collect.augmentation.randomized import RandAugmentPolicy, TrivialAugmentPolicy
+from collect.pixels import Pixels
 from store.augmentations import Augmentation, Graded, Published, RandAugment
 
 VALUES_AT_ONCE: Final = {"cpu": 2**20, "cuda": 2**24}
@@ -66,19 +68,22 @@ def draw(policy: Policy, generator: np.random.Generator, images: int) -> NDArray
 
 
 def augmented_batches(
-    pixels: Tensor, order: NDArray[np.int64], choices: Choices, *, batch_size: int
+    pixels: Pixels,
+    order: NDArray[np.int64],
+    choices: Choices,
+    *,
+    batch_size: int,
+    device: torch.device,
 ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
     """Yield an epoch's batches: rows of ``pixels`` in their order, and their augmented images.
 
-    pixels: as ``Choices.apply`` takes them, shape (images, channels, side, side). Several
-    batches are augmented at a time, for an operation costs much the same to call for few
-    images as for many; what becomes of an image does not depend on it.
+    Several batches are augmented at a time, for an operation costs much the same to call for
+    few images as for many; what becomes of an image does not depend on it.
     """
-    limit = VALUES_AT_ONCE.get(pixels.device.type, VALUES_AT_ONCE["cuda"])
-    batches = max(1, limit // (batch_size * pixels[0].numel()))
-    for start in range(0, len(order), batches * batch_size):
-        rows = order[start : start + batches * batch_size]
-        chosen = pixels.index_select(0, torch.from_numpy(rows).to(pixels.device))
+    limit = VALUES_AT_ONCE.get(device.type, VALUES_AT_ONCE["cuda"])
+    size = batch_size * max(1, limit // (batch_size * math.prod(pixels.shape[1:])))
+    groups = [order[start : start + size] for start in range(0, len(order), size)]
+    for rows, chosen in zip(groups, pixels.batches(groups, device), strict=True):
         images = choices.apply(chosen, rows)
         for first in range(0, len(rows), batch_size):
             yield rows[first : first + batch_size], images[first : first + batch_size]

@@ -11,6 +11,7 @@ from collect.checkpoint import load_unfinished, save_unfinished
 from collect.engine import Runtime, choose_device, choose_precision, has_bf16, start
 from collect.memory import Limits
 from collect.models import CifarResNet, build, frozen
+from collect.pixels import InMemory
 from collect.seeding import model_streams
 from collect.train import (
     Trainee,
@@ -43,7 +44,8 @@ def _data() -> TrainingSet:
     pixels = torch.randint(0, 256, (40, 1, 8, 8), generator=generator, dtype=torch.uint8)
     halves = pixels.float().mean(dim=(1, 3)).split(4, dim=1)
     labels = (halves[0].mean(dim=1) > halves[1].mean(dim=1)).long()
-    return TrainingSet(pixels, labels, pixels, labels)
+    images = InMemory(pixels.numpy())
+    return TrainingSet(images, labels, images, labels)
 
 
 def _model(seed: int = 0) -> CifarResNet:
@@ -270,7 +272,7 @@ def test_no_loss_moves_the_sum_of_a_heads_weights_over_classes(distilled):
 
 def test_bf16_is_used_where_declared_while_training_and_never_to_observe():
     runtime = replace(RUNTIME, precision="bf16")
-    images = RUNTIME.standardized(_data().pixels)
+    images = RUNTIME.standardized(torch.from_numpy(_data().pixels.read(np.arange(40))))
     model = _model().eval()
     with torch.inference_mode():
         low, full = (r.training_logits(model, images) for r in (runtime, RUNTIME))

@@ -35,15 +35,15 @@ def _main() -> None:
     data = load(design)
     cpu = torch.device("cpu")
     runtime = start(Engine(precision="fp32"), cpu, mean=data.mean, std=data.std)
-    pool, labels = torch.from_numpy(data.pool.pixels), torch.from_numpy(data.pool.labels)
+    labels = torch.from_numpy(data.pool.labels)
     model = build(NETWORK, channels=1, classes=10, generator=torch.Generator().manual_seed(0))
-    pixels = torch.from_numpy(data.test.pixels[:IMAGES])
-    images = runtime.standardized(pixels).contiguous()
+    pixels = data.test.pixels.subset(np.arange(IMAGES))
+    images = runtime.standardized(torch.from_numpy(pixels.read(np.arange(IMAGES)))).contiguous()
     shown = torch.from_numpy(data.test.labels[:IMAGES])
     recipe = Recipe(epochs=10, batch_size=50, learning_rate=0.1)
     train(
         [Trainee(model, recipe, loss=cross_entropy)],
-        TrainingSet(pool, labels, pixels, shown),
+        TrainingSet(data.pool.pixels, labels, pixels, shown),
         recipe=recipe,
         policy=Graded(),
         strength=0.3,
