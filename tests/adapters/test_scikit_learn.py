@@ -74,6 +74,25 @@ def test_the_report_says_who_trained_what(folder: Path):
     assert "No pictures" in page
 
 
+def test_hostile_words_of_a_study_stay_text_in_its_report(folder: Path, tmp_path: Path):
+    words = "<b onload=alert(1)>{{ 7 * 7 }}</script><script>alert(1)</script>"
+    study = tmp_path / "digits-mlp.yaml"
+    text = (folder / "digits-mlp.yaml").read_text(encoding="utf-8")
+    study.write_text(
+        text.replace("  trainer: scikit-learn\n", f"  trainer: '{words}'\n"), encoding="utf-8"
+    )
+    report(
+        [
+            *(str(study), "--results", str(folder / "results.json")),
+            *("--store", str(folder / "store.duckdb"), "--out", str(tmp_path / "report.html")),
+        ]
+    )
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "&lt;b onload=alert(1)&gt;{{ 7 * 7 }}&lt;/script&gt;" in page
+    assert "<b onload" not in page
+    assert "<script>alert(1)" not in page
+
+
 def test_one_seed_gives_the_same_answers_again(folder: Path, tmp_path: Path):
     design = load_design(folder / "digits-mlp.yaml").model_copy(update={"seeds": 1})
     write_runs(design, tmp_path, epochs=20)

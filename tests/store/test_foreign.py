@@ -222,6 +222,46 @@ def test_a_failed_model_has_no_answers_and_stays_in_the_store(tmp_path: Path):
     assert failed.select("model_id", "reason").row(0) == (4, "loss is not finite")
 
 
+HOSTILE = "'; DROP TABLE model; --</title><script>alert(1)</script>{{ 7 * 7 }}"
+
+
+def test_hostile_names_and_reasons_stay_text(tmp_path: Path):
+    design, tables = study(tmp_path), drawn(study(tmp_path))
+    lost = pl.col("model") == "m0.4"
+    tables["models"] = tables["models"].with_columns(
+        failure=pl.when(lost).then(pl.lit(HOSTILE)),
+        weights_hash=pl.when(~lost).then("weights_hash"),
+    )
+    tables["images"] = tables["images"].with_columns(
+        class_name=pl.concat_str(pl.lit(HOSTILE), pl.col("label"))
+    )
+    for name in ("predictions", "attention", "epochs"):
+        tables[name] = tables[name].filter(~lost)
+    for name in ("models", "predictions", "attention", "epochs"):
+        tables[name] = tables[name].with_columns(model=pl.concat_str(pl.lit(HOSTILE), "model"))
+    tables["pairs"] = tables["pairs"].with_columns(
+        pl.concat_str(pl.lit(HOSTILE), name).alias(name) for name in ("model_a", "model_b")
+    )
+    results = tmp_path / "results"
+    adopt(written(tmp_path, tables), design, results)
+    store = results / "store.duckdb"
+    build(store, design=design, shards=results / "shards", members=members(design, results))
+    with open_reader(store) as reader:
+        reasons = reader.frame("SELECT reason FROM model WHERE status = 'failed'")
+        names = reader.frame("SELECT DISTINCT class_name FROM image ORDER BY ALL")
+    assert reasons["reason"].to_list() == [HOSTILE]
+    assert names["class_name"].to_list() == [f"{HOSTILE}{label}" for label in range(CLASSES)]
+
+
+def test_a_pickle_in_place_of_a_table_is_no_parquet(tmp_path: Path):
+    design = study(tmp_path)
+    runs = written(tmp_path, drawn(design))
+    for path in runs.iterdir():
+        path.write_bytes(b"\x80\x04c__builtin__\neval\n.")
+    with pytest.raises(DataError, match=r"images\.parquet: cannot be read as Parquet"):
+        check(runs, design)
+
+
 def _without(table: str, column: str) -> Callable[[Tables], None]:
     def spoil(tables: Tables) -> None:
         tables[table] = tables[table].drop(column)
