@@ -13,12 +13,14 @@ from collect.classroom import Classroom, Member
 from collect.datasets import Data
 from collect.engine import Runtime
 from collect.models import parameter_count
-from collect.observe import Observation, View, Views, observe
+from collect.observe import View, Views, observe
 from collect.seeding import Purpose, block_streams, study_streams
 from collect.similarity import cka
+from collect.spool import Spool
 from collect.train import TrainingSet
 from store.design import BlockPlan, Design, Student, Teacher
 from store.frames import ATTENTION, EPOCH, MODEL, MODEL_PAIR, PREDICTION
+from store.shard import Parts
 from store.vocabulary import (
     CLEAN_VIEW,
     MODELS_PER_BLOCK_LIMIT,
@@ -26,7 +28,6 @@ from store.vocabulary import (
     Role,
     Split,
     Status,
-    level_name,
 )
 
 
@@ -49,6 +50,7 @@ class Block:
         self._design = design
         self._block = block
         self._runtime = runtime
+        self._scratch = scratch
         self._views = Views(design, data, training_subset(design, data, block), runtime)
         pixels, labels = self._views.pixels(Split.TRAIN)
         test_pixels, test_labels = self._views.pixels(Split.TEST)
@@ -62,18 +64,27 @@ class Block:
             finished=finished,
         )
 
-    def collect(self) -> dict[str, pl.DataFrame]:
-        """Train what is not trained yet, observe every model, return the shard's tables."""
+    def collect(self) -> dict[str, pl.DataFrame | Parts]:
+        """Train what is not trained yet, observe every model, return the shard's tables.
+
+        Those in parts lie in ``scratch``.
+        """
         return self._tables(self._design.plan(), self._classroom.train())
 
-    def _tables(self, plan: BlockPlan, members: dict[int, Member]) -> dict[str, pl.DataFrame]:
-        observations = {
+    def _tables(
+        self, plan: BlockPlan, members: dict[int, Member]
+    ) -> dict[str, pl.DataFrame | Parts]:
+        prediction = Spool(self._scratch / PREDICTION.name, PREDICTION)
+        attention = Spool(self._scratch / ATTENTION.name, ATTENTION)
+        features = {
             ordinal: observe(
                 member.model,
                 self._id(ordinal),
                 self._seen(member),
                 methods=self._design.attention.kept,
                 runtime=self._runtime,
+                prediction=prediction,
+                attention=attention,
             )
             for ordinal, member in members.items()
             if member.record.failure is None
@@ -84,13 +95,9 @@ class Block:
                 schema=MODEL.schema,
                 orient="row",
             ),
-            MODEL_PAIR.name: self._pairs(plan, observations),
-            PREDICTION.name: _stacked(
-                [o.prediction for o in observations.values()], PREDICTION.schema
-            ),
-            ATTENTION.name: _stacked(
-                [o.attention for o in observations.values()], ATTENTION.schema
-            ),
+            MODEL_PAIR.name: self._pairs(plan, features),
+            PREDICTION.name: prediction.parts(),
+            ATTENTION.name: attention.parts(),
             EPOCH.name: pl.DataFrame(
                 [
                     {"model_id": self._id(ordinal), **row}
@@ -108,15 +115,22 @@ class Block:
         augmentation is their accuracy on it.
         """
         plan = member.plan
-        names = {CLEAN_VIEW, level_name(plan.strength)}
+        names = {CLEAN_VIEW, self._design.level(plan.strength)}
         if isinstance(plan, Teacher):
             students = self._design.plan().students
-            names |= {level_name(s.strength) for s in students if plan.ordinal in s.teachers}
+            names |= {
+                self._design.level(s.strength) for s in students if plan.ordinal in s.teachers
+            }
             if plan.strength == 0:
                 names |= set(self._design.views())
-        test = [self._views.view(name, Split.TEST) for name in sorted(names)]
-        own = sorted({CLEAN_VIEW, level_name(plan.strength)})
-        return test + [self._views.view(name, Split.TRAIN) for name in own]
+        own = {CLEAN_VIEW, self._design.level(plan.strength)}
+        # in the order of the rows' key, where training images have the lower ids
+        return [
+            self._views.view(name, split)
+            for name in sorted(names)
+            for split in (Split.TRAIN, Split.TEST)
+            if split is Split.TEST or name in own
+        ]
 
     def _model_row(self, member: Member) -> dict[str, object]:
         plan, record = member.plan, member.record
@@ -133,7 +147,7 @@ class Block:
             "condition_id": student.condition_id if student else None,
             "arm": str(student.arm) if student else None,
             "strength": plan.strength,
-            "view": level_name(plan.strength),
+            "view": self._design.level(plan.strength),
             "teacher_strength": student.teacher_strength if student else None,
             "teacher_ids": [self._id(t) for t in student.teachers] if student else None,
             "network": f"{network.family} depth {network.depth} width {network.width}",
@@ -146,7 +160,7 @@ class Block:
             "finished_at": record.finished_at,
         }
 
-    def _pairs(self, plan: BlockPlan, observations: dict[int, Observation]) -> pl.DataFrame:
+    def _pairs(self, plan: BlockPlan, features: dict[int, NDArray[np.float32]]) -> pl.DataFrame:
         """Every two teachers of one ensemble, and every student with each of its teachers."""
         teams = sorted({student.teachers for student in plan.students})
         pairs = {
@@ -159,9 +173,7 @@ class Block:
                 self._id(a),
                 self._id(b),
                 str(kind),
-                cka(observations[a].features, observations[b].features)
-                if a in observations and b in observations
-                else None,
+                cka(features[a], features[b]) if a in features and b in features else None,
             )
             for (a, b), kind in pairs.items()
         ]
@@ -180,7 +192,3 @@ def training_subset(design: Design, data: Data, block: int) -> NDArray[np.int64]
     )
     rows = streams.numpy(Purpose.SUBSET).permutation(len(data.pool.labels))[: subset.size]
     return np.sort(rows)
-
-
-def _stacked(frames: list[pl.DataFrame], schema: pl.Schema) -> pl.DataFrame:
-    return pl.concat(frames) if frames else pl.DataFrame(schema=schema)

@@ -20,6 +20,7 @@ from collect.memory import in_batches
 from collect.models import CifarResNet
 from collect.pixels import Pixels
 from collect.seeding import Purpose, study_streams
+from collect.spool import Spool
 from store.design import Design
 from store.frames import ATTENTION, PREDICTION
 from store.vocabulary import CLEAN_VIEW, AttentionMethod, Split
@@ -41,19 +42,6 @@ class View:
     image_id: NDArray[np.int32]
     labels: Tensor
     shown: Callable[[slice], Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """What one model answered: tables PREDICTION and ATTENTION, and its features.
-
-    features: pooled penultimate features of the clean test images, float32, shape
-    (images, channels).
-    """
-
-    prediction: pl.DataFrame
-    attention: pl.DataFrame
-    features: NDArray[np.float32]
 
 
 class Views:
@@ -118,28 +106,29 @@ def observe(
     *,
     methods: tuple[AttentionMethod, ...],
     runtime: Runtime,
-) -> Observation:
-    """Show a model every view; keep logits, attention maps and clean test features.
+    prediction: Spool,
+    attention: Spool,
+) -> NDArray[np.float32]:
+    """Show a model every view; write logits and attention maps down as they come.
 
     Attention is kept for test images: by each of ``methods`` on the clean view, by
-    ``cam_sum`` on the augmented ones. Memory is bounded by the batch, apart from what is kept.
+    ``cam_sum`` on the augmented ones. Returns the pooled penultimate features of the clean test
+    images, shape (images, channels).
     """
     model.eval()
-    passes = [
-        part
-        for view in views
-        for part in in_batches(
-            len(view.labels),
-            runtime.limits,
-            runtime.device,
-            partial(_pass, model, model_id, view, _asked(view, methods), runtime),
-        )
-    ]
-    return Observation(
-        prediction=pl.concat([part.prediction for part in passes]),
-        attention=pl.concat([frame for part in passes for frame in part.attention]),
-        features=np.concatenate([part.features for part in passes if part.features is not None]),
-    )
+    predicted, attended = prediction.model(model_id), attention.model(model_id)
+    features: list[NDArray[np.float32]] = []
+    for view in views:
+        work = partial(_pass, model, model_id, view, _asked(view, methods), runtime)
+        for part in in_batches(len(view.labels), runtime.limits, runtime.device, work):
+            predicted.add(part.prediction)
+            for maps in part.attention:
+                attended.add(maps)
+            if part.features is not None:
+                features.append(part.features)
+    predicted.close()
+    attended.close()
+    return np.concatenate(features)
 
 
 @dataclass(frozen=True, slots=True)

@@ -549,7 +549,11 @@ class Design(_Part):
         strengths = sorted(
             {0.0, *self.design.strengths, *(s.strength for s in self.plan().students)}
         )
-        return {level_name(strength): strength for strength in strengths}
+        return {self.level(strength): strength for strength in strengths}
+
+    def level(self, strength: float) -> str:
+        """Return the name of the declared policy's level at a strength, and of its view."""
+        return level_name(strength, self.augmentation.policy)
 
     def numbers(self) -> dict[str, Any]:
         """Return the part of the study that can change a shard's numbers."""

@@ -10,7 +10,8 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -83,6 +84,13 @@ class Manifest(BaseModel):
     environment: Environment
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A table in Parquet files: each in the order of the table's key, and one after another too."""
+
+    files: tuple[Path, ...]
+
+
 def shard_name(block: int, key: str) -> str:
     """Return the folder name of a block's shard."""
     return f"block-{block:05d}-{key}"
@@ -94,13 +102,18 @@ def content_hash(frame: Frame, data: pl.DataFrame) -> str:
     SHA-256, 64 hexadecimal digits. Equal content gives an equal hash whatever the order
     of rows, the file's compression or the library's version.
     """
-    digest = hashlib.sha256()
     ordered = data.sort(frame.key)
+    return _content_hash(frame, lambda column: iter([ordered[column]]))
+
+
+def _content_hash(frame: Frame, pieces: Callable[[str], Iterator[pl.Series]]) -> str:
+    """Hash of a table of which a column's values come in pieces, as often as they are asked."""
+    digest = hashlib.sha256()
     for column in frame.columns:
         if column.volatile:
             continue
         digest.update(column.name.encode())
-        _hash_values(digest, ordered[column.name])
+        _hash_values(digest, lambda name=column.name: pieces(name))
     return digest.hexdigest()
 
 
@@ -137,13 +150,13 @@ def write_shard(
     key: str,
     protocol: int,
     images: str,
-    tables: Mapping[str, pl.DataFrame],
+    tables: Mapping[str, pl.DataFrame | Parts],
     environment: Environment,
 ) -> Manifest:
     """Write one block's tables and publish them under the block's name.
 
-    tables: by the names of SHARD_FRAMES. Returns the published manifest: of this writing,
-    or of one that another process published before.
+    tables: by the names of SHARD_FRAMES; of one in parts, memory holds a part at a time. Returns
+    the published manifest: of this writing, or of one that another process published before.
     """
     target = shards / shard_name(block, key)
     temporary = shards / f".{target.name}.{uuid.uuid4().hex}"
@@ -218,8 +231,13 @@ def write_table(table: pl.DataFrame, path: Path) -> None:
         table.write_parquet(path, compression="zstd")
         _flush(path)
     except (OSError, pl.exceptions.PolarsError) as error:
-        refusal = " ".join(str(error).split())
-        raise StoreError(f"{path}: cannot be written: {refusal}. {advice(refusal)}") from None
+        raise unwritable(path, error) from None
+
+
+def unwritable(path: Path, error: Exception) -> StoreError:
+    """Return the error that says why a file cannot be written, and what to do."""
+    refusal = " ".join(str(error).split())
+    return StoreError(f"{path}: cannot be written: {refusal}. {advice(refusal)}")
 
 
 def file_hash(path: Path) -> str:
@@ -228,23 +246,61 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _write_table(folder: Path, frame: Frame, tables: Mapping[str, pl.DataFrame]) -> FileRecord:
-    checked = frame.check(tables[frame.name]).sort(frame.key)
-    path = folder / f"{frame.name}.parquet"
+def _write_table(
+    folder: Path, frame: Frame, tables: Mapping[str, pl.DataFrame | Parts]
+) -> FileRecord:
+    table, path = tables[frame.name], folder / f"{frame.name}.parquet"
+    if isinstance(table, Parts):
+        return _write_parts(path, frame, table.files)
+    checked = frame.check(table).sort(frame.key)
     write_table(checked, path)
     return FileRecord(
         sha256=file_hash(path), content=content_hash(frame, checked), rows=checked.height
     )
 
 
-def _hash_values(digest: Any, values: pl.Series) -> None:
-    """Feed a column: which rows are NULL, then the values of the rest."""
-    digest.update(values.is_null().to_numpy().tobytes())
-    present = values.drop_nulls()
-    if isinstance(present.dtype, pl.List):
-        digest.update(present.list.len().to_numpy().tobytes())
-        # lists of length 0 have no items; explode would make a NULL of each
-        present = present.filter(present.list.len() > 0).explode()
+def _write_parts(path: Path, frame: Frame, files: Sequence[Path]) -> FileRecord:
+    """Put parts together. Raises ValueError where a part is not as declared, or out of order."""
+    if not files:
+        return _write_table(path.parent, frame, {frame.name: pl.DataFrame(schema=frame.schema)})
+    rows, last = 0, None
+    for file in files:
+        keys = frame.check(pl.read_parquet(file)).select(frame.key)
+        if not keys.height:
+            continue
+        if not keys.to_struct("key").is_sorted() or (last is not None and keys.row(0) <= last):
+            raise ValueError(f"{frame.name}: {file.name} is not in the order of the key")
+        rows, last = rows + keys.height, keys.row(-1)
+    try:
+        pl.scan_parquet(list(files)).sink_parquet(path, compression="zstd", maintain_order=True)
+        _flush(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise unwritable(path, error) from None
+
+    def pieces(column: str) -> Iterator[pl.Series]:
+        for file in files:
+            yield pl.read_parquet(file, columns=[column])[column]
+
+    return FileRecord(sha256=file_hash(path), content=_content_hash(frame, pieces), rows=rows)
+
+
+def _hash_values(digest: Any, pieces: Callable[[], Iterator[pl.Series]]) -> None:
+    """Feed a column: which rows are NULL, then lists' lengths, then the values of the rest."""
+    for values in pieces():
+        digest.update(values.is_null().to_numpy().tobytes())
+    for values in pieces():
+        present = values.drop_nulls()
+        if isinstance(present.dtype, pl.List):
+            digest.update(present.list.len().to_numpy().tobytes())
+    for values in pieces():
+        present = values.drop_nulls()
+        if isinstance(present.dtype, pl.List):
+            # lists of length 0 have no items; explode would make a NULL of each
+            present = present.filter(present.list.len() > 0).explode()
+        _hash_present(digest, present)
+
+
+def _hash_present(digest: Any, present: pl.Series) -> None:
     if present.dtype == pl.String:
         present = present.cast(pl.Binary)
     if present.dtype == pl.Binary:

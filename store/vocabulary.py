@@ -103,9 +103,9 @@ MASK_WORDS: Final = 4
 """Signed 64-bit words per attention mask: grids of up to 256 cells."""
 
 
-def level_name(strength: float) -> str:
-    """Name of the graded policy's level at a strength, also its view's name.
+def level_name(strength: float, policy: str = "graded") -> str:
+    """Name of a policy's level at a strength, also its view's name.
 
     Strength 0 leaves images as they are, so its view is the clean one.
     """
-    return CLEAN_VIEW if strength == 0 else f"graded-{strength:g}"
+    return CLEAN_VIEW if strength == 0 else f"{policy}-{strength:g}"

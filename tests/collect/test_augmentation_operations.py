@@ -226,6 +226,21 @@ def test_crops_have_torchvisions_area_ratio_and_place():
     assert abs(share[ours.width < side - 20].mean() - 0.5) < 0.01
 
 
+@pytest.mark.parametrize(
+    ("area", "ratio", "height", "width"),
+    [(0, 0.5, 100, 100), (1, 0.5, 224, 224), (0.375, 0, 183, 137), (0.375, 1, 137, 183)],
+)
+def test_a_box_spans_the_published_areas_and_ratios(area, ratio, height, width):
+    # 224^2 x 0.2 is 100.2^2; half the area at 3/4 is 137.2 x 182.9
+    uniforms = np.zeros((2, crop.UNIFORMS))
+    uniforms[0, :2] = area, ratio
+    # the second one's first box is too wide: its second attempt is taken
+    uniforms[1, :4] = 1, 1, area, ratio
+    chosen = crop.choose_crops(uniforms, np.zeros(2, np.bool_), 224)
+    assert chosen.height.tolist() == [height, height]
+    assert chosen.width.tolist() == [width, width]
+
+
 def test_a_box_that_never_fits_is_the_whole_image():
     # all area and a ratio of 4/3 is wider than the image
     uniforms = np.ones((1, crop.UNIFORMS)) * 0.999

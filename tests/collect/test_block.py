@@ -13,7 +13,7 @@ from collect.memory import Limits
 from store.design import Design, Engine
 from store.errors import UserError
 from store.frames import SHARD_FRAMES
-from store.shard import content_hash
+from store.shard import Parts, content_hash
 
 
 def _study(**changes: object) -> Design:
@@ -46,7 +46,11 @@ def _collect(
     data = load(design)
     runtime = _runtime(data, **changes)
     done = finished or (lambda ordinal: None)
-    return Block(design, data, block, runtime=runtime, scratch=scratch, finished=done).collect()
+    found = Block(design, data, block, runtime=runtime, scratch=scratch, finished=done).collect()
+    return {
+        name: pl.read_parquet(list(table.files)) if isinstance(table, Parts) else table
+        for name, table in found.items()
+    }
 
 
 def _hashes(tables: dict[str, pl.DataFrame]) -> list[str]:

@@ -212,8 +212,9 @@ def test_policies_have_keys_of_their_own():
 
 def test_the_published_policy_has_three_strengths_and_no_other():
     published = {"policy": "published"}
-    plan = _changed(augmentation=published, design=LEVELS).plan()
-    assert {teacher.strength for teacher in plan.teachers} == {0, 0.5, 1}
+    design = _changed(augmentation=published, design=LEVELS)
+    assert {teacher.strength for teacher in design.plan().teachers} == {0, 0.5, 1}
+    assert design.views() == {"clean": 0, "published-0.5": 0.5, "published-1": 1}
     words = r"0\.25 is no strength .* allowed: 0 \(none\), 0\.5 \(weak\), 1 \(strong\)"
     with pytest.raises(ValueError, match=f"design.strengths: {words}"):
         _changed(augmentation=published, design={"strengths": [0, 0.25, 1]})
