@@ -49,7 +49,8 @@ bench: $(BENCH_READY) ## measure how fast a study is collected here, beside othe
 
 chaos: $(TOOLS) ## inject 500 faults and 74 corruptions; say what the store lost (long)
 	@$(RUN) KD_CHAOS=1 OMP_NUM_THREADS=1 python -m pytest -q -n 0 tests/chaos
-	@$(RUN) python -m tests.chaos --faults $(FAULTS) --seed $(SEED) --jobs $(JOBS)
+	@$(RUN) python -m tests.chaos --faults $(FAULTS) --seed $(SEED) --jobs $(JOBS) \
+	  --log build/chaos.jsonl $(if $(MINUTES),--minutes $(MINUTES))
 
 test-duckdb-versions: $(TOOLS) ## ask one store with DuckDB 1.4, 1.5, 2.0 and the CLI; compare
 	@$(RUN) python -m tests.duckdb_versions $(STORE)

@@ -34,7 +34,8 @@ from analyze.records import evidence_frame, finding_frame
 from analyze.replicates import Stored
 from analyze.serialize import save_results
 from analyze.specifications import thresholds_of
-from store.database import Reader, open_reader, record_analysis, record_estimates
+from store.builder import record_analysis, record_estimates
+from store.database import Reader, open_reader
 from store.design import Design, load_design
 from store.errors import STOPPING, AnalysisError, explained
 from store.vocabulary import CLEAN_VIEW, Half

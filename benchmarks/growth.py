@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import polars as pl
 from synthetic import write_shards, write_study
 
-from store.database import build, open_reader
+from store.builder import build
+from store.database import open_reader
 
 
 def main() -> None:

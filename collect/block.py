@@ -136,7 +136,7 @@ class Block:
         plan, record = member.plan, member.record
         student = plan if isinstance(plan, Student) else None
         role = Role.STUDENT if student else Role.TEACHER
-        networks = self._design.networks
+        networks = self._design.own_training.networks
         network = networks.student if student else networks.teacher
         return {
             "model_id": self._id(plan.ordinal),

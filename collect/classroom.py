@@ -216,11 +216,11 @@ class Classroom:
         return model_streams(seed, self._block, Role.STUDENT, 0)
 
     def _network(self, learner: Learner) -> Network:
-        networks = self._design.networks
+        networks = self._design.own_training.networks
         return networks.teacher if isinstance(learner, Teacher) else networks.student
 
     def _recipe(self, learner: Learner) -> Recipe:
-        recipes = self._design.training
+        recipes = self._design.own_training.training
         return recipes.teacher if isinstance(learner, Teacher) else recipes.student
 
     def _path(self, learner: Learner) -> Path:

@@ -71,6 +71,7 @@ def load(design: Design) -> Data:
     elif isinstance(dataset, ParquetData):
         pool, test, names = _parquet(dataset, design.study_seed)
     else:
+        assert isinstance(dataset, ImageFolderData)
         pool, test, names = _image_folder(dataset, design.study_seed)
     size = dataset.train_subset.size
     if size > len(pool.labels):

@@ -56,7 +56,7 @@ class Views:
     ) -> None:
         self._device = runtime.device
         self._strengths = design.views()
-        self._policy = policy = policy_for(design.augmentation, design.dataset.image_size)
+        self._policy = policy = policy_for(design.augmentation, design.own_training.image_size)
         streams = study_streams(design.study_seed)
         self._splits: Mapping[Split, tuple[Images, NDArray[np.float64]]] = {
             Split.TEST: (

@@ -25,7 +25,7 @@ from reports.numbers import (
     p_clause,
     whole,
 )
-from store.design import Design, DigitsData, Network
+from store.design import Design, DigitsData, Foreign, ForeignData, Network
 from store.measures import BY_NAME
 from store.vocabulary import Arm, Form
 
@@ -187,7 +187,10 @@ def expectation(finding: Finding) -> str:
 def study_sentence(design: Design) -> str:
     """Say in one sentence what was trained, how many times, and on what."""
     cells = design.design
-    teacher, student = _network(design.networks.teacher), _network(design.networks.student)
+    if design.foreign is not None:
+        return _foreign_sentence(design, design.foreign)
+    networks = design.own_training.networks
+    teacher, student = _network(networks.teacher), _network(networks.student)
     kind = "of the same kind" if teacher == student else f"({student})"
     levels = _plural(len(cells.strengths), "augmentation strength")
     number = len(design.plan().students)
@@ -197,6 +200,20 @@ def study_sentence(design: Design) -> str:
         f"In each of {_plural(design.seeds, 'seed')}, {_plural(cells.teachers, 'teacher')} "
         f"({teacher}) {was} trained afresh at each of {levels} on {_data(design)}, and {students} "
         f"{kind} {were} distilled from them, augmented {_arms(cells.arms, cells.fixed_strength)}."
+    )
+
+
+def _foreign_sentence(design: Design, foreign: Foreign) -> str:
+    """Say what another software trained, in the words of the study file."""
+    cells = design.design
+    teachers = _plural(cells.teachers, "teacher")
+    students = _plural(len(design.plan().students), "student")
+    was, were = ("was" if n == 1 else "were" for n in (cells.teachers, len(design.plan().students)))
+    return (
+        f"In each of {_plural(design.seeds, 'seed')}, {teachers} ({foreign.teacher}) {was} trained "
+        f"afresh by {foreign.trainer} at each of {_plural(len(cells.strengths), 'strength')} "
+        f"({foreign.strength}) on {_data(design)}, and {students} ({foreign.student}) {were} "
+        f"distilled from them, {_arms(cells.arms, cells.fixed_strength)}."
     )
 
 
@@ -250,6 +267,8 @@ def _data(design: Design) -> str:
     size = whole(dataset.train_subset.size)
     if isinstance(dataset, DigitsData):
         return f"{size} handwritten digits"
+    if isinstance(dataset, ForeignData):
+        return f"{size} images ({dataset.description})"
     return f"{size} images of {_plural(dataset.classes, 'class', 'classes')}"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from store.adopt import adopt, check
 from store.atomic import whole, write_text
 from store.database import Limits, Reader, no_such, open_reader
 from store.design import load_design
@@ -107,7 +108,22 @@ def _parser() -> argparse.ArgumentParser:
         "results/digits/store.duckdb",
     )
     _doctor_command(commands)
+    _adopt_command(commands)
     return parser
+
+
+def _adopt_command(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
+    command = _plain_command(
+        add_parser,
+        _adopt,
+        "adopt",
+        "check runs that other software trained, and make shards of them (docs/foreign.md)",
+        "runs --study config/digits-mlp.yaml",
+    )
+    command.add_argument("folder", type=Path, help="the Parquet files of the contract")
+    command.add_argument("--study", type=Path, required=True, help="the study file")
+    command.add_argument("--results", type=Path, help="where shards go (default: results/<study>)")
+    command.add_argument("--check", action="store_true", help="check alone; write nothing")
 
 
 def _export_command(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
@@ -383,6 +399,26 @@ def _doctor(arguments: argparse.Namespace) -> int:
     if not faults:
         print(f"{arguments.file}: no faults")
     return 1 if faults else 0
+
+
+def _adopt(arguments: argparse.Namespace) -> int:
+    design = load_design(arguments.study)
+    results = arguments.results or Path("results") / design.study
+    if arguments.check:
+        done = check(arguments.folder, design)
+    else:
+        done = adopt(arguments.folder, design, results)
+    print(
+        f"{arguments.folder}: {design.seeds} seeds, {done.models} models, {done.answers} answers: "
+        "as the study declares them"
+    )
+    if not arguments.check:
+        print(
+            f"wrote {len(done.manifests)} shards to {results / 'shards'}; go on with "
+            f"snakemake --cores all --config study={arguments.study}"
+            + (f" results={arguments.results}" if arguments.results else "")
+        )
+    return 0
 
 
 def _known(reader: Reader) -> pl.DataFrame:

@@ -16,6 +16,7 @@ from store.vocabulary import (
     MODELS_PER_BLOCK_LIMIT,
     Arm,
     AttentionMethod,
+    LogitsType,
     Split,
     level_name,
 )
@@ -39,7 +40,13 @@ _NO_EFFECT_ON_TRAINING: Final = (
     "claims",
     "failed_runs",
     "adding_seeds",
+    "store",
 )
+_OF_OWN_TRAINING: Final = frozenset(
+    {"device", "engine", "networks", "training", "augmentation", "distillation"}
+)
+"""What is declared of models that this software trains, and cannot be known of others."""
+
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -98,6 +105,20 @@ class ParquetData(_Part):
         return self
 
 
+class ForeignData(_Part):
+    """Images that another software trained on; what they are is said in words.
+
+    test_size: test images, the same for every block. train_subset: how many images a block's
+    models were trained on, and whether each block drew its own.
+    """
+
+    kind: Literal["foreign"]
+    description: str = Field(min_length=1, max_length=200)
+    classes: int = Field(ge=2, le=100_000)
+    test_size: int = Field(ge=20)
+    train_subset: TrainSubset
+
+
 class ImageFolderData(_Part):
     """A folder of images in torchvision's layout: ``train/CLASS/FILE`` and ``test/CLASS/FILE``.
 
@@ -115,7 +136,9 @@ class ImageFolderData(_Part):
     decoders: int = Field(default=2, ge=1, le=256)
 
 
-Dataset = Annotated[DigitsData | ParquetData | ImageFolderData, Field(discriminator="kind")]
+Dataset = Annotated[
+    DigitsData | ParquetData | ImageFolderData | ForeignData, Field(discriminator="kind")
+]
 
 
 class Network(_Part):
@@ -156,6 +179,20 @@ class Networks(_Part):
     student: Network
 
 
+class Foreign(_Part):
+    """What is known of models that another software trained, in words that the report prints.
+
+    trainer: the software. teacher, student: the models. strength: what a strength is a fraction
+    of. grid: side of the attention maps, where there are any.
+    """
+
+    trainer: str = Field(min_length=1, max_length=200)
+    teacher: str = Field(min_length=1, max_length=200)
+    student: str = Field(min_length=1, max_length=200)
+    strength: str = Field(min_length=1, max_length=200)
+    grid: int = Field(default=8, ge=1, le=16)
+
+
 class Recipe(_Part):
     """How one network is trained: SGD with warm-up, then cosine or steps."""
 
@@ -186,6 +223,14 @@ class Training(_Part):
 
     teacher: Recipe
     student: Recipe
+
+
+class OwnTraining(_Part):
+    """Networks, recipes and size of the images of a study whose models this software trains."""
+
+    networks: Networks
+    training: Training
+    image_size: int
 
 
 class DoseResponse(_Part):
@@ -300,6 +345,15 @@ class Engine(_Part):
     compile: bool = False
 
 
+class Storage(_Part):
+    """How the store keeps what shards hold; another choice makes it anew and trains nothing.
+
+    logits: ``float32`` as computed, or ``float16``, rounded to half precision: half the size.
+    """
+
+    logits: LogitsType = LogitsType.FLOAT32
+
+
 class Teacher(_Part):
     """One teacher of a block."""
 
@@ -342,8 +396,9 @@ class Design(_Part):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     engine: Engine = Engine()
     dataset: Dataset
-    networks: Networks
-    training: Training
+    foreign: Foreign | None = None
+    networks: Networks | None = None
+    training: Training | None = None
     augmentation: Augmentation = Graded()
     design: DoseResponse
     distillation: Distillation = Distillation()
@@ -354,6 +409,7 @@ class Design(_Part):
         description="what the analysis leaves out when a model fails; it stays in the store",
     )
     adding_seeds: AddingSeeds = AddingSeeds()
+    store: Storage = Storage()
 
     @model_validator(mode="after")
     def _seeds_are_a_look(self) -> Self:
@@ -366,7 +422,30 @@ class Design(_Part):
         return self
 
     @model_validator(mode="after")
+    def _says_who_trains(self) -> Self:
+        foreign = isinstance(self.dataset, ForeignData)
+        if foreign != (self.foreign is not None):
+            raise ValueError(
+                "dataset.kind foreign and the section foreign go together: they are for models "
+                "that another software trained"
+            )
+        if foreign:
+            unknown = sorted(self.model_fields_set & _OF_OWN_TRAINING)
+            if unknown:
+                raise ValueError(
+                    f"{', '.join(unknown)}: not for models that another software trained; say in "
+                    "the section foreign, in words, what they are"
+                )
+        for name in ("networks", "training"):
+            if not foreign and getattr(self, name) is None:
+                raise ValueError(f"{name}: missing; it has no default")
+        return self
+
+    @model_validator(mode="after")
     def _policy_has_the_strengths(self) -> Self:
+        if self.foreign is not None:
+            # a dose of any kind; the field has its bounds
+            return self
         declared = {"strengths": self.design.strengths}
         if Arm.FIXED in self.design.arms:
             declared["fixed_strength"] = (self.design.fixed_strength,)
@@ -379,6 +458,8 @@ class Design(_Part):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
+        if self.networks is None or isinstance(self.dataset, ForeignData):
+            return self
         grids = {
             network.grid(self.dataset.image_size)
             for network in (self.networks.teacher, self.networks.student)
@@ -394,6 +475,10 @@ class Design(_Part):
                 f"networks: the attention grid is {side} x {side}; choose strides and image_size "
                 "that give 8 x 8 to 16 x 16"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _block_is_not_too_large(self) -> Self:
         if self.plan().size > MODELS_PER_BLOCK_LIMIT:
             raise ValueError(f"design: more than {MODELS_PER_BLOCK_LIMIT} models in a block")
         return self
@@ -401,7 +486,28 @@ class Design(_Part):
     @property
     def grid(self) -> int:
         """Side of the attention grid, in cells."""
-        return self.networks.student.grid(self.dataset.image_size)
+        if self.foreign is not None:
+            return self.foreign.grid
+        dataset = self.dataset
+        assert self.networks is not None
+        assert not isinstance(dataset, ForeignData)
+        return self.networks.student.grid(dataset.image_size)
+
+    @property
+    def own_training(self) -> OwnTraining:
+        """What trains the models of the study.
+
+        Raises StudyError where another software did.
+        """
+        dataset = self.dataset
+        if self.networks is None or self.training is None or isinstance(dataset, ForeignData):
+            raise StudyError(
+                f"{self.study}: its models were trained elsewhere; python -m store adopt takes "
+                "them in, and there is nothing to train"
+            )
+        return OwnTraining(
+            networks=self.networks, training=self.training, image_size=dataset.image_size
+        )
 
     @property
     def packs(self) -> int:
@@ -451,7 +557,7 @@ class Design(_Part):
 
     def numbers(self) -> dict[str, Any]:
         """Return the part of the study that can change a shard's numbers."""
-        dumped = self.model_dump(mode="json")
+        dumped = self.declared()
         for key in _NO_EFFECT_ON_TRAINING:
             del dumped[key]
         dumped["attention_methods"] = [str(method) for method in self.attention.kept]
@@ -459,17 +565,28 @@ class Design(_Part):
             dumped["dataset"].pop(key, None)
         return dumped
 
+    def declared(self) -> dict[str, Any]:
+        """Everything that the study declares, defaults included, as JSON has it.
+
+        Sections of a study that this one is not are left out: a foreign one declares no
+        augmentation, not the default one.
+        """
+        dumped = self.model_dump(mode="json")
+        absent = {"foreign"} if self.foreign is None else _OF_OWN_TRAINING
+        return {key: value for key, value in dumped.items() if key not in absent}
+
     def shard_key(self, block: int) -> str:
         """Return what a block's numbers depend on, as 16 hexadecimal digits.
 
-        Grows of ``seeds``, other claims or another threshold leave it unchanged.
+        Grows of ``seeds``, other claims, another threshold or another precision of the stored
+        logits leave it unchanged.
         """
         content = {"numbers": self.numbers(), "block": block, "protocol": TRAINING_PROTOCOL}
         return _digest(content)[:16]
 
     def study_hash(self) -> str:
         """Return the hash of everything the study file declares, 64 hexadecimal digits."""
-        return _digest(self.model_dump(mode="json"))
+        return _digest(self.declared())
 
 
 def declaration_hash(declaration: str) -> str:
@@ -531,6 +648,11 @@ def require_data(design: Design) -> None:
                 f"dataset.path: {folder} does not hold train*.parquet and test*.parquet; it must "
                 "be a folder of images in the Hugging Face Parquet layout"
             )
+    if isinstance(design.dataset, ForeignData):
+        raise DataError(
+            f"dataset.kind foreign: the models of {design.study} were trained elsewhere; take them "
+            f"in first: python -m store adopt FOLDER --study THIS-FILE"
+        )
     if isinstance(design.dataset, ImageFolderData):
         folder = Path(design.dataset.path)
         if not (folder / "train").is_dir() or image_folder_test(folder) is None:
@@ -571,8 +693,9 @@ def _explain(path: Path, error: ValidationError) -> str:
     faults = error.errors(include_url=False)
     # a mistyped key is both unknown and missing; the unknown one tells more
     first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
-    kinds = {"digits", "parquet", "imagefolder", *POLICIES, "[key]"}
-    key = ".".join(str(part) for part in first["loc"] if part not in kinds) or "study"
+    kinds = {"digits", "parquet", "imagefolder", "foreign", *POLICIES, "[key]"}
+    named = [part for place, part in enumerate(first["loc"]) if not place or part not in kinds]
+    key = ".".join(str(part) for part in named) or "study"
     if first["type"] == "extra_forbidden":
         text = f"{path}: {key}: unknown key (value {first['input']!r}){_known_keys(first['loc'])}"
     elif first["type"] == "missing":

@@ -66,6 +66,15 @@ erDiagram
 The tables `evidence`, `finding` and `finding_history` are of the study as a whole:
 (`hypothesis`, `arm`, `form`, `outcome`, `predictor`) leads from one to the other.
 
+## Large stores
+
+`store: {{logits: float16}}` in a study file has its store keep logits rounded to half precision,
+which take half the room; the view `prediction` reads them either way, and `predicted` is of the
+logits before they were rounded. Changing it makes the store anew and trains nothing.
+
+`measured` and `contingency` are kept when a block comes in, so that `measures` need not read every
+logit again; the views `measured_again` and `contingency_again` make the same rows from the images.
+
 ## Findings of earlier analyses
 
 `finding` says what the last analysis found, and is emptied when seeds are added.

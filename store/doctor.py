@@ -65,8 +65,8 @@ def _survived(check: Callable[[], Iterator[Fault]], store: Path) -> Iterator[Fau
 
 def _declared(stored: Design, study: Design, store: Path) -> Iterator[Fault]:
     """Compare the study as it is declared now with the one that the store was made for."""
-    now, then = study.model_dump(mode="json"), stored.model_dump(mode="json")
-    changed = sorted(key for key in now if now[key] != then[key])
+    now, then = study.declared(), stored.declared()
+    changed = sorted(key for key in now.keys() | then.keys() if now.get(key) != then.get(key))
     if changed:
         yield Fault(
             f"{store}: made for another declaration of the study; changed since: "

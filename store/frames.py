@@ -238,6 +238,24 @@ PREDICTION = Frame(
     ("model_id", "view", "image_id"),
 )
 
+STORED_PREDICTION = Frame(
+    "stored_prediction",
+    PREDICTION.grain,
+    (
+        *PREDICTION.columns[:-1],
+        replace(PREDICTION.columns[-1], null="they are in halves"),
+        Column(
+            name="halves",
+            dtype=pl.List(pl.UInt16()),
+            meaning="The logits rounded to half precision, as the bits of IEEE 754 binary16; "
+            "half_value decodes one.",
+            null="they are in logits",
+        ),
+    ),
+    PREDICTION.key,
+)
+"""Predictions as they stand in the store; the view ``prediction`` reads them, either way."""
+
 ATTENTION = Frame(
     "attention",
     "one model's attention map on one view of one test image",
@@ -532,5 +550,13 @@ FINDING_HISTORY = Frame(
 SHARD_FRAMES = (MODEL, MODEL_PAIR, PREDICTION, ATTENTION, EPOCH)
 """What a shard holds, one Parquet file each."""
 
-STORE_FRAMES = (IMAGE, MODEL, MODEL_PAIR, PREDICTION, MASKED_ATTENTION, EPOCH, ESTIMATE)
+STORE_FRAMES = (
+    IMAGE,
+    MODEL,
+    MODEL_PAIR,
+    STORED_PREDICTION,
+    MASKED_ATTENTION,
+    EPOCH,
+    ESTIMATE,
+)
 """What the store holds that comes from shards or is estimated from them."""

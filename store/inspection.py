@@ -1,7 +1,7 @@
 """Checks of a store's file: each gives the faults that it finds."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -22,9 +22,12 @@ from store.frames import (
     FINDING,
     IMAGE,
     MASKED_ATTENTION,
+    PREDICTION,
     SHARD_FRAMES,
     Frame,
 )
+from store.keeping import BROUGHT, kept_rows
+from store.kept import AGAIN
 from store.ledger import (
     CONDITION,
     ENVIRONMENT,
@@ -84,7 +87,7 @@ def design_of(reader: Reader, store: Path) -> Design:
 def check_schema(reader: Reader, store: Path) -> Iterator[Fault]:
     """Tables, views, macros and comments must be those that this software makes."""
     again = _RENEW.format(store=store)
-    found = reader.frame(f"SELECT schema_hash FROM {quoted(STUDY.name)}").item()
+    found, side = reader.frame(f"SELECT schema_hash, grid FROM {quoted(STUDY.name)}").row(0)
     if found != schema().digest:
         yield Fault(
             f"{store}: tables and views are of another version of this software",
@@ -92,7 +95,7 @@ def check_schema(reader: Reader, store: Path) -> Iterator[Fault]:
             Kind.DERIVED,
         )
         return
-    for part, expected in _expected_layout().items():
+    for part, expected in _expected_layout(side).items():
         present = _rows(reader, _LAYOUT[part])
         wrong = sorted({str(row[0]) for row in present ^ expected})
         if wrong:
@@ -102,8 +105,8 @@ def check_schema(reader: Reader, store: Path) -> Iterator[Fault]:
 
 
 @cache
-def _expected_layout() -> dict[str, set[tuple[Any, ...]]]:
-    with open_empty() as reader:
+def _expected_layout(side: int) -> dict[str, set[tuple[Any, ...]]]:
+    with open_empty(side) as reader:
         return {part: _rows(reader, sql) for part, sql in _LAYOUT.items()}
 
 
@@ -298,23 +301,53 @@ def check_ledger(reader: Reader, store: Path) -> Iterator[Fault]:
 
 
 def check_contents(reader: Reader, store: Path, tau: float) -> Iterator[Fault]:
-    """Every block's rows must have the ledger's hashes, and masks follow from maps."""
+    """Every block's rows must have the ledger's hashes; masks and kept tables follow from them."""
+    study = reader.frame(f"SELECT * FROM {quoted(STUDY.name)}")
+    images = reader.frame(f"SELECT * FROM {quoted(IMAGE.name)} ORDER BY image_id")
     for row in reader.frame(f"SELECT * FROM {quoted(SHARD.name)} ORDER BY block").to_dicts():
-        block = row["block"]
+        block, sound = row["block"], True
         for frame in SHARD_FRAMES:
             rows = rows_of_block(reader, stored(frame), block)
             found = content_hash(frame, rows)
-            if found != row[f"{frame.name}_content"] or rows.height != row[f"{frame.name}_rows"]:
+            expected = expected_content(frame, row)
+            if found != expected or rows.height != row[f"{frame.name}_rows"]:
+                sound = False
                 yield Fault(
                     f"{frame.name}: the {rows.height} rows of block {block} have hash "
                     f"{found[:16]}...; the ledger says {row[f'{frame.name}_rows']} rows with "
-                    f"{row[f'{frame.name}_content'][:16]}...",
+                    f"{expected[:16]}...",
                     _REBUILD.format(store=store),
                     Kind.ROWS,
                     block=block,
                 )
             if frame is ATTENTION:
                 yield from _masks(rows, block, tau, store)
+        if sound:
+            yield from _kept(reader, store, block, study, images)
+
+
+def expected_content(frame: Frame, row: Mapping[str, Any]) -> str:
+    """Return the hash that a block's rows of a table have, by its row of SHARD.
+
+    Of predictions stored at half precision, that of what these read as.
+    """
+    halves = row["halves_content"] if frame is PREDICTION else None
+    return halves or row[f"{frame.name}_content"]
+
+
+def _kept(
+    reader: Reader, store: Path, block: int, study: pl.DataFrame, images: pl.DataFrame
+) -> Iterator[Fault]:
+    """Make a block's kept tables again; the same rows in one thread give the same bits."""
+    rows = {frame: rows_of_block(reader, frame, block) for frame in BROUGHT}
+    for frame, expected in kept_rows(rows, study=study, images=images).items():
+        if not rows_of_block(reader, frame, block).equals(expected):
+            yield Fault(
+                f"{frame.name}: the rows of block {block} are not what the view "
+                f"{frame.name}{AGAIN} makes",
+                _RENEW.format(store=store),
+                Kind.DERIVED,
+            )
 
 
 def stored(frame: Frame) -> Frame:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from store.design import TRAINING_PROTOCOL, Design, ImageFolderData, ParquetData
+from store.design import TRAINING_PROTOCOL, Design, DigitsData
 from store.errors import StaleShardError, StoreError
 from store.frames import IMAGE, Frame
 from store.shard import (
@@ -122,6 +122,6 @@ def read_images(path: Path) -> pl.DataFrame:
 
 def count_classes(design: Design, images: Path) -> int:
     """Return the number of classes: declared, or those that the images show."""
-    if isinstance(design.dataset, ParquetData | ImageFolderData):
+    if not isinstance(design.dataset, DigitsData):
         return design.dataset.classes
     return int(pl.read_parquet(images, columns=["label"])["label"].n_unique())

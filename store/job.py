@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from store.atomic import write_text
-from store.database import build
+from store.builder import build
 from store.design import Design, load_design
 from store.errors import STOPPING, StaleShardError, StoreError, explained
 from store.ledger import ledger_text

@@ -12,7 +12,7 @@ from store.design import Design
 from store.frames import MODEL, SHARD_FRAMES, Column, Frame
 from store.shard import Environment, Manifest
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """Raised when a reader of the former version would misread the tables or views."""
 
 _VOLATILE_ENVIRONMENT: Final = ("host", "process", "started_at", "finished_at", "seconds")
@@ -53,6 +53,7 @@ STUDY: Final = Frame(
             meaning="Threshold of the attention masks.",
             unit="fraction of the map's range",
         ),
+        _text("logits_type", "How logits are stored: float32 | float16."),
         _count("seeds", "Seed blocks declared; the ledger holds those stored."),
         _text("images", "Name of the images file, made from its content."),
         _count("schema_version", "Version of tables and views."),
@@ -147,6 +148,12 @@ SHARD: Final = Frame(
             )
             for frame in SHARD_FRAMES
         ),
+        Column(
+            name="halves_content",
+            dtype=pl.String(),
+            meaning="SHA-256 of its predictions as they read from half-precision logits.",
+            null="logits are stored as they were computed",
+        ),
         Column(name="host", dtype=pl.String(), meaning="Machine it ran on.", volatile=True),
         Column(name="process", dtype=pl.Int64(), meaning="Process number.", volatile=True),
         Column(name="started_at", dtype=pl.String(), meaning="Start, UTC.", volatile=True),
@@ -176,11 +183,12 @@ def study_row(design: Design, *, classes: int, images: str, schema_hash: str) ->
             "study": [design.study],
             "title": [design.title],
             "study_hash": [design.study_hash()],
-            "declaration": [json.dumps(design.model_dump(mode="json"), sort_keys=True)],
+            "declaration": [json.dumps(design.declared(), sort_keys=True)],
             "classes": [classes],
             "grid": [design.grid],
             "attention_method": [str(design.attention.primary)],
             "tau": [design.attention.tau],
+            "logits_type": [str(design.store.logits)],
             "seeds": [design.seeds],
             "images": [images],
             "schema_version": [SCHEMA_VERSION],
@@ -244,6 +252,7 @@ def ledger_row(manifest: Manifest, shard: str) -> pl.DataFrame:
         "environment_id": environment_id(environment),
         **{f"{frame.name}_rows": files[frame.name].rows for frame in SHARD_FRAMES},
         **{f"{frame.name}_content": files[frame.name].content for frame in SHARD_FRAMES},
+        "halves_content": None,
         **{name: getattr(environment, name) for name in _VOLATILE_ENVIRONMENT},
     }
     return pl.DataFrame([row], schema=SHARD.schema)

@@ -5,9 +5,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from store.frames import ATTENTION
-from store.vocabulary import MASK_WORDS
-
-_BITS = 64
+from store.vocabulary import MASK_WORD_BITS, MASK_WORDS
 
 
 def with_masks(attention: pl.DataFrame, tau: float) -> pl.DataFrame:
@@ -32,10 +30,10 @@ def mask_words(maps: NDArray[np.uint8], tau: float) -> tuple[NDArray[np.int64], 
     DuckDB counts bits of signed words alone, and the cells that are on, shape (maps,).
     """
     count, cells = maps.shape
-    if cells > MASK_WORDS * _BITS:
-        raise ValueError(f"maps of {cells} cells; a mask holds {MASK_WORDS * _BITS}")
+    if cells > MASK_WORDS * MASK_WORD_BITS:
+        raise ValueError(f"maps of {cells} cells; a mask holds {MASK_WORDS * MASK_WORD_BITS}")
     on = maps > 255 * tau
-    bits = np.zeros((count, MASK_WORDS * _BITS), dtype=np.bool_)
+    bits = np.zeros((count, MASK_WORDS * MASK_WORD_BITS), dtype=np.bool_)
     bits[:, :cells] = on
     packed = np.packbits(bits, axis=1, bitorder="little")
     return packed.view("<i8").astype(np.int64), on.sum(axis=1, dtype=np.int32)

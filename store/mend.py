@@ -19,16 +19,19 @@ from typing import Final
 import polars as pl
 
 from store.atomic import write_text
+from store.builder import build, changing, replacing
 from store.contents import rows_of_block
-from store.database import Reader, build, changing, copy_file, open_reader, renew_file, replacing
+from store.database import Reader, open_reader, renew_file
 from store.design import TRAINING_PROTOCOL, Design
 from store.doctor import examine
 from store.errors import StoreError, UserError
 from store.faults import Fault, Kind
+from store.files import copy_file
 from store.frames import ATTENTION, FINDING_HISTORY, IMAGE, MASKED_ATTENTION, SHARD_FRAMES
 from store.history import history_file, read_history, united, write_history
 from store.inspection import design_of, is_as_declared, stored
 from store.intake import pack_of
+from store.keeping import fill_kept
 from store.ledger import ENVIRONMENT, SHARD, STUDY, ledger_text
 from store.masks import with_masks
 from store.schema import quoted
@@ -102,16 +105,21 @@ def mend(store: Path, shards: Path | None, study: Design | None = None) -> Mende
             _mend_packs(ward, list(check_packs(design, shards)))
         if any(fault.kind in (Kind.HISTORY, Kind.ROWS) for fault in faults):
             _mend_history(ward, design)
-        if any(fault.kind is Kind.DERIVED for fault in faults):
-            _mend_derived(ward, faults, design)
         if any(fault.kind is Kind.ROWS for fault in faults):
             if sure:
                 _mend_rows(ward, design)
             else:
                 ward.say(f"{store} no longer says of which study it is; name it with --study")
+        elif any(fault.kind is Kind.DERIVED for fault in faults):
+            # of rows that are right
+            _mend_derived(ward, faults, design)
+            if any(fault.kind is Kind.MISSING for fault in faults):
+                _take_in(ward, design)
+            else:
+                _write_ledger(ward, design)
         elif any(fault.kind is Kind.MISSING for fault in faults):
             _take_in(ward, design)
-        elif any(fault.kind in (Kind.DERIVED, Kind.LEDGER_FILE) for fault in faults):
+        elif any(fault.kind is Kind.LEDGER_FILE for fault in faults):
             _write_ledger(ward, design)
         left = examine(store, shards, study, alone=True) if store.is_file() else _absent(store)
     return Mended(tuple(ward.said), tuple(left))
@@ -319,7 +327,7 @@ def _replace_history(store: Path, history: pl.DataFrame) -> None:
 
 
 def _mend_derived(ward: _Ward, faults: Sequence[Fault], design: Design) -> None:
-    """Make masks of the blocks at fault, and all views and comments, anew from the rows."""
+    """Make masks of the blocks at fault, and all that follows from rows, anew from the rows."""
     blocks = sorted({f.block for f in faults if f.kind is Kind.DERIVED and f.block is not None})
     try:
         with replacing(ward.store) as fresh:
@@ -327,10 +335,13 @@ def _mend_derived(ward: _Ward, faults: Sequence[Fault], design: Design) -> None:
             renew_file(fresh)
             for block in blocks:
                 _make_masks(fresh, block, design.attention.tau)
+            if blocks:
+                with changing(fresh) as tables:
+                    fill_kept(tables)
     except StoreError as error:
         ward.say(f"could not make masks and views anew: {error}")
         return
-    ward.say(f"made views and comments of {ward.store} anew")
+    ward.say(f"made views, comments and kept measures of {ward.store} anew")
     if blocks:
         ward.say(f"made the masks of {len(blocks)} blocks anew from their maps")
 

@@ -12,12 +12,14 @@ from typing import Any, Final
 
 import polars as pl
 
+from store.builder import build_of_blocks
 from store.contents import rows_of_block
-from store.database import Reader, build_of_blocks, open_reader
+from store.database import Reader, open_reader
 from store.design import Design
 from store.errors import StoreError
 from store.frames import FINDING_HISTORY, IMAGE, SHARD_FRAMES, Frame
 from store.history import read_history, united, write_history
+from store.inspection import expected_content
 from store.ledger import ENVIRONMENT, SHARD, STUDY, StoredBlock, study_row
 from store.schema import quoted, schema
 from store.shard import content_hash, images_name
@@ -218,7 +220,7 @@ def _what_differs(one: _Source, other: _Source, block: int) -> str:
 
 def _united_design(design: Design, last: int) -> Design:
     """Declare as many seeds as the last block needs."""
-    return Design.model_validate(design.model_dump(mode="json") | {"seeds": last + 1})
+    return Design.model_validate(design.declared() | {"seeds": last + 1})
 
 
 def _write(
@@ -268,7 +270,7 @@ def _block(source: _Source, block: int, design: Design) -> StoredBlock:
         )
     tables = {frame: _rows(source, frame, block) for frame in SHARD_FRAMES}
     for frame, table in tables.items():
-        if content_hash(frame, table) != row[f"{frame.name}_content"]:
+        if content_hash(frame, table) != expected_content(frame, row):
             raise StoreError(
                 f"{source.path}: table {frame.name} of block {block} is not what its ledger "
                 f"says; {_damaged()}"

@@ -3,7 +3,8 @@
 A step changes tables alone. After the last one the store's tables are laid out as ``frames``
 declares them and its views, macros and comments are made anew, so a step need not name them:
 
-- a table that is new, or a column that is new and may be NULL, needs a step with a summary only;
+- a table that is new, or a column that is new and may be NULL, needs a step with a summary only
+  (what ``store.kept`` declares is filled whenever views are made anew);
 - a column that is new and may not be NULL needs a statement that fills it;
 - a table or column that goes needs a statement that drops it: nothing is dropped in silence.
 
@@ -103,6 +104,16 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         statements=(
             "ALTER TABLE environment ADD COLUMN IF NOT EXISTS compiled BOOLEAN",
             "UPDATE environment SET compiled = false WHERE compiled IS NULL",
+        ),
+    ),
+    Migration(
+        version=4,
+        summary="logits may be stored at half precision, and prediction is a view of what is "
+        "stored; the measures that SQL computes and the contingency of classes are kept",
+        statements=(
+            "ALTER TABLE prediction RENAME TO stored_prediction",
+            "ALTER TABLE study ADD COLUMN logits_type VARCHAR",
+            "UPDATE study SET logits_type = 'float32'",
         ),
     ),
 )

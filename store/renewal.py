@@ -4,6 +4,7 @@ from typing import Final
 
 from store.errors import StoreError
 from store.frames import Frame
+from store.keeping import fill_kept
 from store.ledger import SCHEMA_VERSION, STUDY
 from store.migrations import Migration, Tables
 from store.schema import (
@@ -21,11 +22,23 @@ _DECLARED: Final = " as declared"
 """Follows a table's name while its successor is filled."""
 
 
+def create(tables: Tables, side: int | None) -> None:
+    """Make the tables, macros and views of an empty store, and say what they mean.
+
+    side: of the attention maps that it is made for, in cells.
+    """
+    for statement in schema(side).statements:
+        tables.run(statement)
+    comment_views(tables)
+
+
 def renew(tables: Tables, steps: tuple[Migration, ...]) -> None:
     """Take the steps, lay tables out as declared, make views, macros and comments anew.
 
-    To be done on a copy. Raises StoreError where the steps leave a table or column that is not
-    declared.
+    What the store keeps of its views is made anew with them. To be done on a copy.
+
+    Raises StoreError where the steps leave a table or column that is not declared, or where rows
+    of images do not hang together.
     """
     _drop_views(tables)
     for step in steps:
@@ -33,9 +46,11 @@ def renew(tables: Tables, steps: tuple[Migration, ...]) -> None:
     _refuse_strangers(tables)
     for frame in TABLES:
         _lay_out(tables, frame)
-    for statement in view_statements():
+    side = int(tables.frame(f"SELECT grid FROM {quoted(STUDY.name)}").item())
+    for statement in view_statements(side):
         tables.run(statement)
     comment_views(tables)
+    fill_kept(tables)
     tables.run(
         f"UPDATE {quoted(STUDY.name)} SET schema_version = {SCHEMA_VERSION}, "
         f"schema_hash = {literal(schema().digest)}"

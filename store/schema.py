@@ -10,9 +10,10 @@ from typing import Final
 import polars as pl
 
 from store.frames import EVIDENCE, FINDING, FINDING_HISTORY, STORE_FRAMES, Column, Frame
+from store.kept import KEPT
 from store.ledger import CONDITION, ENVIRONMENT, SHARD, STUDY
 from store.measures import MEASURES
-from store.vocabulary import Half
+from store.vocabulary import MASK_WORD_BITS, Half
 
 TABLES: Final = (
     STUDY,
@@ -20,20 +21,28 @@ TABLES: Final = (
     CONDITION,
     SHARD,
     *STORE_FRAMES,
+    *KEPT,
     EVIDENCE,
     FINDING,
     FINDING_HISTORY,
 )
 
-MACROS: Final = ("macros", "attention_iou_at")
+MACROS: Final = (
+    "macros",
+    "half_value",
+    "shared_cells",
+    "attention_iou_at",
+    "attention_iou_by_method",
+)
 VIEWS: Final = (
+    "prediction",
     "test_half",
     "student_teacher",
     "image_answer",
     "ensemble_prediction",
     "student_answer",
     "attention_iou",
-    "contingency",
+    "contingency_again",
     "learning_curve",
     "confusion",
     "model_measures_by_half",
@@ -41,6 +50,7 @@ VIEWS: Final = (
     "pair_measures_by_half",
     "level_measures",
     "published_measures",
+    "measured_again",
     "measures_by_half",
     "measures",
     "undefined_counts",
@@ -52,10 +62,16 @@ VIEWS: Final = (
 )
 """Files of ``store/sql`` in an order in which each view stands after those it reads."""
 
+_ONE_WORD: Final = "shared_cells_of_one_word"
+
+_MADE_ONCE: Final = ("image_answer", "student_answer")
+"""Views that several others read, and that take long to make from logits."""
+
 _TYPES: Final[dict[pl.DataType, str]] = {
     pl.Int32(): "INTEGER",
     pl.Int64(): "BIGINT",
     pl.UInt8(): "UTINYINT",
+    pl.UInt16(): "USMALLINT",
     pl.Float32(): "FLOAT",
     pl.Float64(): "DOUBLE",
     pl.String(): "VARCHAR",
@@ -119,12 +135,14 @@ REFERENCES: Final = (
     Reference("model", "condition_id", "condition", "condition_id"),
     Reference("model_pair", "model_a", "model", "model_id"),
     Reference("model_pair", "model_b", "model", "model_id"),
-    Reference("prediction", "model_id", "model", "model_id"),
-    Reference("prediction", "image_id", "image", "image_id"),
+    Reference("stored_prediction", "model_id", "model", "model_id"),
+    Reference("stored_prediction", "image_id", "image", "image_id"),
     Reference("attention", "model_id", "model", "model_id"),
     Reference("attention", "image_id", "image", "image_id"),
     Reference("epoch", "model_id", "model", "model_id"),
     Reference("estimate", "student_id", "model", "model_id"),
+    Reference("measured", "student_id", "model", "model_id"),
+    Reference("contingency", "student_id", "model", "model_id"),
     Reference("finding_history", "study", "study", "study"),
 )
 """How tables hang together. NULL refers to nothing."""
@@ -139,15 +157,19 @@ class Schema:
     @property
     def digest(self) -> str:
         """SHA-256 of all statements and comments, 64 hexadecimal digits."""
-        text = "\n".join((*self.statements, repr(MEASURES), repr(_VIEW_COLUMNS)))
+        text = "\n".join((*self.statements, repr(MEASURES), repr(_VIEW_COLUMNS), _file(_ONE_WORD)))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 @cache
-def schema() -> Schema:
-    """Return the statements for all tables, macros and views, with their comments."""
+def schema(side: int | None = None) -> Schema:
+    """Return the statements for all tables, macros and views, with their comments.
+
+    side: of the attention maps, in cells: see ``view_statements``. The digest of a store is that
+    of the schema of no particular side.
+    """
     tables = [statement for frame in TABLES for statement in table_statements(frame)]
-    return Schema((*tables, *view_statements()))
+    return Schema((*tables, *view_statements(side)))
 
 
 def table_statements(frame: Frame, name: str | None = None) -> list[str]:
@@ -165,16 +187,36 @@ def table_statements(frame: Frame, name: str | None = None) -> list[str]:
     ]
 
 
-def view_statements() -> list[str]:
-    """Return the statements that make all macros and views, with their comments."""
+def view_statements(side: int | None = None) -> list[str]:
+    """Return the statements that make all macros and views, with their comments.
+
+    side: of the attention maps, in cells. Where masks fit into one word the others are not read,
+    which changes no answer.
+    """
     statements: list[str] = []
     for name in MACROS:
-        text = _file(name)
+        text = _macro_file(name, side)
         statements += [text, *_macro_comments(text)]
     for name in VIEWS:
         text = _file(name)
         statements += [text, f"COMMENT ON VIEW {quoted(name)} IS {literal(_header(text))}"]
     return statements
+
+
+def scratch_tables() -> list[str]:
+    """Return the statements that make empty tables for one block, without comments."""
+    return [table_statements(frame)[0] for frame in TABLES]
+
+
+def scratch_views(side: int) -> list[str]:
+    """Return the statements that make macros and views once those tables are filled.
+
+    What several views take much time to read from logits is a table here, made once.
+    """
+    texts = {name: _file(name) for name in VIEWS}
+    for name in _MADE_ONCE:
+        texts[name] = texts[name].replace("CREATE VIEW", "CREATE TABLE", 1)
+    return [*(_macro_file(name, side) for name in MACROS), *texts.values()]
 
 
 def column_comment(column: str) -> str | None:
@@ -214,6 +256,11 @@ def _type(dtype: pl.DataType) -> str:
         inner = dtype.inner
         return f"{_type(inner() if isinstance(inner, type) else inner)}[]"
     return _TYPES[dtype]
+
+
+def _macro_file(name: str, side: int | None) -> str:
+    one_word = name == "shared_cells" and side is not None and side**2 <= MASK_WORD_BITS
+    return _file(_ONE_WORD if one_word else name)
 
 
 def _file(name: str) -> str:

@@ -18,7 +18,7 @@ from store.schema import quoted
 from store.shard import content_hash, read_manifest, shard_name
 
 LEDGER_FILE = "ledger.json"
-_BESIDE = (".next", ".recording", ".fresh", ".rebuilt", ".part", ".wal")
+_BESIDE = (".next", ".recording", ".fresh", ".rebuilt", ".part", ".wal", ".tmp")
 """Ends of files that a killed job leaves beside a store, alone or one after another."""
 
 

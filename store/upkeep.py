@@ -5,16 +5,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from store.builder import copy_tables, replacing
 from store.contents import table_hashes
-from store.database import (
-    copy_file,
-    copy_tables,
-    open_reader,
-    renew_file,
-    replacing,
-    schema_version,
-)
+from store.database import open_reader, renew_file, schema_version
 from store.errors import StoreError
+from store.files import copy_file
 from store.ledger import SCHEMA_VERSION
 from store.migrations import MIGRATIONS, Migration, steps_from
 from store.schema import schema

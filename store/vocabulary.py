@@ -76,6 +76,13 @@ class AttentionMethod(StrEnum):
     GRADCAM = "gradcam"
 
 
+class LogitsType(StrEnum):
+    """How a store keeps logits: as they were computed, or rounded to half precision."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+
+
 class Form(StrEnum):
     """Whether a measure is the sound one or the published study's computation."""
 
@@ -88,6 +95,9 @@ CLEAN_VIEW: Final = "clean"
 
 MODELS_PER_BLOCK_LIMIT: Final = 1000
 """``model_id`` is ``block * MODELS_PER_BLOCK_LIMIT + ordinal``."""
+
+MASK_WORD_BITS: Final = 64
+"""Cells that one word of a mask holds."""
 
 MASK_WORDS: Final = 4
 """Signed 64-bit words per attention mask: grids of up to 256 cells."""

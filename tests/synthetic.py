@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
-from store.database import build
+from store.builder import build
 from store.design import TRAINING_PROTOCOL, Design, Student, Teacher, load_design
 from store.frames import ATTENTION, EPOCH, IMAGE, MODEL, MODEL_PAIR, PREDICTION
 from store.shard import Environment, shard_name, write_images, write_shard
@@ -42,6 +42,7 @@ training:
   student: {{epochs: 4, batch_size: 10, learning_rate: 0.1, evaluate_every: 2}}
 design: {{strengths: {strengths}, teachers: {teachers}, arms: {arms}}}
 attention: {{tau: {tau}}}
+store: {{logits: {logits}}}
 claims:
   H1: {{sesoi: {{attention_iou_adjusted: 0.05}}}}
   H2a: {{sesoi: {{generalization_gap: 0.02}}}}
@@ -75,6 +76,7 @@ def make_study(
     test_images: int = 60,
     train_images: int = 40,
     tau: float = 0.4,
+    logits: str = "float32",
     failed: Sequence[tuple[int, int]] = (),
     not_finite: Sequence[tuple[int, int]] = (),
     built: bool = True,
@@ -93,6 +95,7 @@ def make_study(
         test_images=test_images,
         train_images=train_images,
         tau=tau,
+        logits=logits,
     )
     results = folder / "results"
     members = write_shards(design, results / "shards", failed=failed, not_finite=not_finite)
@@ -120,6 +123,7 @@ def write_study(
     test_images: int = 60,
     train_images: int = 40,
     tau: float = 0.4,
+    logits: str = "float32",
 ) -> tuple[Design, Path]:
     path = folder / "synthetic.yaml"
     path.write_text(
@@ -131,6 +135,7 @@ def write_study(
             test_images=test_images,
             train_images=train_images,
             tau=tau,
+            logits=logits,
         ),
         encoding="utf-8",
     )

@@ -4,26 +4,6 @@
 -- NULL when a model that the measure uses failed or its logits are not finite, when the measure
 -- is undefined (0/0), and estimators' measures before the analysis.
 CREATE VIEW measures AS
-WITH featured AS (
-    SELECT
-        one.student_id,
-        strict_mean(pair.cka) AS cka
-    FROM student_teacher AS one
-    INNER JOIN student_teacher AS other ON one.student_id = other.student_id
-    INNER JOIN model_pair AS pair
-        ON one.teacher_id = pair.model_a AND other.teacher_id = pair.model_b
-    GROUP BY one.student_id
-),
-
-featured_student AS (
-    SELECT
-        model_b AS student_id,
-        strict_mean(cka) AS cka
-    FROM model_pair
-    WHERE kind = 'teacher_student'
-    GROUP BY model_b
-)
-
 SELECT
     whole.student_id,
     whole.block,
@@ -54,25 +34,23 @@ SELECT
     whole.attention_iou_adjusted_teacher_student,
     whole.attention_rank_correlation_teacher_student,
     whole.agreement_teacher_teacher,
-    featured.cka,
-    featured_student.cka AS cka_teacher_student,
+    measured.cka,
+    measured.cka_teacher_student,
     whole.test_accuracy_teachers,
     whole.test_accuracy_ensemble,
-    graded.affinity,
-    graded.diversity,
-    published.test_accuracy_published,
-    published.train_accuracy_published,
-    published.generalization_gap_published,
-    published.entropy_published_nats,
-    published.ece_published,
-    published.agreement_published,
-    published.predictive_kl_published_nats,
-    published.mutual_information_published_nats,
-    published.attention_iou_published,
-    graded.affinity_published
+    measured.affinity,
+    measured.diversity,
+    measured.test_accuracy_published,
+    measured.train_accuracy_published,
+    measured.generalization_gap_published,
+    measured.entropy_published_nats,
+    measured.ece_published,
+    measured.agreement_published,
+    measured.predictive_kl_published_nats,
+    measured.mutual_information_published_nats,
+    measured.attention_iou_published,
+    measured.affinity_published
 FROM measures_by_half AS whole
-LEFT JOIN featured ON whole.student_id = featured.student_id
-LEFT JOIN featured_student ON whole.student_id = featured_student.student_id
-LEFT JOIN level_measures AS graded ON whole.student_id = graded.student_id
-LEFT JOIN published_measures AS published ON whole.student_id = published.student_id
+INNER JOIN measured
+    ON whole.student_id = measured.student_id AND whole.half = measured.half
 WHERE whole.half = 'all';

@@ -169,8 +169,9 @@ overlap_batch AS (
         pair.model_a,
         pair.model_b,
         sum(
-            bit_count(a.mask_0 & b.mask_0)::INTEGER + bit_count(a.mask_1 & b.mask_1)::INTEGER
-            + bit_count(a.mask_2 & b.mask_2)::INTEGER + bit_count(a.mask_3 & b.mask_3)::INTEGER
+            shared_cells(
+                a.mask_0, a.mask_1, a.mask_2, a.mask_3, b.mask_0, b.mask_1, b.mask_2, b.mask_3
+            )
         ) AS shared,
         sum(a.mask_cells + b.mask_cells) AS cells
     FROM asked_pair AS pair

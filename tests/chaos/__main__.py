@@ -4,14 +4,12 @@ Also ``--doctor``: every seeded corruption must be named, no healthy store suspe
 """
 
 import argparse
-import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -24,6 +22,11 @@ os.environ |= {
     "POLARS_MAX_THREADS": "1",
 }
 
+from chaos_log import Account, Log, account  # noqa: E402
+
+SHARES = {"workflow": 0.25, "training": 0.25, "drawn": 0.5}
+"""Of the time that is left when a part begins, where parts run one after another."""
+
 
 def main() -> int:
     """Run the command line; return the exit status: 1 where anything was lost or unclear."""
@@ -32,105 +35,121 @@ def main() -> int:
         return _part(arguments)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        tallies = [] if arguments.doctor else _injected(arguments, Path(folder))
-        trials = _doctor_trial(arguments, Path(folder)) if not arguments.faults_only else []
-    report = _report(tallies, trials, seed=arguments.seed, seconds=time.monotonic() - started)
+        log = arguments.log or Path(folder) / "chaos.jsonl"
+        failures: list[str] = []
+        trials: list[str] = []
+        try:
+            if not arguments.doctor:
+                failures = _injected(arguments, Path(folder), log)
+            if not arguments.faults_only:
+                trials = _doctor_trial(arguments, Path(folder))
+        except KeyboardInterrupt:
+            failures.append("interrupted")
+        found = account(log, _seeds(arguments.seed))
+    report = _report(
+        found, [*failures, *trials], seed=arguments.seed, seconds=time.monotonic() - started
+    )
     print(report)
     if arguments.write:
         arguments.write.write_text(report + "\n", encoding="utf-8")
-    return int(any(t["wrong"] or t["unclear"] for t in tallies) or any(trials))
+    return int(bool(found.compared.wrong or found.compared.words.faults or failures or trials))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.chaos",
         description="Kill, fill, corrupt and race the store's jobs; compare with a quiet run.",
-        epilog="example: python -m tests.chaos --faults 500 --seed 1",
+        epilog="example: python -m tests.chaos --faults 500 --minutes 60 --log build/chaos.jsonl",
     )
     parser.add_argument("--faults", type=int, default=500, help="faults to inject (default: 500)")
     parser.add_argument("--seed", type=int, default=1, help="what they are drawn from (default: 1)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2, help="at once")
+    parser.add_argument("--minutes", type=float, help="inject none after so long (default: all)")
+    parser.add_argument(
+        "--log",
+        type=Path,
+        metavar="FILE",
+        help="write JSON lines there as it goes; faults that a former run of the same code and "
+        "seed has injected are not injected again, and count",
+    )
     parser.add_argument("--doctor", action="store_true", help="the corruptions alone")
     parser.add_argument("--faults-only", action="store_true", help="no corruptions")
     parser.add_argument("--corruptions", type=int, default=50, help="and as many healthy stores")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the report there too")
-    parser.add_argument("--part", choices=["drawn", "training", "workflow"], help=argparse.SUPPRESS)
+    parser.add_argument("--part", choices=list(SHARES), help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     return parser
 
 
-def _injected(arguments: argparse.Namespace, folder: Path) -> list[dict]:
-    """Run the parts as processes, so many at once; return what each counted."""
-    workflow = arguments.faults // 25
-    training = arguments.faults // 8
-    drawn = arguments.faults - workflow - training
+def _parts(faults: int, seed: int) -> list[tuple[str, int, int]]:
+    """Return the parts that run on their own: name, faults, seed."""
+    workflow, training = faults // 25, faults // 8
+    drawn = faults - workflow - training
     halves = [drawn // 2, drawn - drawn // 2] if drawn > 40 else [drawn]
     parts = [("workflow", workflow), ("training", training), *(("drawn", n) for n in halves)]
-    waiting = [(part, n, arguments.seed * 100 + i) for i, (part, n) in enumerate(parts) if n]
-    running: list[tuple[subprocess.Popen[bytes], Path]] = []
-    out: list[dict] = []
-    while waiting or running:
-        while waiting and len(running) < arguments.jobs:
-            part, faults, seed = waiting.pop(0)
-            place = folder / f"{part}-{seed}"
-            place.mkdir()
-            command = [sys.executable, "-m", "tests.chaos", "--part", part, "--out", str(place)]
-            command += ["--faults", str(faults), "--seed", str(seed)]
-            running.append((subprocess.Popen(command, cwd=TESTS.parent), place))
-        time.sleep(0.2)
-        for process, place in [r for r in running if r[0].poll() is not None]:
-            running.remove((process, place))
-            found = place / "tally.json"
-            if process.returncode or not found.exists():
-                out.append(
-                    _nothing() | {"wrong": [f"{place.name}: ended with {process.returncode}"]}
-                )
-            else:
-                out.append(json.loads(found.read_text()))
-    return out
+    return [(part, n, seed * 100 + place) for place, (part, n) in enumerate(parts)]
 
 
-def _nothing() -> dict:
-    return {
-        "injected": {},
-        "missed": {},
-        "by_job": {},
-        "lives": 0,
-        "wrong": [],
-        "unclear": [],
-        "seen": {},
-    }
+def _seeds(seed: int) -> set[int]:
+    return set(range(seed * 100, seed * 100 + 100))
+
+
+def _injected(arguments: argparse.Namespace, folder: Path, log: Path) -> list[str]:
+    """Run the parts as processes, so many at once; return which came to no end."""
+    by_part = account(log, _seeds(arguments.seed)).by_part
+    waiting = [
+        (part, n - by_part[part, seed], seed)
+        for part, n, seed in _parts(arguments.faults, arguments.seed)
+        if n > by_part[part, seed]
+    ]
+    end = None if arguments.minutes is None else time.monotonic() + 60 * arguments.minutes
+    running: list[tuple[subprocess.Popen[bytes], str]] = []
+    failed: list[str] = []
+    try:
+        while waiting or running:
+            if end is not None and time.monotonic() > end:
+                waiting.clear()
+            while waiting and len(running) < arguments.jobs:
+                part, faults, seed = waiting.pop(0)
+                name = f"{part}-{seed}"
+                (folder / name).mkdir()
+                command = [sys.executable, "-m", "tests.chaos", "--part", part, "--log", str(log)]
+                command += ["--out", str(folder / name), "--faults", str(faults)]
+                command += ["--seed", str(seed)]
+                if end is not None:
+                    later = sum(SHARES[other] for other, _, _ in waiting)
+                    share = 1.0 if not waiting else SHARES[part] / (SHARES[part] + later)
+                    left = max(0.0, end - time.monotonic()) / 60
+                    command += ["--minutes", f"{left * share:.2f}"]
+                running.append((subprocess.Popen(command, cwd=TESTS.parent), name))
+            time.sleep(0.2)
+            for process, name in [r for r in running if r[0].poll() is not None]:
+                running.remove((process, name))
+                if process.returncode:
+                    failed.append(f"{name}: ended with {process.returncode}")
+    finally:
+        for process, _ in running:
+            process.terminate()
+    return failed
 
 
 def _part(arguments: argparse.Namespace) -> int:
-    from chaos_study import Tally, disturb
+    from chaos_study import disturb
     from chaos_training import disturb_training, disturb_workflow
 
-    def news(tally: Tally) -> None:
-        print(f"{arguments.part}: {tally.total} faults, {tally.lives} lives", flush=True)
-
-    tally, folder = Tally(), arguments.out
-    chosen = {"faults": arguments.faults, "seed": arguments.seed}
-    if arguments.part == "drawn":
-        tally = disturb(folder, **chosen, news=news)
-    elif arguments.part == "training":
-        disturb_training(folder, **chosen, tally=tally)
-    else:
-        disturb_workflow(folder, **chosen, tally=tally)
-    text = json.dumps(
-        {
-            "injected": tally.injected,
-            "missed": tally.missed,
-            "by_job": tally.by_job,
-            "lives": tally.lives,
-            "wrong": tally.wrong,
-            "unclear": tally.words.faults,
-            "seen": tally.words.seen,
-        }
+    end = None if arguments.minutes is None else time.monotonic() + 60 * arguments.minutes
+    disturbing = {"drawn": disturb, "training": disturb_training, "workflow": disturb_workflow}
+    done = account(arguments.log, {arguments.seed}).done
+    tally = disturbing[arguments.part](
+        arguments.out,
+        faults=arguments.faults,
+        seed=arguments.seed,
+        log=Log(arguments.log, part=arguments.part, seed=arguments.seed),
+        done=done.get((arguments.part, arguments.seed), set()),
+        stop=lambda: end is not None and time.monotonic() > end,
     )
-    (folder / "tally.json").write_text(text)
-    news(tally)
-    return 0
+    print(f"{arguments.part}: {tally.total} faults, {tally.lives} lives", flush=True)
+    return int(bool(tally.wrong))
 
 
 def _doctor_trial(arguments: argparse.Namespace, folder: Path) -> list[str]:
@@ -171,29 +190,26 @@ def _doctor_trial(arguments: argparse.Namespace, folder: Path) -> list[str]:
     return failed
 
 
-def _report(tallies: list[dict], trials: list[str], *, seed: int, seconds: float) -> str:
-    def summed(name: str) -> Counter[str]:
-        return sum((Counter(tally[name]) for tally in tallies), Counter())
-
-    injected = summed("injected")
-    wrong = [text for tally in tallies for text in tally["wrong"]]
-    unclear = [text for tally in tallies for text in tally["unclear"]]
-    lives = sum(tally["lives"] for tally in tallies)
+def _report(found: Account, failures: list[str], *, seed: int, seconds: float) -> str:
+    tally = found.compared
     lines = [
-        f"seed {seed}, {seconds:.0f} s: {injected.total()} faults injected into {lives} studies",
-        *(f"  {count:4d}  {kind}" for kind, count in injected.most_common()),
+        f"seed {seed}, {seconds:.0f} s, and former runs of the same code: {tally.total} faults "
+        f"injected into {tally.lives} studies that came to their end and were compared",
+        *(f"  {count:4d}  {kind}" for kind, count in tally.injected.most_common()),
         "they hit:",
-        *(f"  {count:4d}  {job}" for job, count in summed("by_job").most_common()),
+        *(f"  {count:4d}  {job}" for job, count in tally.by_job.most_common()),
+        f"injected besides into studies that were cut off: {found.cut.total()}",
+        *(f"  {count:4d}  {kind}" for kind, count in found.cut.most_common()),
         "drawn and not injected:",
-        *(f"  {count:4d}  {kind}" for kind, count in summed("missed").most_common()),
-        f"lost, doubled or corrupt: {len(wrong)}",
-        *(f"  {text}" for text in wrong),
-        f"messages that a user could not act on: {len(unclear)}",
-        *(f"  {text}" for text in unclear),
+        *(f"  {count:4d}  {kind}" for kind, count in tally.missed.most_common()),
+        f"lost, doubled or corrupt: {len(tally.wrong)}",
+        *(f"  {text}" for text in tally.wrong),
+        f"messages that a user could not act on: {len(tally.words.faults)}",
+        *(f"  {text}" for text in tally.words.faults),
         "what was said:",
-        *(f"  {count:4d}  {text}" for text, count in summed("seen").most_common()),
-        f"doctor: {len(trials)} failures",
-        *(f"  {text}" for text in trials),
+        *(f"  {count:4d}  {text}" for text, count in tally.words.seen.most_common()),
+        f"failures of doctor, and parts that came to no end: {len(failures)}",
+        *(f"  {text}" for text in failures),
     ]
     return "\n".join(lines)
 

@@ -4,16 +4,15 @@ import re
 import shutil
 import signal
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 from chaos_jobs import Ended, Job
+from chaos_log import Log, Tally
 from chaos_place import Place
-from chaos_words import Words
 from synthetic import write_shards, write_study
 
 from store.contents import table_hashes
@@ -43,27 +42,6 @@ KINDS = {
 }
 
 
-@dataclass(slots=True)
-class Tally:
-    """What was injected, what was not and why, and what went wrong."""
-
-    injected: Counter[str] = field(default_factory=Counter)
-    missed: Counter[str] = field(default_factory=Counter)
-    by_job: Counter[str] = field(default_factory=Counter)
-    lives: int = 0
-    wrong: list[str] = field(default_factory=list)
-    words: Words = field(default_factory=Words)
-    trained_again: int = 0
-
-    def count(self, kind: str, job: str) -> None:
-        self.injected[kind] += 1
-        self.by_job[job] += 1
-
-    @property
-    def total(self) -> int:
-        return self.injected.total()
-
-
 class Undisturbed:
     """What the study comes to when nothing happens. Written once, in a folder of its own."""
 
@@ -91,7 +69,8 @@ class Life:
         tally: Tally,
         generator: np.random.Generator,
         *,
-        faults: int,
+        faults: int = 0,
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self._undisturbed = undisturbed
         self._place = place
@@ -99,6 +78,7 @@ class Life:
         self._tally = tally
         self._generator = generator
         self._left = faults
+        self._stop = stop
         self._study = undisturbed.studies[0]
         self._results = place.folder / "results"
         self._store = self._results / "store.duckdb"
@@ -123,11 +103,11 @@ class Life:
         found = _hashes(self._store)
         for name, digest in self._undisturbed.hashes.items():
             if found[name] != digest:
-                self._tally.wrong.append(f"life {self._tally.lives}: table {name} differs")
+                self._tally.wrong.append(f"at the end: table {name} differs")
         if shard_contents(self._results / "shards") != self._undisturbed.contents:
-            self._tally.wrong.append(f"life {self._tally.lives}: shards differ")
+            self._tally.wrong.append("at the end: shards differ")
         for fault in examine(self._store, self._results / "shards", load_design(self._study)):
-            self._tally.wrong.append(f"life {self._tally.lives}: {fault.what}")
+            self._tally.wrong.append(f"at the end: {fault.what}")
 
     def record(self) -> None:
         """Keep this life, to which nothing happened, as what others must come to."""
@@ -136,7 +116,7 @@ class Life:
 
     def _step(self, name: str) -> None:
         """Take a step, with faults while there are some left for it, then to its end."""
-        while self._left > 0 and self._generator.random() < 0.75:
+        while self._left > 0 and self._generator.random() < 0.75 and not self._stop():
             kinds, weights = list(KINDS), np.array(list(KINDS.values()), dtype=float)
             kind = kinds[int(self._generator.choice(len(kinds), p=weights / weights.sum()))]
             self._left -= 1
@@ -348,37 +328,52 @@ def shard_contents(shards: Path) -> dict[str, str]:
     return {path.name: read_manifest(path).content for path in sorted(shards.glob("block-*"))}
 
 
+def never() -> bool:
+    """Whether it is time to stop, where there is no limit."""
+    return False
+
+
 def disturb(
     folder: Path,
     *,
     faults: int,
     seed: int,
+    log: Log,
+    done: Container[int] = (),
     stages: Sequence[int] = STAGES,
     in_one_life: tuple[int, int] = (8, 25),
-    news: Callable[[Tally], None] = lambda tally: None,
+    stop: Callable[[], bool] = never,
 ) -> Tally:
     """Inject so many faults into lives of a drawn study; check each life at its end.
 
-    stages: numbers of seeds that the study has in turn. in_one_life: least number of faults in
-    one life, and the number that it stays below.
+    done: numbers of lives that there is no need to live again. stages: numbers of seeds that the
+    study has in turn. in_one_life: least number of faults in one life, and the number that it
+    stays below. stop: asked before every fault; lives then come to their end without more.
     """
-    tally = Tally()
+    whole = Tally()
     undisturbed = Undisturbed(folder / "undisturbed", stages)
     place = Place(folder / "disk", DISK)
-    generator = np.random.default_rng([2026, seed])
-    try:
-        with ExitStack() as stack:
-            stack.callback(place.close)
-            first = Life(undisturbed, place, folder / "said", tally, generator, faults=0)
-            first.live()
-            first.record()
-            while tally.total < faults:
-                tally.lives += 1
-                left = min(faults - tally.total, int(generator.integers(*in_one_life)))
-                life = Life(undisturbed, place, folder / "said", tally, generator, faults=left)
+    with ExitStack() as stack:
+        stack.callback(place.close)
+        first = Life(undisturbed, place, folder / "said", Tally(), np.random.default_rng(0))
+        first.live()
+        first.record()
+        for number in count(1):
+            if whole.total >= faults or stop():
+                break
+            if number in done:
+                continue
+            generator = np.random.default_rng([2026, seed, number])
+            left = min(faults - whole.total, int(generator.integers(*in_one_life)))
+            tally = log.life(number)
+            life = Life(
+                *(undisturbed, place, folder / "said", tally, generator), faults=left, stop=stop
+            )
+            try:
                 life.live()
                 life.check()
-                news(tally)
-    except (AssertionError, TimeoutError) as error:
-        tally.wrong.append(f"life {tally.lives}: {error}")
-    return tally
+            except (AssertionError, TimeoutError) as error:
+                tally.wrong.append(f"life {number} of seed {seed}: {error}")
+            log.ended(number, tally, compared=True)
+            whole.add(tally)
+    return whole

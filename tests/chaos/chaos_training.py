@@ -5,13 +5,17 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Container
+from itertools import count
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import running
 from chaos_jobs import Job
+from chaos_log import Log, Tally
 from chaos_place import Place
-from chaos_study import Tally, shard_contents
+from chaos_study import never, shard_contents
 
 from store.design import load_design
 
@@ -32,33 +36,51 @@ def prepare(folder: Path) -> Path:
     return study
 
 
-def disturb_training(folder: Path, *, faults: int, seed: int, tally: Tally) -> None:
-    """Stop one pack's training at many moments; its shards must come out as if undisturbed."""
-    generator = np.random.default_rng([2027, seed])
+def disturb_training(
+    folder: Path,
+    *,
+    faults: int,
+    seed: int,
+    log: Log,
+    done: Container[int] = (),
+    stop: Callable[[], bool] = never,
+) -> Tally:
+    """Stop one pack's training at many moments; its shards must come out as if undisturbed.
+
+    done, stop: as for ``chaos_study.disturb``.
+    """
+    whole = Tally()
     study = prepare(folder / "study")
     alone = folder / "alone"
     for pack in range(load_design(study).packs):
-        tally.words.hear(_collect(study, pack, alone, folder / "said").wait())
+        whole.words.hear(_collect(study, pack, alone, folder / "said").wait())
     expected, took = shard_contents(alone / "shards"), 4.0
     place = Place(folder / "disk", DISK)
     results = place.folder / "results"
     try:
-        while tally.total < faults:
-            tally.lives += 1
+        for number in count(1):
+            if whole.total >= faults or stop():
+                break
+            if number in done:
+                continue
+            generator = np.random.default_rng([2027, seed, number])
+            left, tally = faults - whole.total, log.life(number)
             shutil.rmtree(results, ignore_errors=True)
             for pack in range(load_design(study).packs):
-                while tally.total < faults and not _packed(results, pack):
+                while tally.total < left and not _packed(results, pack) and not stop():
                     _disturb(study, pack, results, place, folder / "said", tally, generator, took)
                 while not _packed(results, pack):
                     tally.words.hear(_collect(study, pack, results, folder / "said").wait())
             if shard_contents(results / "shards") != expected:
-                tally.wrong.append(f"training, life {tally.lives}: shards differ")
-            left = [p.name for p in (results / "shards").glob(".*")]
-            if left:
+                tally.wrong.append(f"training, life {number} of seed {seed}: shards differ")
+            if list((results / "shards").glob(".*")):
                 # of jobs killed while they published; doctor clears them away
                 tally.missed["note: unfinished shards left in training, named by doctor"] += 1
+            log.ended(number, tally, compared=True)
+            whole.add(tally)
     finally:
         place.close()
+    return whole
 
 
 def _packed(results: Path, pack: int) -> bool:
@@ -107,36 +129,68 @@ def _drawn_signal(generator: np.random.Generator) -> str:
     return kinds[int(generator.choice(len(kinds), p=[share for _, share in _SIGNALS.values()]))]
 
 
-def disturb_workflow(folder: Path, *, faults: int, seed: int, tally: Tally) -> None:
-    """Stop Snakemake, or its head alone, at many moments; the same command must go on."""
-    generator = np.random.default_rng([2028, seed])
+def disturb_workflow(
+    folder: Path,
+    *,
+    faults: int,
+    seed: int,
+    log: Log,
+    done: Container[int] = (),
+    stop: Callable[[], bool] = never,
+) -> Tally:
+    """Stop Snakemake, or its head alone, at many moments; the same command must go on.
+
+    done, stop: as for ``chaos_study.disturb``.
+    """
+    whole = Tally()
     undisturbed = folder / "undisturbed"
     prepare(undisturbed)
     started = time.monotonic()
     first = running.run(undisturbed)
     took = time.monotonic() - started
     if first.returncode:
-        tally.wrong.append(f"workflow: the undisturbed run failed: {first.stdout[-500:]}")
-        return
+        whole.wrong.append(f"workflow: the undisturbed run failed: {first.stdout[-500:]}")
+        return whole
     expected = running.content(undisturbed)
-    while tally.total < faults:
-        tally.lives += 1
-        life = folder / f"life-{tally.lives}"
-        prepare(life)
-        for _ in range(int(generator.integers(3, 8))):
-            # a workflow that has ended has nothing left to be stopped
-            if tally.total >= faults or (life / "results/tiny/report.html").exists():
-                break
-            _stop_workflow(life, tally, generator, took)
-        last = _finish_workflow(life)
-        if last.returncode:
-            tally.wrong.append(f"workflow, life {tally.lives}: failed: {last.stdout[-500:]}")
-            return
-        found = running.content(life)
-        differ = [name for name in expected if not found[name].equals(expected[name])]
-        if differ or list(found) != list(expected):
-            tally.wrong.append(f"workflow, life {tally.lives}: {', '.join(differ)} differ")
-        shutil.rmtree(life)
+    for number in count(1):
+        if whole.total >= faults or stop():
+            break
+        if number in done:
+            continue
+        tally = log.life(number)
+        _live(folder / f"life-{number}", number, seed, tally, expected, took, stop, faults)
+        log.ended(number, tally, compared=True)
+        whole.add(tally)
+    return whole
+
+
+def _live(
+    life: Path,
+    number: int,
+    seed: int,
+    tally: Tally,
+    expected: dict[str, pl.DataFrame],
+    took: float,
+    stop: Callable[[], bool],
+    faults: int,
+) -> None:
+    """Stop one run of the workflow a few times, then have it come to its end."""
+    generator = np.random.default_rng([2028, seed, number])
+    prepare(life)
+    for _ in range(int(generator.integers(3, 8))):
+        # a workflow that has ended has nothing left to be stopped
+        if tally.total >= faults or (life / "results/tiny/report.html").exists() or stop():
+            break
+        _stop_workflow(life, tally, generator, took)
+    last = _finish_workflow(life)
+    if last.returncode:
+        tally.wrong.append(f"workflow, life {number} of seed {seed}: {last.stdout[-500:]}")
+        return
+    found = running.content(life)
+    differ = [name for name in expected if not found[name].equals(expected[name])]
+    if differ or list(found) != list(expected):
+        tally.wrong.append(f"workflow, life {number} of seed {seed}: {', '.join(differ)} differ")
+    shutil.rmtree(life)
 
 
 def _finish_workflow(life: Path) -> subprocess.CompletedProcess[str]:

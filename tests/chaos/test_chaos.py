@@ -21,9 +21,11 @@ def test_twenty_faults_leave_a_store_as_if_nothing_had_happened(
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, paths)))
     monkeypatch.setenv("POLARS_MAX_THREADS", "1")
     monkeypatch.setattr(sys, "path", [*map(str, paths), *sys.path])
+    from chaos_log import Log
     from chaos_study import disturb
 
-    tally = disturb(tmp_path, faults=20, seed=5, stages=(2, 3), in_one_life=(20, 21))
+    log = Log(tmp_path / "chaos.jsonl", part="drawn", seed=5)
+    tally = disturb(tmp_path, faults=20, seed=5, log=log, stages=(2, 3), in_one_life=(20, 21))
     assert tally.wrong == []
     assert tally.words.faults == []
     assert tally.total >= 20

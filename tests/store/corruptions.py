@@ -339,12 +339,12 @@ CORRUPTIONS = (
     Corruption(
         "a row deleted",
         r"prediction: the \d+ rows of block",
-        _sql("DELETE FROM prediction WHERE model_id = {model} AND image_id = {image}"),
+        _sql("DELETE FROM stored_prediction WHERE model_id = {model} AND image_id = {image}"),
     ),
     Corruption(
         "a block's predictions deleted",
         r"has 0 clean test predictions",
-        _sql("DELETE FROM prediction WHERE model_id // 1000 = {block}"),
+        _sql("DELETE FROM stored_prediction WHERE model_id // 1000 = {block}"),
     ),
     Corruption(
         "rows doubled",
@@ -359,7 +359,10 @@ CORRUPTIONS = (
     Corruption(
         "answers of a model that is not there",
         r"prediction\.model_id: 1 values are not in model\.model_id, the first 77777",
-        _sql("INSERT INTO prediction SELECT * REPLACE (77777 AS model_id) FROM prediction LIMIT 1"),
+        _sql(
+            "INSERT INTO stored_prediction "
+            "SELECT * REPLACE (77777 AS model_id) FROM stored_prediction LIMIT 1"
+        ),
     ),
     Corruption(
         "an image deleted",
@@ -380,7 +383,7 @@ CORRUPTIONS = (
         "a logit altered",
         r"prediction: the \d+ rows of block",
         _sql(
-            "UPDATE prediction SET logits = list_concat([logits[1] + 1e-6], logits[2:]) "
+            "UPDATE stored_prediction SET logits = list_concat([logits[1] + 1e-6], logits[2:]) "
             "WHERE model_id = {model} AND view = 'clean'"
         ),
     ),
@@ -403,6 +406,16 @@ CORRUPTIONS = (
         "a pair's similarity altered",
         r"model_pair: the \d+ rows of block",
         _sql("UPDATE model_pair SET cka = 0.123 WHERE model_b = {student}"),
+    ),
+    Corruption(
+        "a kept measure altered",
+        r"measured: the rows of block \d+ are not",
+        _sql("UPDATE measured SET agreement = 0.5 WHERE student_id = {student} AND half = 'b'"),
+    ),
+    Corruption(
+        "a kept contingency deleted",
+        r"contingency: the rows of block \d+ are not",
+        _sql("DELETE FROM contingency WHERE student_id = {student} AND half = 'a'"),
     ),
     Corruption(
         "an estimate without value or reason",
@@ -444,9 +457,11 @@ CORRUPTIONS = (
                 for name, key in (
                     ("model", "model_id"),
                     ("model_pair", "model_a"),
-                    ("prediction", "model_id"),
+                    ("stored_prediction", "model_id"),
                     ("attention", "model_id"),
                     ("epoch", "model_id"),
+                    ("measured", "student_id"),
+                    ("contingency", "student_id"),
                 )
             ),
             "DELETE FROM shard WHERE block = 1",

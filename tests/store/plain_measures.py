@@ -34,7 +34,11 @@ class Block:
     method: str
 
     @classmethod
-    def read(cls, shard: Path, images: Path, *, tau: float, method: str) -> "Block":
+    def read(
+        cls, shard: Path, images: Path, *, tau: float, method: str, half: bool = False
+    ) -> "Block":
+        """half: read logits as a store that keeps halves does."""
+
         def rows(name: str) -> list[dict]:
             return pl.read_parquet(shard / f"{name}.parquet").to_dicts()
 
@@ -46,9 +50,7 @@ class Block:
         return cls(
             models={row["model_id"]: row for row in rows("model")},
             logits={
-                (row["model_id"], row["view"], row["image_id"]): np.array(
-                    row["logits"], dtype=np.float64
-                )
+                (row["model_id"], row["view"], row["image_id"]): _spoken(row, half=half)
                 for row in rows("prediction")
             },
             maps={
@@ -76,6 +78,14 @@ class Block:
 
     def students(self) -> list[int]:
         return sorted(m for m, row in self.models.items() if row["role"] == "student")
+
+
+def _spoken(row: dict, *, half: bool) -> np.ndarray:
+    logits = np.array(row["logits"], dtype=np.float16 if half else np.float32).astype(np.float64)
+    if half:
+        # rounding may tie two classes; the one predicted before stays the predicted one
+        logits[row["predicted"]] += 2**-42
+    return logits
 
 
 def measures(block: Block, student: int, half: str) -> dict[str, float | None]:

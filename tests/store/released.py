@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import polars as pl
 from synthetic import make_study
 
-from store.database import Reader, open_reader, record_analysis, record_estimates
+from store.builder import record_analysis, record_estimates
+from store.database import Reader, open_reader
 from store.frames import ESTIMATE, EVIDENCE, FINDING, Frame
 from store.ledger import SCHEMA_VERSION
 from store.schema import TABLES

@@ -12,8 +12,9 @@ import yaml
 from synthetic import SyntheticStudy, make_study, write_shards
 
 from store.atomic import write_text
+from store.builder import build
 from store.contents import table_hashes
-from store.database import Limits, Reader, build, open_reader
+from store.database import Limits, Reader, open_reader
 from store.design import load_design
 from store.doctor import examine
 from store.errors import StaleShardError, StoreError, one_line
@@ -160,6 +161,34 @@ def test_sql_can_do_nothing_but_ask_the_store(
     assert reader.frame("SELECT count(*) FROM model").item() > 0
 
 
+def test_every_reader_of_a_process_is_locked_up(another: Path, secrets: Path):
+    """Connections to one file share its configuration; none may leave it open."""
+    with open_reader(another) as first, open_reader(another) as second:
+        for opened in (first, second):
+            found = opened.frame(
+                "SELECT current_setting('lock_configuration') AS locked, "
+                "current_setting('enable_external_access') AS reaches"
+            )
+            assert found.row(0) == (True, False)
+            with pytest.raises(StoreError):
+                opened.frame(f"SELECT * FROM read_text('{secrets}/secret.csv')")
+
+
+@pytest.mark.parametrize("sql", [WRITING[0], READING[0], REACHING[4], SETTING[0]])
+def test_the_command_refuses_in_one_line(
+    study: SyntheticStudy, secrets: Path, capsys: pytest.CaptureFixture[str], sql: str
+):
+    from store.__main__ import main
+
+    before = study.store.read_bytes(), sorted(secrets.iterdir())
+    assert main(["query", str(study.store), sql.format(folder=secrets)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: ")
+    assert said.err.count("\n") == 1
+    assert (study.store.read_bytes(), sorted(secrets.iterdir())) == before
+
+
 @pytest.mark.parametrize("sql", ASKING)
 def test_every_form_of_a_question_is_answered(reader: Reader, sql: str):
     assert reader.frame(sql).height
@@ -279,7 +308,7 @@ def test_no_file_of_a_study_is_unpickled(tmp_path: Path):
     assert not trace.exists()
 
 
-@pytest.mark.parametrize("package", ["analyze", "collect", "reports", "store"])
+@pytest.mark.parametrize("package", ["adapters", "analyze", "collect", "reports", "store"])
 def test_no_module_can_unpickle(package: str):
     forbidden = ("import pickle", "torch.load", "allow_pickle", "joblib", "cloudpickle", "dill")
     for path in (Path(__file__).parents[2] / package).rglob("*.py"):

@@ -21,7 +21,8 @@ from synthetic import (
     write_study,
 )
 
-from store.database import build, open_reader, record_analysis, record_estimates
+from store.builder import build, record_analysis, record_estimates
+from store.database import open_reader
 from store.errors import StaleShardError, StoreError
 from store.frames import ESTIMATE, EVIDENCE, FINDING, SHARD_FRAMES
 from store.ledger import (

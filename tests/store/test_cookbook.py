@@ -14,7 +14,8 @@ import pytest
 from plain_measures import Block
 from synthetic import SyntheticStudy, make_study
 
-from store.database import Reader, open_reader, record_analysis, record_estimates
+from store.builder import record_analysis, record_estimates
+from store.database import Reader, open_reader
 from store.errors import StoreError
 from store.frames import ESTIMATE, EVIDENCE, FINDING
 from store.recipes import recipe_named, recipes

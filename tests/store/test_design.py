@@ -74,6 +74,14 @@ def test_what_can_change_a_shards_numbers_changes_its_key(changes):
     assert _changed(**changes).shard_key(3) != _changed().shard_key(3)
 
 
+def test_how_logits_are_stored_changes_the_study_and_no_key():
+    halves = _changed(store={"logits": "float16"})
+    assert halves.shard_key(3) == _changed().shard_key(3)
+    assert halves.study_hash() != _changed().study_hash()
+    with pytest.raises(ValueError, match="'float32' or 'float16'"):
+        _changed(store={"logits": "float8"})
+
+
 def test_blocks_have_keys_of_their_own_and_each_belongs_to_one_pack():
     design = _changed(seeds=10, pack_size=4)
     assert len({design.shard_key(block) for block in range(10)}) == 10

@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 from synthetic import SyntheticStudy, draw_images, make_study, publish, write_study
 
-from store.database import build, open_reader
+from store.builder import build
+from store.database import open_reader
 from store.frames import SHARD_FRAMES
 from store.measures import MEASURES
 from store.shard import read_table, write_images

@@ -8,7 +8,8 @@ import yaml
 from synthetic import SyntheticStudy, make_study, publish
 
 from store import database
-from store.database import Reader, build, open_reader
+from store.builder import build
+from store.database import Reader, open_reader
 from store.design import Design
 from store.errors import StoreError
 from store.export import export_tables

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 from synthetic import SyntheticStudy, make_study, write_study
 
-from store.database import build, open_reader, record_analysis
+from store.builder import build, record_analysis
+from store.database import open_reader
 from store.errors import StoreError
 from store.frames import EVIDENCE, FINDING, FINDING_HISTORY
 from store.history import history_file, united

@@ -14,7 +14,8 @@ from synthetic import (
     publish,
 )
 
-from store.database import build, open_reader
+from store.builder import build
+from store.database import open_reader
 from store.design import TRAINING_PROTOCOL, Design
 from store.doctor import examine
 from store.errors import StoreError
@@ -214,7 +215,7 @@ def test_what_says_only_how_much_was_run_may_differ(
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE prediction SET predicted = 9 - predicted WHERE model_id = 1",
+        "UPDATE stored_prediction SET predicted = 9 - predicted WHERE model_id = 1",
         "UPDATE image SET label = 1",
         "UPDATE shard SET key = 'x'",
     ],

@@ -15,15 +15,9 @@ import pytest
 from released import FIXTURES, column_hashes, measures
 from synthetic import SyntheticStudy, make_study
 
+from store.builder import build, record_analysis
 from store.contents import table_hashes
-from store.database import (
-    build,
-    open_empty,
-    open_reader,
-    record_analysis,
-    renew_file,
-    schema_version,
-)
+from store.database import open_empty, open_reader, renew_file, schema_version
 from store.doctor import examine
 from store.errors import StoreError
 from store.frames import FINDING, FINDING_HISTORY
@@ -328,7 +322,7 @@ def test_a_build_migrates_an_older_store_and_reads_no_shard_again(
     study = _moved(present, tmp_path)
     _change(study.store, *DOWNGRADE)
     _hide_tables(study)
-    monkeypatch.setattr("store.database.MIGRATIONS", (UPGRADE,))
+    monkeypatch.setattr("store.builder.MIGRATIONS", (UPGRADE,))
     monkeypatch.setitem(renew_file.__kwdefaults__, "migrations", (UPGRADE,))
     build(study.store, design=study.design, shards=study.shards, members=study.members)
     assert _hashes(study.store) == _hashes(present.store)

@@ -1,5 +1,6 @@
 """The schema says everything of itself: comments, files, linted SQL."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from synthetic import make_study
 from store.database import open_reader
 from store.measures import BY_NAME
 from store.schema import MACROS, REFERENCES, TABLES, VIEWS, literal, quoted
+from store.vocabulary import AttentionMethod
 
 SQL = Path(__file__).parents[2] / "store" / "sql"
 
@@ -28,7 +30,9 @@ def reader(tmp_path_factory: pytest.TempPathFactory):
 
 
 def test_every_sql_file_is_used_once():
-    assert sorted(path.stem for path in SQL.glob("*.sql")) == sorted([*MACROS, *VIEWS])
+    assert sorted(path.stem for path in SQL.glob("*.sql")) == sorted(
+        [*MACROS, *VIEWS, "shared_cells_of_one_word"]
+    )
 
 
 @pytest.mark.parametrize("name", VIEWS)
@@ -60,7 +64,10 @@ def test_a_macro_is_commented_by_the_words_right_above_it(reader):
         "mask_at",
         "attention_iou_of",
         "attention_iou_at",
+        "attention_iou_by_method",
         "energy_kwh",
+        "half_value",
+        "shared_cells",
     }
     assert comments["strict_mean"][1].startswith("Mean that is NULL as soon as one value is")
     assert comments["attention_iou_at"][0] == "table_macro"
@@ -115,3 +122,8 @@ def test_the_sql_is_clean_by_its_linter():
         text=True,
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_the_overlap_of_attention_is_taken_by_every_method():
+    text = (SQL / "attention_iou.sql").read_text()
+    assert re.findall(r"attention_iou_by_method\('(\w+)'\)", text) == [*AttentionMethod]

@@ -181,7 +181,7 @@ def test_the_cookbook_lists_shows_and_answers(study: SyntheticStudy, capsys):
 def test_merge_tells_what_it_did_and_refuses_in_one_line(
     study: SyntheticStudy, tmp_path: Path, capsys
 ):
-    from store.database import build
+    from store.builder import build
 
     stores = [tmp_path / f"{block}.duckdb" for block in range(2)]
     for store, member in zip(stores, study.members, strict=True):
@@ -279,7 +279,7 @@ def test_no_pager_no_traceback_when_the_reader_leaves_early(study: SyntheticStud
 SOUND = {"seeds": 2, "strengths": (0, 1), "test_images": 30, "train_images": 20}
 
 CORRUPTIONS = {
-    "DELETE FROM prediction WHERE model_id = 3 AND image_id = 70": "prediction: the .* block 0",
+    "DELETE FROM stored_prediction WHERE model_id = 3": "prediction: the .* block 0",
     "UPDATE attention SET mask_cells = 0 WHERE model_id = 1005": "masks of block 1",
 }
 

@@ -16,12 +16,16 @@ from store.measures import MEASURES, Engine
 CLOSE = {"rtol": 1e-10, "atol": 1e-12}
 
 
-@pytest.fixture(scope="module", params=[(1, 1), (2, 2), (3, 1)], ids=["one", "two", "three"])
+@pytest.fixture(
+    scope="module",
+    params=[(1, 1, "float32"), (2, 2, "float32"), (3, 1, "float32"), (2, 1, "float16")],
+    ids=["one", "two", "three", "halves"],
+)
 def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
     # 150 test images: the second batch of the published computations is not full
-    teachers, seeds = request.param
+    teachers, seeds, logits = request.param
     folder = tmp_path_factory.mktemp("study")
-    return make_study(folder, seeds=seeds, test_images=150, teachers=teachers)
+    return make_study(folder, seeds=seeds, test_images=150, teachers=teachers, logits=logits)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +35,8 @@ def blocks(study: SyntheticStudy) -> list[Block]:
 
 def read_block(study: SyntheticStudy, shard: Path) -> Block:
     images = next(study.shards.glob("images-*.parquet"))
-    return Block.read(shard, images, tau=0.4, method="cam_label")
+    half = study.design.store.logits == "float16"
+    return Block.read(shard, images, tau=0.4, method="cam_label", half=half)
 
 
 def rows(study: SyntheticStudy, sql: str) -> pl.DataFrame:
@@ -123,7 +128,7 @@ def test_the_ensemble_says_the_mean_of_its_teachers_logits(
                 means = plain_measures.ensemble(block, row["teacher_ids"], view, block.test["all"])
                 for image, mean in zip(block.test["all"], means, strict=True):
                     logits, predicted = answers[student, view, image]
-                    np.testing.assert_allclose(logits, mean, rtol=1e-14)
+                    np.testing.assert_allclose(logits, mean, rtol=1e-14, atol=1e-12)
                     assert predicted == mean.argmax()
                     expected += 1
     assert found.height == expected

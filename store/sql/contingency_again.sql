@@ -1,9 +1,10 @@
--- How often a student and its teachers' ensemble say which classes, per true class.
+-- The table `contingency`, made again from the images: how often a student and its teachers'
+-- ensemble say which classes, per true class.
 -- Grain: (student_id, half, label, ensemble_class, student_class), on clean test images; cells
 -- that never occur are absent. images is 1 or more.
 -- Never NULL: a student is absent where it or a teacher failed, and absent from a half in which
 -- any logits are not finite.
-CREATE VIEW contingency AS
+CREATE VIEW contingency_again AS
 WITH answer AS (
     SELECT
         answer.student_id,

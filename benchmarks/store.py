@@ -1,0 +1,515 @@
+"""How large is a store, how fast is it made and read? One study per size, in a folder of its own.
+
+    python -m benchmarks.store --folder /var/tmp/scale --real results/digits/shards \\
+        --rows 1000000 6000000 --write docs/benchmarks.md
+
+A row is a model's answer to an image (one view of it): 100 logits, and beside it one attention
+map of 8 x 8 cells with its mask. A block has the default study's 20 models, which are shown the
+views that a trained block's are: 2,500 test images, and 1,250 of the training images.
+
+Compression depends on what numbers look like, so these are a real study's: logits and maps are
+resampled from the shards that ``--real`` names. A logit is the sum of one drawn for the image, the
+same for every model, and one drawn for the model, over the square root of two; the label's is
+raised by 9, so that answers are mostly right. Low bits of logits and maps are as random as real
+ones are; what is lost is how neighbouring maps of one image resemble each other, which no column
+of the store makes use of.
+
+Every step runs in a process of its own, so that its peak of memory is its own. CPU seconds are of
+all its threads.
+"""
+
+import argparse
+import multiprocessing
+import os
+import platform
+import re
+import resource
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from store import builder
+from store.builder import build
+from store.database import open_reader
+from store.design import Design, Student, Teacher
+from store.frames import ATTENTION, EPOCH, IMAGE, MODEL, MODEL_PAIR, PREDICTION
+from store.shard import shard_name, write_images
+from store.vocabulary import CLEAN_VIEW, MODELS_PER_BLOCK_LIMIT, level_name
+from tests.synthetic import publish
+
+CLASSES = 100
+TEST_IMAGES = 2_500
+TRAIN_IMAGES = 1_250
+POOL = 2**16
+GRID = 8
+IOU_STRENGTHS = 13
+IOU_IMAGES = 9_150
+"""13 strengths are 65 models: 2,080 pairs on 9,150 images, 19 million IoUs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What one step took. peak: bytes resident at most."""
+
+    wall: float
+    cpu: float
+    peak: int
+    answer: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Real:
+    """Numbers of a trained study to draw from: logits, shape (2**16,), maps, shape (maps, 64)."""
+
+    logits: NDArray[np.float32]
+    maps: NDArray[np.uint8]
+
+
+def read_real(shards: Path) -> Real:
+    """Draw from the first two blocks."""
+    blocks = sorted(shards.glob("block-*"))[:2]
+    if not blocks:
+        raise SystemExit(f"{shards}: no shards; run make report first, or name others by --real")
+    logits = [pl.read_parquet(b / "prediction.parquet")["logits"].explode() for b in blocks]
+    maps = [pl.read_parquet(b / "attention.parquet")["map"].drop_nulls().explode() for b in blocks]
+    rng = np.random.default_rng(0)
+    spoken = np.concatenate([part.to_numpy() for part in logits])
+    seen = np.concatenate([part.to_numpy().reshape(-1, GRID * GRID) for part in maps])
+    return Real(rng.choice(spoken, POOL), seen[rng.permutation(len(seen))[:POOL]])
+
+
+def study(blocks: int, *, logits: str) -> Design:
+    """As the default study, with 100 classes and one kind of map beside the published one."""
+    recipe = {"epochs": 4, "batch_size": 50, "learning_rate": 0.1}
+    return Design.model_validate(
+        {
+            "study": "scale",
+            "title": "Resampled numbers",
+            "study_seed": 1,
+            "seeds": blocks,
+            "dataset": {
+                "kind": "parquet",
+                "path": "none",
+                "classes": CLASSES,
+                "test_size": TEST_IMAGES,
+                "train_subset": {"size": TRAIN_IMAGES},
+            },
+            "networks": {
+                "teacher": {"depth": 8, "width": 4},
+                "student": {"depth": 8, "width": 4},
+            },
+            "training": {"teacher": recipe, "student": recipe},
+            "design": {"strengths": [0, 0.25, 0.5, 0.75, 1]},
+            "attention": {"methods": ["cam_label"]},
+            "claims": {"H1": {"sesoi": {"attention_iou_adjusted": 0.05}}},
+            "store": {"logits": logits},
+        }
+    )
+
+
+def images_of(test: int, train: int) -> pl.DataFrame:
+    labels = np.concatenate([np.arange(train) % CLASSES, np.arange(test) % CLASSES])
+    halves = np.where(np.random.default_rng(0).permutation(test) < test // 2, "a", "b")
+    return pl.DataFrame(
+        {
+            "image_id": np.arange(train + test),
+            "split": ["train"] * train + ["test"] * test,
+            "label": labels,
+            "class_name": [str(label) for label in labels],
+            "half": [None] * train + halves.tolist(),
+            "png": [None] * train + [b"png"] * test,
+        },
+        schema=IMAGE.schema,
+    )
+
+
+class Drawn:
+    """One block's tables."""
+
+    def __init__(self, design: Design, block: int, images: pl.DataFrame, real: Real) -> None:
+        self._design, self._block, self._real = design, block, real
+        self._rng = np.random.default_rng([design.study_seed, block])
+        pool = images.filter(pl.col("split") == "train")
+        chosen = np.sort(self._rng.permutation(pool.height)[: design.dataset.train_subset.size])
+        self._images = {
+            "train": pool[chosen.tolist()],
+            "test": images.filter(pl.col("split") == "test"),
+        }
+        plan = design.plan()
+        self._models: list[Teacher | Student] = [*plan.teachers, *plan.students]
+        self._shared: dict[tuple[str, str], NDArray[np.float32]] = {}
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        shown = [(model, *seen) for model in self._models for seen in self._seen(model)]
+        kept = self._design.attention.kept
+        return {
+            "model": pl.DataFrame([self._row(model) for model in self._models], MODEL.schema),
+            "model_pair": self._pairs(),
+            "prediction": pl.concat([self._prediction(*seen) for seen in shown]),
+            "attention": pl.concat(
+                self._attention(model, view, str(method))
+                for model, view, split in shown
+                if split == "test"
+                for method in (kept if view == CLEAN_VIEW else kept[-1:])
+            ),
+            "epoch": pl.concat(self._epochs(model) for model in self._models),
+        }
+
+    def _id(self, ordinal: int) -> int:
+        return self._block * MODELS_PER_BLOCK_LIMIT + ordinal
+
+    def _seen(self, model: Teacher | Student) -> list[tuple[str, str]]:
+        """As in a trained block: clean, its own, its students', all for clean teachers."""
+        names = {CLEAN_VIEW, level_name(model.strength)}
+        if isinstance(model, Teacher):
+            students = self._design.plan().students
+            names |= {level_name(s.strength) for s in students if model.ordinal in s.teachers}
+            if model.strength == 0:
+                names |= set(self._design.views())
+        own = sorted({CLEAN_VIEW, level_name(model.strength)})
+        return [(view, "test") for view in sorted(names)] + [(view, "train") for view in own]
+
+    def _resampled(self, rows: int) -> NDArray[np.float32]:
+        return self._real.logits[self._rng.integers(0, POOL, (rows, CLASSES), dtype=np.uint16)]
+
+    def _prediction(self, model: Teacher | Student, view: str, split: str) -> pl.DataFrame:
+        images = self._images[split]
+        if (view, split) not in self._shared:
+            self._shared[view, split] = self._resampled(images.height)
+        logits = self._shared[view, split] + self._resampled(images.height)
+        logits *= np.float32(0.5**0.5)
+        logits[np.arange(images.height), images["label"].to_numpy()] += 9
+        return pl.DataFrame(
+            {
+                **self._keys(model, view, images),
+                "predicted": logits.argmax(axis=1),
+                "logits": pl.Series(logits).arr.to_list(),
+            },
+            schema=PREDICTION.schema,
+        )
+
+    def _attention(self, model: Teacher | Student, view: str, method: str) -> pl.DataFrame:
+        images = self._images["test"]
+        maps = self._real.maps[self._rng.integers(0, len(self._real.maps), images.height)]
+        return pl.DataFrame(
+            {
+                **self._keys(model, view, images),
+                "method": [method] * images.height,
+                "map": pl.Series(maps).arr.to_list(),
+            },
+            schema=ATTENTION.schema,
+        )
+
+    def _keys(self, model: Teacher | Student, view: str, images: pl.DataFrame) -> dict[str, object]:
+        return {
+            "model_id": np.full(images.height, self._id(model.ordinal), dtype=np.int32),
+            "view": [view] * images.height,
+            "image_id": images["image_id"],
+        }
+
+    def _row(self, model: Teacher | Student) -> dict[str, object]:
+        student = model if isinstance(model, Student) else None
+        return {
+            "model_id": self._id(model.ordinal),
+            "block": self._block,
+            "ordinal": model.ordinal,
+            "role": "student" if student else "teacher",
+            "slot": model.slot if isinstance(model, Teacher) else None,
+            "condition_id": student.condition_id if student else None,
+            "arm": str(student.arm) if student else None,
+            "strength": model.strength,
+            "view": level_name(model.strength),
+            "teacher_strength": student.teacher_strength if student else None,
+            "teacher_ids": [self._id(t) for t in student.teachers] if student else None,
+            "network": "drawn",
+            "parameters": 1000,
+            "epochs": 4,
+            "status": "complete",
+            "reason": None,
+            "weights_hash": f"{self._id(model.ordinal):064x}",
+            "train_seconds": 3.0,
+            "finished_at": datetime(2026, 1, 1, tzinfo=UTC),
+        }
+
+    def _pairs(self) -> pl.DataFrame:
+        plan = self._design.plan()
+        teams = sorted({student.teachers for student in plan.students})
+        pairs = [(a, b, "teacher_teacher") for team in teams for a, b in combinations(team, 2)]
+        pairs += [(t, s.ordinal, "teacher_student") for s in plan.students for t in s.teachers]
+        return pl.DataFrame(
+            [(self._id(a), self._id(b), kind, 0.5) for a, b, kind in pairs],
+            schema=MODEL_PAIR.schema,
+            orient="row",
+        )
+
+    def _epochs(self, model: Teacher | Student) -> pl.DataFrame:
+        return pl.DataFrame(
+            [
+                (self._id(model.ordinal), epoch, 0.1, 2 / epoch, 1 - 0.5 / epoch, 1.0, 0.5)
+                for epoch in range(1, 5)
+            ],
+            schema=EPOCH.schema,
+            orient="row",
+        )
+
+
+def write_shards(folder: Path, real: Path, blocks: int) -> tuple[float, ...]:
+    """Write the shards, and return the entropy of what they hold, in bits per number."""
+    design, shards = study(blocks, logits="float32"), folder / "shards"
+    numbers, images = read_real(real), images_of(TEST_IMAGES, 2 * TRAIN_IMAGES)
+    name = write_images(shards, images)
+    for block in range(blocks):
+        tables = Drawn(design, block, images, numbers).tables()
+        publish(design, shards, block, name, tables)
+    logits = tables["prediction"]["logits"].explode().to_numpy()
+    words = logits.astype(np.float16).view(np.uint16)
+    maps = tables["attention"]["map"].explode().to_numpy()
+    return entropy(words >> 8) + entropy(words & 255), entropy(maps)
+
+
+def entropy(values: NDArray[np.integer]) -> float:
+    """In bits, of values taken one by one."""
+    shares = np.unique(values, return_counts=True)[1] / len(values)
+    return float(-(shares * np.log2(shares)).sum())
+
+
+def build_store(folder: Path, blocks: int, of: int, logits: str) -> tuple[float, ...]:
+    """Build, or grow, the store to so many blocks; rows, attention rows, bytes, CPU of measures."""
+    design, store = study(of, logits=logits), folder / f"{logits}.duckdb"
+    members = [folder / "shards" / shard_name(b, design.shard_key(b)) for b in range(blocks)]
+    spent = 0.0
+    make = builder.kept_rows
+
+    def timed(*given: object, **named: object) -> object:
+        nonlocal spent
+        started = time.process_time()
+        made = make(*given, **named)  # type: ignore[arg-type]
+        spent += time.process_time() - started
+        return made
+
+    builder.kept_rows = timed  # type: ignore[assignment]
+    ledger = build(store, design=design, shards=folder / "shards", members=members)
+    return (
+        ledger["prediction_rows"].sum(),
+        ledger["attention_rows"].sum(),
+        store.stat().st_size,
+        spent,
+    )
+
+
+def ask(store: Path, sql: str) -> tuple[float, ...]:
+    with open_reader(store) as reader:
+        return tuple(float(value) for value in reader.frame(sql).row(-1) if value is not None)
+
+
+def write_masks(folder: Path, real: Path) -> tuple[float, ...]:
+    """Build a store of attention alone, every two models of one block a pair."""
+    design = study(1, logits="float16")
+    strengths = [step / (IOU_STRENGTHS - 1) for step in range(IOU_STRENGTHS)]
+    design = Design.model_validate(
+        {
+            **design.model_dump(mode="json"),
+            "design": {"strengths": strengths, "teachers": 3},
+            "dataset": {**design.dataset.model_dump(mode="json"), "test_size": IOU_IMAGES},
+        }
+    )
+    images = images_of(IOU_IMAGES, 2 * TRAIN_IMAGES)
+    drawn = Drawn(design, 0, images, read_real(real))
+    plan = design.plan()
+    models = [*plan.teachers, *plan.students]
+    tables = {
+        "model": pl.DataFrame([drawn._row(model) for model in models], MODEL.schema),
+        "model_pair": pl.DataFrame(
+            [(a, b, "teacher_teacher", None) for a, b in combinations(range(len(models)), 2)],
+            schema=MODEL_PAIR.schema,
+            orient="row",
+        ),
+        "prediction": pl.DataFrame(schema=PREDICTION.schema),
+        "attention": pl.concat(drawn._attention(m, CLEAN_VIEW, "cam_label") for m in models),
+        "epoch": pl.DataFrame(schema=EPOCH.schema),
+    }
+    shards = folder / "masks"
+    publish(design, shards, 0, write_images(shards, images), tables)
+    members = [shards / shard_name(0, design.shard_key(0))]
+    build(folder / "masks.duckdb", design=design, shards=shards, members=members)
+    return (float(len(models) * (len(models) - 1) // 2 * IOU_IMAGES),)
+
+
+def compare_masks(folder: Path) -> tuple[float, ...]:
+    """Largest difference of the view's IoUs from NumPy's, and NumPy's seconds of CPU."""
+    with open_reader(folder / "masks.duckdb") as reader:
+        masks = reader.frame("SELECT mask_0 FROM attention ORDER BY model_id, image_id")
+        found = reader.frame("SELECT iou FROM attention_iou ORDER BY model_a, model_b, image_id")
+    # NumPy counts the bits of a signed number's absolute value
+    words = masks["mask_0"].to_numpy().view(np.uint64).reshape(-1, IOU_IMAGES)
+    started = time.process_time()
+    a, b = (np.array(side) for side in zip(*combinations(range(len(words)), 2), strict=True))
+    expected = np.empty((len(a), IOU_IMAGES))
+    for row, (one, other) in enumerate(zip(words[a], words[b], strict=True)):
+        shared = np.bitwise_count(one & other)
+        np.divide(shared, np.bitwise_count(one | other), out=expected[row], dtype=np.float64)
+    taken = time.process_time() - started
+    return float(np.abs(found["iou"].to_numpy() - expected.ravel()).max()), taken
+
+
+def measured(step: Callable[[], tuple[float, ...]], *, repeats: int = 1) -> Cost:
+    """Run a step in a fresh process; of several runs the one that took the least CPU."""
+    return min((_once(step) for _ in range(repeats)), key=lambda cost: cost.cpu)
+
+
+def _once(step: Callable[[], tuple[float, ...]]) -> Cost:
+    context = multiprocessing.get_context("spawn")
+    mine, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_run, args=(step, theirs))
+    process.start()
+    theirs.close()
+    try:
+        return mine.recv()
+    except EOFError:
+        raise SystemExit("a step of the benchmark failed; see above") from None
+    finally:
+        process.join()
+
+
+def _run(step: Callable[[], tuple[float, ...]], out: object) -> None:
+    wall, cpu = time.perf_counter(), time.process_time()
+    answer = step()
+    cost = Cost(
+        wall=time.perf_counter() - wall,
+        cpu=time.process_time() - cpu,
+        peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        answer=answer,
+    )
+    out.send(cost)  # type: ignore[attr-defined]
+
+
+MEASURES = "SELECT count(agreement) FROM measures"
+MEASURES_AGAIN = "SELECT count(agreement) FROM measured_again"
+ONE_MODEL = "SELECT count(*), sum(list_sum(logits)) FROM prediction WHERE model_id = 1003"
+EVERY_LOGIT = "SELECT sum(confidence), sum(entropy_nats) FROM image_answer"
+IOU = "SELECT avg(iou) FROM attention_iou"
+
+
+def one_size(rows: int, folder: Path, real: Path, logits: str) -> list[str]:
+    """Measure one size; the lines of its column."""
+    per_block = 69.5 * TEST_IMAGES
+    blocks = max(2, round(rows / per_block))
+    folder = folder / f"{rows}"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "shards").exists():
+        written = measured(partial(write_shards, folder, real, blocks + 1))
+        print(f"{rows:,}: shards in {written.cpu:.0f} CPU s, entropies {written.answer}")
+    built = measured(partial(build_store, folder, blocks, blocks + 1, logits))
+    predictions, maps, size, measures = built.answer
+    store = folder / f"{logits}.duckdb"
+    grown = measured(partial(build_store, folder, blocks + 1, blocks + 1, logits))
+    asked = {sql: measured(partial(ask, store, sql)) for sql in (MEASURES, ONE_MODEL, EVERY_LOGIT)}
+    store.unlink()
+    ingest = built.cpu - measures
+    peak = max(cost.peak for cost in (built, grown, *asked.values()))
+    return [
+        f"{predictions:,.0f}",
+        f"{maps:,.0f}",
+        f"{blocks}",
+        logits,
+        f"{size / 1e9:.2f} GB",
+        f"{size / predictions:.0f}",
+        f"{(predictions + maps) / ingest / 1e3:,.0f},000",
+        f"{predictions / ingest / 1e3:,.0f},000",
+        f"{measures:.1f} s",
+        f"{built.wall:.0f} s",
+        f"{grown.cpu:.1f} s",
+        f"{asked[MEASURES].cpu:.2f} s",
+        f"{asked[ONE_MODEL].cpu:.2f} s",
+        f"{asked[EVERY_LOGIT].cpu:.1f} s",
+        f"{peak / 1e9:.1f} GB",
+    ]
+
+
+HEADS = (
+    "rows: a model's answers to images, 100 logits each",
+    "attention maps with masks",
+    "seed blocks of 20 models",
+    "logits",
+    "file",
+    "bytes a row, its map and mask included",
+    "rows and maps taken in per CPU second",
+    "rows taken in per CPU second, each with its map",
+    "CPU for the measures, made as blocks come in",
+    "wall time of the build",
+    "CPU to grow by one block",
+    "CPU of the view `measures`, whole",
+    "CPU to read one model's logits",
+    "CPU to read every logit (`image_answer`)",
+    "most memory, of building, growing and reading",
+)
+
+
+def table(columns: list[list[str]]) -> list[str]:
+    lines = ["| | " + " | ".join(column[0] for column in columns) + " |"]
+    lines[0] = lines[0].replace("| |", f"| {HEADS[0]} |", 1)
+    lines.append("| --- |" + " ---: |" * len(columns))
+    for place, head in enumerate(HEADS[1:], start=1):
+        lines.append(f"| {head} | " + " | ".join(column[place] for column in columns) + " |")
+    return lines
+
+
+def overlaps(folder: Path, real: Path) -> list[str]:
+    if not (folder / "masks.duckdb").exists():
+        measured(partial(write_masks, folder, real))
+    asked = measured(partial(ask, folder / "masks.duckdb", IOU), repeats=7)
+    difference, taken = measured(partial(compare_masks, folder)).answer
+    return [
+        f"19 million IoUs of 8 x 8 masks (2,080 pairs of 65 models on {IOU_IMAGES:,} images) "
+        f"through `attention_iou`: {asked.cpu:.2f} s of CPU, one thread, the least of 7 runs; "
+        f"NumPy on the same words {taken:.2f} s; largest difference {difference:.1g}."
+    ]
+
+
+def machine() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else None
+    name = found[1] if found else platform.processor() or platform.machine()
+    load = os.getloadavg()[2] if hasattr(os, "getloadavg") else float("nan")
+    return (
+        f"{name}, {os.cpu_count()} cores; Python {platform.python_version()}; mean load over the "
+        f"last 15 minutes {load:.0f}."
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Size and speed of a store of many rows.")
+    parser.add_argument("--folder", type=Path, required=True, help="where the stores are made")
+    parser.add_argument("--real", type=Path, default=Path("results/digits/shards"))
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000])
+    parser.add_argument("--logits", nargs="+", default=["float16"], help="float16, float32")
+    parser.add_argument("--write", type=Path, help="file with the markers to write between")
+    parser.add_argument("--keep", action="store_true", help="leave shards for another run")
+    chosen = parser.parse_args()
+    columns: list[list[str]] = []
+    for rows in chosen.rows:
+        columns += [one_size(rows, chosen.folder, chosen.real, logits) for logits in chosen.logits]
+        print("\n".join(table(columns)), flush=True)
+        if not chosen.keep:
+            shutil.rmtree(chosen.folder / f"{rows}")
+    text = "\n".join([machine(), "", *table(columns), "", *overlaps(chosen.folder, chosen.real)])
+    print(text)
+    if chosen.write:
+        between = re.compile(r"(<!-- store -->\n).*(\n<!-- end store -->)", flags=re.DOTALL)
+        page = chosen.write.read_text(encoding="utf-8")
+        chosen.write.write_text(
+            between.sub(lambda marks: marks[1] + text + marks[2], page), encoding="utf-8"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,505 @@
+"""Take in runs that other software trained: check them against the contract, write their shards.
+
+After that the store, the analysis and the report are those of any study.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from store.atomic import write_text
+from store.design import TRAINING_PROTOCOL, Design, Foreign, ForeignData, Student, Teacher
+from store.errors import DataError
+from store.foreign import (
+    EPOCHS,
+    IMAGES,
+    MAPS,
+    MODELS,
+    PAIRS,
+    PREDICTIONS,
+    collected,
+    file_of,
+    keyed,
+    scan,
+)
+from store.frames import ATTENTION, EPOCH, IMAGE, MODEL, MODEL_PAIR, PREDICTION, Frame
+from store.shard import Environment, Manifest, shard_name, write_images, write_shard
+from store.vocabulary import (
+    CLEAN_VIEW,
+    MODELS_PER_BLOCK_LIMIT,
+    Half,
+    PairKind,
+    Role,
+    Split,
+    Status,
+    level_name,
+)
+
+_ON_ATTENTION: Final = ("H1", "H2b", "H4")
+"""Claims whose measures are made of attention maps."""
+
+_UNTOLD: Final = "not told"
+_TOLERANCE: Final = 1e-9
+"""Between a strength in a file and the same one in the study file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """What was taken in. manifests: of every shard, by block. seen: models and answers."""
+
+    manifests: tuple[Manifest, ...]
+    models: int
+    answers: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    """A folder of runs, opened. train, test: image_id of every image of a split."""
+
+    folder: Path
+    design: Design
+    foreign: Foreign
+    data: ForeignData
+    images: pl.DataFrame
+    models: pl.DataFrame
+    train: pl.Series
+    test: pl.Series
+
+    def path(self, frame: Frame) -> Path:
+        return file_of(self.folder, frame)
+
+    def has(self, frame: Frame) -> bool:
+        return self.path(frame).exists()
+
+
+def adopt(folder: Path, design: Design, results: Path) -> Adopted:
+    """Write shards and packs of a study of the runs in a folder.
+
+    results: the study's results folder. Shards that are there already are left alone.
+
+    Raises DataError where the runs are not of the contract or not those that the study declares;
+    nothing is written then.
+    """
+    runs = _opened(folder, design)
+    # the first pass finds what is wrong, so that nothing is written of half a study
+    answers = sum(_tables(runs, block)[PREDICTION.name].height for block in range(design.seeds))
+    images = write_images(results / "shards", _image_rows(runs))
+    manifests = tuple(
+        write_shard(
+            results / "shards",
+            study=design.study,
+            block=block,
+            key=design.shard_key(block),
+            protocol=TRAINING_PROTOCOL,
+            images=images,
+            tables=_tables(runs, block),
+            environment=_environment(runs, block),
+        )
+        for block in range(design.seeds)
+    )
+    for pack in range(design.packs):
+        blocks = [_entry(manifests[block]) for block in design.blocks_of(pack)]
+        text = json.dumps({"pack": pack, "blocks": blocks}, indent=2) + "\n"
+        write_text(results / "packs" / f"{pack:05d}.json", text)
+    return Adopted(manifests=manifests, models=runs.models.height, answers=answers)
+
+
+def check(folder: Path, design: Design) -> Adopted:
+    """Check runs as ``adopt`` does, and write nothing."""
+    runs = _opened(folder, design)
+    answers = sum(_tables(runs, block)[PREDICTION.name].height for block in range(design.seeds))
+    return Adopted(manifests=(), models=runs.models.height, answers=answers)
+
+
+def _entry(manifest: Manifest) -> dict[str, object]:
+    return {
+        "block": manifest.block,
+        "key": manifest.key,
+        "shard": shard_name(manifest.block, manifest.key),
+        "content": manifest.content,
+    }
+
+
+def _opened(folder: Path, design: Design) -> _Runs:
+    if design.foreign is None or not isinstance(design.dataset, ForeignData):
+        raise DataError(
+            f"{design.study}: its models are trained here; a study of models that were trained "
+            "elsewhere has dataset: {kind: foreign, ...} and a section foreign (docs/foreign.md)"
+        )
+    images = collected(scan(folder, IMAGES), file_of(folder, IMAGES), IMAGES)
+    models = collected(scan(folder, MODELS), file_of(folder, MODELS), MODELS)
+    split = images.partition_by("split", as_dict=True)
+    none = images.clear()
+    runs = _Runs(
+        folder=folder,
+        design=design,
+        foreign=design.foreign,
+        data=design.dataset,
+        images=images,
+        models=models,
+        train=split.get((str(Split.TRAIN),), none)["image_id"],
+        test=split.get((str(Split.TEST),), none)["image_id"],
+    )
+    _check_images(runs)
+    _check_models(runs)
+    _check_claims(runs)
+    _check_names(runs)
+    return runs
+
+
+def _check_images(runs: _Runs) -> None:
+    path, images, data = runs.path(IMAGES), runs.images, runs.data
+    for column, allowed in (
+        ("split", pl.col("split").is_in([str(word) for word in Split])),
+        ("label", pl.col("label").is_between(0, data.classes - 1)),
+    ):
+        wrong = images.filter(~allowed)
+        if wrong.height:
+            words = " | ".join(Split) if column == "split" else f"0 to {data.classes - 1}"
+            raise DataError(
+                f"{path}: column {column} is {wrong[column][0]} with {keyed(wrong, IMAGES)}; "
+                f"allowed: {words}"
+            )
+    if len(runs.test) != data.test_size:
+        raise DataError(
+            f"{path}: {len(runs.test)} test images; the study declares dataset.test_size "
+            f"{data.test_size}"
+        )
+
+
+def _check_models(runs: _Runs) -> None:
+    """Every block must have the models of the study's plan, each once."""
+    path, models, design = runs.path(MODELS), runs.models, runs.design
+    unknown = models.filter(~pl.col("role").is_in([str(role) for role in Role]))
+    if unknown.height:
+        raise DataError(
+            f"{path}: role is {unknown['role'][0]!r} of {keyed(unknown, MODELS)}; allowed: "
+            f"{' | '.join(Role)}"
+        )
+    beyond = models.filter(~pl.col("seed").is_between(0, design.seeds - 1))
+    if beyond.height:
+        raise DataError(
+            f"{path}: seed is {beyond['seed'][0]} of {keyed(beyond, MODELS)}; the study declares "
+            f"seeds: {design.seeds}, so 0 to {design.seeds - 1}"
+        )
+    for block in range(design.seeds):
+        _members(runs, block)
+
+
+def _members(runs: _Runs, block: int) -> dict[int, dict[str, Any]]:
+    """Return the rows of a block's models by their place in the study's plan."""
+    path = runs.path(MODELS)
+    left = runs.models.filter(pl.col("seed") == block).to_dicts()
+    plan = runs.design.plan()
+    members: dict[int, dict[str, Any]] = {}
+    for wanted in (*plan.teachers, *plan.students):
+        fitting = [row for row in left if _is(row, wanted)]
+        if len(fitting) != 1:
+            found = "none" if not fitting else ", ".join(str(row["model"]) for row in fitting[:3])
+            raise DataError(f"{path}: seed {block} needs one {_described(wanted)}; found: {found}")
+        left.remove(fitting[0])
+        members[wanted.ordinal] = fitting[0]
+    if left:
+        raise DataError(
+            f"{path}: model {left[0]['model']} of seed {block} is none that the study declares: "
+            f"{left[0]['role']}, strength {left[0]['strength']}"
+        )
+    for row in members.values():
+        if (row["weights_hash"] is None) != (row["failure"] is not None):
+            raise DataError(
+                f"{path}: model {row['model']} needs a weights_hash, or the failure that left it "
+                "without weights, and not both"
+            )
+    return members
+
+
+def _is(row: dict[str, Any], wanted: Teacher | Student) -> bool:
+    if abs(row["strength"] - wanted.strength) > _TOLERANCE:
+        return False
+    if isinstance(wanted, Teacher):
+        return row["role"] == Role.TEACHER and row["slot"] == wanted.slot
+    same = row["teacher_strength"] is not None and (
+        abs(row["teacher_strength"] - wanted.teacher_strength) <= _TOLERANCE
+    )
+    return row["role"] == Role.STUDENT and row["arm"] == wanted.arm and same
+
+
+def _described(wanted: Teacher | Student) -> str:
+    if isinstance(wanted, Teacher):
+        return f"teacher of slot {wanted.slot} and strength {wanted.strength:g}"
+    return (
+        f"student of arm {wanted.arm}, teacher_strength {wanted.teacher_strength:g} and strength "
+        f"{wanted.strength:g}"
+    )
+
+
+def _check_claims(runs: _Runs) -> None:
+    asked = [claim for claim in _ON_ATTENTION if claim in runs.design.claims]
+    if asked and not runs.has(MAPS):
+        raise DataError(
+            f"{runs.path(MAPS)}: missing, and {', '.join(asked)} cannot be tested without maps; "
+            "give them, or take these claims out of the study file"
+        )
+
+
+def _check_names(runs: _Runs) -> None:
+    """Every model that a file names must be in the file of models."""
+    known = runs.models["model"].implode()
+    for frame in (PREDICTIONS, MAPS, EPOCHS, PAIRS):
+        if not runs.has(frame):
+            if frame is PREDICTIONS:
+                scan(runs.folder, frame)
+            continue
+        for column in [name for name in frame.key if name.startswith("model")]:
+            rows = scan(runs.folder, frame).select(pl.col(column).unique().drop_nulls()).collect()
+            lost = rows.filter(~pl.col(column).is_in(known)).sort(column)
+            if lost.height:
+                raise DataError(
+                    f"{runs.path(frame)}: {column} {lost[column][0]} is no model of "
+                    f"{runs.path(MODELS).name}"
+                )
+
+
+def _tables(runs: _Runs, block: int) -> dict[str, pl.DataFrame]:
+    """Read one block as a shard's tables."""
+    members = _members(runs, block)
+    ids = pl.DataFrame(
+        {
+            "model": [row["model"] for row in members.values()],
+            "model_id": [block * MODELS_PER_BLOCK_LIMIT + ordinal for ordinal in members],
+        },
+        schema={"model": pl.String(), "model_id": pl.Int32()},
+    )
+    return {
+        MODEL.name: _model_rows(runs, block, members),
+        MODEL_PAIR.name: _pair_rows(runs, block, ids),
+        PREDICTION.name: _prediction_rows(runs, block, members, ids),
+        ATTENTION.name: _attention_rows(runs, ids),
+        EPOCH.name: _of_block(runs, EPOCHS, ids).select(EPOCH.schema.names()),
+    }
+
+
+def _of_block(runs: _Runs, frame: Frame, ids: pl.DataFrame) -> pl.DataFrame:
+    """Rows of a block's models, with model_id; none where there is no such file."""
+    if not runs.has(frame):
+        schema = {**frame.schema, "model_id": pl.Int32()}
+        return pl.DataFrame(schema=schema)
+    rows = scan(runs.folder, frame).filter(pl.col("model").is_in(ids["model"].implode()))
+    return collected(rows, runs.path(frame), frame).join(ids, on="model")
+
+
+def _model_rows(runs: _Runs, block: int, members: dict[int, dict[str, Any]]) -> pl.DataFrame:
+    plan = runs.design.plan()
+    first = block * MODELS_PER_BLOCK_LIMIT
+    students = {student.ordinal: student for student in plan.students}
+    rows: list[dict[str, object]] = []
+    for planned in (*plan.teachers, *plan.students):
+        row, student = members[planned.ordinal], students.get(planned.ordinal)
+        rows.append(
+            {
+                "model_id": first + planned.ordinal,
+                "block": block,
+                "ordinal": planned.ordinal,
+                "role": row["role"],
+                "slot": planned.slot if isinstance(planned, Teacher) else None,
+                "condition_id": student.condition_id if student else None,
+                "arm": str(student.arm) if student else None,
+                "strength": planned.strength,
+                "view": level_name(planned.strength),
+                "teacher_strength": student.teacher_strength if student else None,
+                "teacher_ids": [first + t for t in student.teachers] if student else None,
+                "network": runs.foreign.student if student else runs.foreign.teacher,
+                "parameters": row["parameters"],
+                "epochs": row["epochs"],
+                "status": str(Status.COMPLETE if row["failure"] is None else Status.FAILED),
+                "reason": row["failure"],
+                "weights_hash": row["weights_hash"],
+                "train_seconds": row["train_seconds"],
+                "finished_at": row["finished_at"],
+            }
+        )
+    return pl.DataFrame(rows, schema=MODEL.schema)
+
+
+def _pair_rows(runs: _Runs, block: int, ids: pl.DataFrame) -> pl.DataFrame:
+    """Every two teachers of one ensemble, and every student with each of its teachers."""
+    plan, first = runs.design.plan(), block * MODELS_PER_BLOCK_LIMIT
+    kinds = {
+        (a, b): PairKind.TEACHER_TEACHER
+        for team in sorted({student.teachers for student in plan.students})
+        for a, b in combinations(team, 2)
+    }
+    for student in plan.students:
+        kinds |= {(t, student.ordinal): PairKind.TEACHER_STUDENT for t in student.teachers}
+    alike: dict[tuple[int, int], float | None] = {}
+    if runs.has(PAIRS):
+        rows = collected(scan(runs.folder, PAIRS), runs.path(PAIRS), PAIRS)
+        place = dict(ids.iter_rows())
+        for one, other, cka in rows.iter_rows():
+            if one in place and other in place:
+                alike[place[one] - first, place[other] - first] = cka
+        stray = sorted(set(alike) - set(kinds))
+        if stray:
+            names = dict(zip(ids["model_id"], ids["model"], strict=True))
+            one, other = (names[first + ordinal] for ordinal in stray[0])
+            raise DataError(
+                f"{runs.path(PAIRS)}: model_a {one} and model_b {other} are no teacher and another "
+                "of its ensemble, or a student of it"
+            )
+    return pl.DataFrame(
+        [(first + a, first + b, str(kind), alike.get((a, b))) for (a, b), kind in kinds.items()],
+        schema=MODEL_PAIR.schema,
+        orient="row",
+    )
+
+
+def _prediction_rows(
+    runs: _Runs, block: int, members: dict[int, dict[str, Any]], ids: pl.DataFrame
+) -> pl.DataFrame:
+    path = runs.path(PREDICTIONS)
+    rows = _of_block(runs, PREDICTIONS, ids)
+    _check_places(runs, PREDICTIONS, rows, runs.images["image_id"])
+    wrong = rows.filter(pl.col("logits").list.len() != runs.data.classes)
+    if wrong.height:
+        raise DataError(
+            f"{path}: {wrong['logits'].list.len()[0]} logits with {keyed(wrong, PREDICTIONS)}; "
+            f"the study declares dataset.classes {runs.data.classes}"
+        )
+    trained: dict[str, pl.Series] = {}
+    for member in members.values():
+        name = member["model"]
+        clean = rows.filter((pl.col("model") == name) & (pl.col("view") == CLEAN_VIEW))["image_id"]
+        if member["failure"] is not None:
+            if (rows["model"] == name).any():
+                raise DataError(f"{path}: model {name} failed and has predictions; it has none")
+            continue
+        missing = set(runs.test) - set(clean)
+        if missing:
+            raise DataError(
+                f"{path}: model {name} lacks the clean view of {len(missing)} test images, the "
+                f"first with image_id {min(missing)}"
+            )
+        trained[name] = clean.filter(clean.is_in(runs.train.implode())).sort()
+    _check_trained(runs, block, trained)
+    return _with_classes(rows)
+
+
+def _check_trained(runs: _Runs, block: int, trained: dict[str, pl.Series]) -> None:
+    """Models of one block must have learned from the same images, as many as declared."""
+    path, size = runs.path(PREDICTIONS), runs.data.train_subset.size
+    for name, images in trained.items():
+        if len(images) != size:
+            raise DataError(
+                f"{path}: model {name} has the clean view of {len(images)} training images; the "
+                f"study declares dataset.train_subset.size {size}, those that it learned from"
+            )
+        first = next(iter(trained))
+        if not images.equals(trained[first]):
+            raise DataError(
+                f"{path}: models {first} and {name} of seed {block} have other training images; "
+                "models of one seed learn from the same"
+            )
+
+
+def _with_classes(rows: pl.DataFrame) -> pl.DataFrame:
+    """Add the class with the largest logit, the first where several are; NULL if not finite."""
+    if not rows.height:
+        return pl.DataFrame(schema=PREDICTION.schema)
+    logits = rows["logits"].explode().to_numpy().reshape(rows.height, -1)
+    finite = np.logical_and.reduce(np.isfinite(logits), axis=1)
+    best = np.where(np.isnan(logits), -np.inf, logits).argmax(axis=1)
+    return rows.with_columns(
+        predicted=pl.select(
+            pl.when(pl.Series(finite)).then(pl.Series(best.astype(np.int32)))
+        ).to_series()
+    ).select(PREDICTION.schema.names())
+
+
+def _attention_rows(runs: _Runs, ids: pl.DataFrame) -> pl.DataFrame:
+    path = runs.path(MAPS)
+    rows = _of_block(runs, MAPS, ids)
+    _check_places(runs, MAPS, rows, runs.test)
+    cells = runs.foreign.grid**2
+    kept = [str(method) for method in runs.design.attention.kept]
+    for what, wrong, allowed in (
+        (
+            "a map of another size",
+            pl.col("map").is_not_null() & (pl.col("map").list.len() != cells),
+            f"the study declares foreign.grid {runs.foreign.grid}, so {cells} cells",
+        ),
+        ("another method", ~pl.col("method").is_in(kept), f"the study keeps {', '.join(kept)}"),
+    ):
+        found = rows.filter(wrong)
+        if found.height:
+            raise DataError(f"{path}: {what} with {keyed(found, MAPS)}; {allowed}")
+    return rows.select(ATTENTION.schema.names())
+
+
+def _check_places(runs: _Runs, frame: Frame, rows: pl.DataFrame, images: pl.Series) -> None:
+    """Refuse views and images that there are none of."""
+    views = [CLEAN_VIEW, *runs.design.views()]
+    for column, allowed, words in (
+        ("view", pl.col("view").is_in(views), f"allowed: {', '.join(dict.fromkeys(views))}"),
+        (
+            "image_id",
+            pl.col("image_id").is_in(images.implode()),
+            f"{runs.path(IMAGES).name} has no such image"
+            + (" of split test" if frame is MAPS else ""),
+        ),
+    ):
+        lost = rows.filter(~allowed)
+        if lost.height:
+            raise DataError(
+                f"{runs.path(frame)}: {column} {lost[column][0]} with {keyed(lost, frame)}: {words}"
+            )
+
+
+def _image_rows(runs: _Runs) -> pl.DataFrame:
+    """Table IMAGE: the contract's, test images split into halves by the study's seed."""
+    test = runs.test.sort().to_list()
+    drawn = np.random.default_rng([runs.design.study_seed, len(test)]).permutation(len(test))
+    halves = {
+        test[place]: str(Half.A if rank < len(test) // 2 else Half.B)
+        for rank, place in enumerate(drawn)
+    }
+    half = [halves.get(image) for image in runs.images["image_id"]]
+    return runs.images.with_columns(
+        class_name=pl.coalesce("class_name", pl.col("label").cast(pl.String())),
+        half=pl.Series(half, dtype=pl.String()),
+        png=pl.when(pl.col("split") == str(Split.TEST)).then(pl.col("png")),
+    ).select(IMAGE.schema.names())
+
+
+def _environment(runs: _Runs, block: int) -> Environment:
+    """Say what the runs tell of where they were trained: the trainer, the times."""
+    mine = runs.models.filter(pl.col("seed") == block)
+    ended: list[datetime] = mine["finished_at"].to_list()
+    taken: list[float] = mine["train_seconds"].to_list()
+    started = min(end - timedelta(seconds=s) for end, s in zip(ended, taken, strict=True))
+    untold = dict.fromkeys(_told_of_own(), _UNTOLD)
+    return Environment.model_validate(
+        untold
+        | {
+            "commit": runs.foreign.trainer,
+            "gpu": None,
+            "threads": 0,
+            "process": 0,
+            "started_at": started.isoformat(),
+            "finished_at": max(ended).isoformat(),
+            "seconds": sum(taken),
+        }
+    )
+
+
+def _told_of_own() -> Iterator[str]:
+    """Names of the texts that an environment holds of runs that this software trains."""
+    for name, field in Environment.model_fields.items():
+        if field.annotation is str:
+            yield name

@@ -1,0 +1,90 @@
+"""Fill the tables of ``store.kept``: block by block, in a database of that block alone."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import duckdb
+import polars as pl
+
+from store.connection import MEMORY, SILENT, answer, insert, one_line
+from store.errors import StoreError
+from store.frames import (
+    EPOCH,
+    IMAGE,
+    MASKED_ATTENTION,
+    MODEL,
+    MODEL_PAIR,
+    STORED_PREDICTION,
+    Frame,
+)
+from store.kept import AGAIN, KEPT
+from store.ledger import SHARD, STUDY
+from store.migrations import Tables
+from store.schema import quoted, scratch_tables, scratch_views
+from store.vocabulary import MODELS_PER_BLOCK_LIMIT
+
+Rows = Mapping[Frame, pl.DataFrame]
+"""Rows of several tables, by table."""
+
+BROUGHT: Final = (MODEL, MODEL_PAIR, STORED_PREDICTION, MASKED_ATTENTION, EPOCH)
+"""What a block brings to a store's tables, and kept rows are made of."""
+
+_SCRATCH: Final = {"threads": "1", "memory_limit": MEMORY}
+
+
+def kept_rows(block: Rows, *, study: pl.DataFrame, images: pl.DataFrame) -> Rows:
+    """Make the tables of KEPT for one block, by their views.
+
+    block: tables of a block as they are stored; study, images: STUDY and IMAGE. The views see
+    this block alone and one thread runs them, so the rows are the same bits whatever else is in
+    the store.
+
+    Raises StoreError where the rows do not hang together.
+    """
+    tables = {
+        **block,
+        STUDY: study,
+        IMAGE: images.with_columns(png=pl.lit(None, pl.Binary())),
+        MASKED_ATTENTION: block[MASKED_ATTENTION].with_columns(
+            map=pl.lit(None, MASKED_ATTENTION.schema["map"])
+        ),
+    }
+    try:
+        with duckdb.connect(config=dict(_SCRATCH)) as connection:
+            connection.execute(SILENT)
+            for statement in scratch_tables():
+                connection.execute(statement)
+            for frame, rows in tables.items():
+                insert(connection, frame, rows)
+            for statement in scratch_views(study["grid"].item()):
+                connection.execute(statement)
+            return {frame: _made_again(connection, frame) for frame in KEPT}
+    except (duckdb.Error, ValueError) as error:
+        raise StoreError(f"the measures of a block cannot be made: {one_line(error)}") from None
+
+
+def fill_kept(tables: Tables) -> None:
+    """Empty a store's kept tables and make them anew of the rows that it holds."""
+    study = tables.frame(f"SELECT * FROM {quoted(STUDY.name)}")
+    images = tables.frame(f"SELECT * FROM {quoted(IMAGE.name)} ORDER BY image_id")
+    for frame in KEPT:
+        tables.run(f"DELETE FROM {quoted(frame.name)}")
+    blocks = tables.frame(f"SELECT block FROM {quoted(SHARD.name)} ORDER BY block")["block"]
+    for block in blocks:
+        rows = {frame: tables.frame(_of_block(frame, block)) for frame in BROUGHT}
+        for frame, made in kept_rows(rows, study=study, images=images).items():
+            tables.insert(frame, made)
+
+
+def _of_block(frame: Frame, block: int) -> str:
+    first, key = block * MODELS_PER_BLOCK_LIMIT, quoted(frame.key[0])
+    order = ", ".join(quoted(name) for name in frame.key)
+    return (
+        f"SELECT * FROM {quoted(frame.name)} WHERE {key} >= {first} "
+        f"AND {key} < {first + MODELS_PER_BLOCK_LIMIT} ORDER BY {order}"
+    )
+
+
+def _made_again(connection: duckdb.DuckDBPyConnection, frame: Frame) -> pl.DataFrame:
+    rows = answer(connection, f"SELECT * FROM {quoted(frame.name + AGAIN)}")
+    return frame.check(rows).sort(frame.key)

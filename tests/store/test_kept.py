@@ -1,0 +1,127 @@
+"""What the store keeps of its views, and what it leaves out for small maps, changes no answer."""
+
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import polars as pl
+import pytest
+from synthetic import SyntheticStudy, make_study
+
+from store import builder
+from store.builder import build
+from store.database import open_reader
+from store.errors import StaleShardError
+from store.frames import STORED_PREDICTION
+from store.kept import AGAIN, KEPT
+from store.schema import schema
+from store.vocabulary import AttentionMethod
+
+SMALL = {"seeds": 3, "strengths": (0, 1), "test_images": 40, "train_images": 20}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> SyntheticStudy:
+    return make_study(tmp_path_factory.mktemp("study"), **SMALL, failed=[(1, 5)])
+
+
+def test_what_is_kept_is_what_the_views_make_of_all_images(study: SyntheticStudy):
+    with open_reader(study.store) as reader:
+        for frame in KEPT:
+            order = f"ORDER BY {', '.join(frame.key)}"
+            kept = reader.frame(f"SELECT * FROM {frame.name} {order}")
+            again = reader.frame(f"SELECT * FROM {frame.name}{AGAIN} {order}")
+            assert kept.height == again.height > 0
+            for name in kept.columns:
+                one, other = kept[name], again[name]
+                assert (one.is_null() == other.is_null()).all(), name
+                if one.dtype == pl.Float64():
+                    # whole tables may be summed in another order than a block's
+                    one, other = one.drop_nulls(), other.drop_nulls()
+                    np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14, err_msg=name)
+                else:
+                    assert one.equals(other), name
+
+
+def test_a_failed_student_has_rows_of_what_is_known_of_its_teachers(study: SyntheticStudy):
+    with open_reader(study.store) as reader:
+        rows = reader.frame("SELECT * FROM measured WHERE student_id = 1005")
+        cells = reader.frame("SELECT * FROM contingency WHERE student_id = 1005")
+    assert rows["half"].sort().to_list() == ["a", "all", "b"]
+    assert rows["test_accuracy"].null_count() == 3
+    assert rows["test_accuracy_teachers"].null_count() == 0
+    assert cells.height == 0
+
+
+def tables(store: Path) -> dict[str, pl.DataFrame]:
+    names = ("stored_prediction", "attention", "model", "shard", "environment", "measured")
+    with open_reader(store) as reader:
+        return {name: reader.frame(f"SELECT * FROM {name}") for name in names}
+
+
+@pytest.mark.parametrize("at_once", [1, 10**9])
+def test_how_many_blocks_come_in_at_once_leaves_no_trace(
+    study: SyntheticStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+):
+    monkeypatch.setattr(builder, "_ROWS_AT_ONCE", at_once)
+    store = tmp_path / "s.duckdb"
+    build(store, design=study.design, shards=study.shards, members=study.members)
+    for name, rows in tables(study.store).items():
+        assert tables(store)[name].equals(rows), name
+
+
+def test_rows_lie_in_the_order_of_their_key_so_that_one_model_is_found_at_once(
+    study: SyntheticStudy,
+):
+    rows = tables(study.store)["stored_prediction"].select(STORED_PREDICTION.key)
+    assert rows.equals(rows.sort(STORED_PREDICTION.key))
+
+
+def test_a_block_that_cannot_be_read_does_not_hold_up_those_before_it(
+    study: SyntheticStudy, tmp_path: Path
+):
+    store = tmp_path / "s.duckdb"
+    table = study.members[2] / "epoch.parquet"
+    whole = table.read_bytes()
+    table.write_bytes(whole[:-1])
+    with pytest.raises(StaleShardError, match=r"epoch.parquet is damaged"):
+        build(store, design=study.design, shards=study.shards, members=study.members)
+    table.write_bytes(whole)
+    with duckdb.connect(str(store.with_name("s.duckdb.next")), read_only=True) as connection:
+        held = connection.execute("SELECT block FROM shard ORDER BY block").fetchall()
+    assert held == [(0,), (1,)]
+
+
+def test_another_attention_method_makes_the_measures_anew(study: SyntheticStudy, tmp_path: Path):
+    store = tmp_path / "s.duckdb"
+    attention = study.design.attention.model_copy(update={"primary": AttentionMethod.CAM_PREDICTED})
+    design = study.design.model_copy(update={"attention": attention})
+    found = []
+    for each in (study.design, design):
+        build(store, design=each, shards=study.shards, members=study.members)
+        with open_reader(store) as reader:
+            found.append(reader.frame("SELECT attention_iou FROM measures ORDER BY student_id"))
+    assert not found[0].equals(found[1])
+
+
+@pytest.mark.parametrize("side", [8, 16])
+def test_cells_of_two_masks_are_counted_in_every_word_that_can_hold_one(side: int):
+    generator = np.random.default_rng(1)
+    bits = np.zeros((2, 50, 256), dtype=np.bool_)
+    bits[:, :, : side * side] = generator.random((2, 50, side * side)) < 0.6
+    bits[:, 0, : side * side] = True
+    words = np.packbits(bits, axis=2, bitorder="little").view("<i8")
+    with duckdb.connect() as connection:
+        for statement in schema(side).statements:
+            connection.execute(statement)
+        call = ", ".join(f"{m}[{word}]" for m in "ab" for word in range(1, 5))
+        rows = list(zip(words[0].tolist(), words[1].tolist(), strict=True))
+        found = [
+            connection.execute(
+                f"SELECT shared_cells({call}) FROM (SELECT ?::BIGINT[] AS a, ?::BIGINT[] AS b)",
+                list(row),
+            ).fetchall()[0][0]
+            for row in rows
+        ]
+    assert found == (bits[0] & bits[1]).sum(axis=1).tolist()
+    assert found[0] == side * side
