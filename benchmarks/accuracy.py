@@ -137,7 +137,7 @@ def _train_pairs(design: Design, data: Data, sizes: Sizes) -> Paired:
 
 def _plain_accuracy(design: Design, data: Data, block: int) -> float:
     rows = training_subset(design, data, block)
-    images = PlainImages(data.pool.pixels[rows], data.pool.labels[rows])
+    images = PlainImages(data.pool.pixels.read(rows), data.pool.labels[rows])
     streams = model_streams(design.study_seed, block, Role.TEACHER, 0)
     model = build(
         design.networks.teacher,
@@ -169,7 +169,8 @@ def _plain_accuracy(design: Design, data: Data, block: int) -> float:
         ),
         seed=block,
     )
-    return accuracy(model, PlainImages(data.test.pixels, data.test.labels), images)
+    test = data.test.pixels.read(np.arange(len(data.test.labels)))
+    return accuracy(model, PlainImages(test, data.test.labels), images)
 
 
 def _compared(pairs: Paired, design: Design) -> str:

@@ -18,6 +18,7 @@ from collect.datasets import Data, load
 from collect.engine import Precision, Runtime, start
 from collect.memory import Limits
 from collect.models import CifarResNet, build, frozen
+from collect.pixels import InMemory
 from collect.seeding import Purpose, model_streams
 from collect.train import Trainee, TrainingSet, cross_entropy, distilled_from, train
 from store.augmentations import Published
@@ -74,9 +75,9 @@ class Ours:
         self._trial = trial
         self._runtime = runtime(precision, channels=3)
         torch.set_num_threads(threads)
-        pixels, labels = torch.from_numpy(trial.pixels()), torch.from_numpy(trial.labels())
+        pixels, labels = InMemory(trial.pixels()), torch.from_numpy(trial.labels())
         # evaluated at the end of training, which is none of what is measured here
-        self._data = TrainingSet(pixels, labels, pixels[:2], labels[:2])
+        self._data = TrainingSet(pixels, labels, pixels.subset(np.arange(2)), labels[:2])
 
     def teacher(self, seed: int) -> str:
         """Train a new teacher for an epoch; return the hash of its weights."""
@@ -228,23 +229,25 @@ def trained_accuracy(design: Design, data: Data, block: int, *, strength: float)
     rows = training_subset(design, data, block)
     streams = model_streams(design.study_seed, block, Role.TEACHER, 0)
     model = build(
-        design.networks.teacher,
+        design.own_training.networks.teacher,
         channels=data.pool.pixels.shape[1],
         classes=len(data.class_names),
         generator=streams.torch(Purpose.INITIALIZATION),
     )
     trainee = Trainee(
-        model.to(memory_format=torch.channels_last), design.training.teacher, loss=cross_entropy
+        model.to(memory_format=torch.channels_last),
+        design.own_training.training.teacher,
+        loss=cross_entropy,
     )
     train(
         [trainee],
         TrainingSet(
-            torch.from_numpy(data.pool.pixels[rows]),
+            data.pool.pixels.subset(rows),
             torch.from_numpy(data.pool.labels[rows]),
-            torch.from_numpy(data.test.pixels),
+            data.test.pixels,
             torch.from_numpy(data.test.labels),
         ),
-        recipe=design.training.teacher,
+        recipe=design.own_training.training.teacher,
         policy=design.augmentation,
         strength=strength,
         streams=streams,
