@@ -68,6 +68,7 @@ def study_caveats(
     """Say what holds for the whole study. look: where seeds are added by a declared rule."""
     return (
         _scope(design),
+        *_named_strengths(design),
         *_new_images(counts),
         *_few(counts),
         *(_partial(counts) if look is None else ()),
@@ -98,6 +99,16 @@ def _scope(design: Design) -> str:
     return (
         f"Intervals speak of {drawn}, measured on these {design.dataset.test_size} test images; "
         "not of other images, networks or data sets."
+    )
+
+
+def _named_strengths(design: Design) -> tuple[str, ...]:
+    if design.augmentation.policy != "published":
+        return ()
+    return (
+        "Strengths 0, 0.5 and 1 are the names none, weak and strong of the published policies: "
+        "they have an order and are no dose, since weak rotates and strong does not. Read a change "
+        "from strength 0 to 1 as one from none to strong, and a trend as an ordering.",
     )
 
 

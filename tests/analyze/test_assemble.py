@@ -237,6 +237,16 @@ def test_a_failed_teacher_takes_all_of_its_students():
     assert find(results, "H2a", "matched").n == 11
 
 
+def test_strengths_that_are_names_are_said_to_be_no_dose():
+    words = "have an order and are no dose"
+    three = {"strengths": [0, 0.5, 1], "teachers": 2}
+    named = study(augmentation={"policy": "published"}, design=three)
+    graded = study(design=three)
+    stored = simulate(graded, NOTHING)
+    assert any(words in text for text in assemble(named, stored).caveats)
+    assert not any(words in text for text in assemble(graded, stored).caveats)
+
+
 def test_one_strength_has_no_trend_and_says_so():
     design = study(design={"strengths": [0.5], "teachers": 2})
     results = assemble(design, simulate(design, AS_CLAIMED))
