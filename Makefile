@@ -18,7 +18,7 @@ SEED ?= 1
 STORE ?= results/$(STUDY)/store.duckdb
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help report test check docs calibrate bench chaos test-duckdb-versions clean
+.PHONY: help report test check docs calibrate bench test-benchmarks chaos test-duckdb-versions clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -47,7 +47,10 @@ calibrate: $(TOOLS) ## simulate whether the primary tests hold their level; writ
 bench: $(BENCH_READY) ## measure how fast a study is collected here, beside other ways
 	@$(RUN) OMP_NUM_THREADS=1 python -m benchmarks.collection $(BENCH)
 
-chaos: $(TOOLS) ## inject 500 faults and 74 corruptions; say what the store lost (long)
+test-benchmarks: $(TOOLS) ## run every benchmark of collection in small: does it run, and say what it should
+	@$(RUN) KD_BENCHMARKS=1 OMP_NUM_THREADS=1 python -m pytest -q -n 0 tests/collect/test_collection_benchmark.py
+
+chaos: $(TOOLS) ## inject 500 faults and 76 corruptions; say what the store lost (long)
 	@$(RUN) KD_CHAOS=1 OMP_NUM_THREADS=1 python -m pytest -q -n 0 tests/chaos
 	@$(RUN) python -m tests.chaos --faults $(FAULTS) --seed $(SEED) --jobs $(JOBS) \
 	  --log build/chaos.jsonl $(if $(MINUTES),--minutes $(MINUTES))

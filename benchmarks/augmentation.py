@@ -26,6 +26,7 @@ from PIL import Image
 from torch import Tensor
 
 from collect.augmentation.policy import Choices, augmented_batches, draw, policy_for
+from collect.pixels import InMemory
 from collect.torchvision_operators import import_torchvision
 from store.augmentations import Augmentation, Graded, Published, RandAugment, TrivialAugment
 
@@ -84,7 +85,10 @@ def ours(declared: Augmentation, strength: float, *, batch: int) -> Augment:
 
     def augment(images: Tensor) -> None:
         choices = _choices(declared, strength, images)
-        for _ in augmented_batches(images, np.arange(len(images)), choices, batch_size=batch):
+        kept = InMemory(images.numpy())
+        for _ in augmented_batches(
+            kept, np.arange(len(images)), choices, batch_size=batch, device=images.device
+        ):
             pass
 
     return augment

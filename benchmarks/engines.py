@@ -24,7 +24,7 @@ from collect.train import Trainee, TrainingSet, cross_entropy, distilled_from, t
 from store.augmentations import Published
 from store.design import Design, Distillation, Engine, Network, Recipe
 from store.frames import ATTENTION, PREDICTION
-from store.shard import content_hash
+from store.shard import Parts, content_hash
 from store.vocabulary import Role
 
 CPU: Final = torch.device("cpu")
@@ -176,9 +176,13 @@ def collect_tiny_block(block: int, *, observation_batch: int, stop_after: int | 
             raise _StoppedError
 
     def collect(scratch: Path) -> dict[str, pl.DataFrame]:
-        return Block(
+        tables = Block(
             design, data, block, runtime=arithmetic, scratch=scratch, finished=stop
         ).collect()
+        return {
+            name: table.read() if isinstance(table, Parts) else table
+            for name, table in tables.items()
+        }
 
     with TemporaryDirectory() as folder:
         try:

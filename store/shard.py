@@ -90,6 +90,10 @@ class Parts:
 
     files: tuple[Path, ...]
 
+    def read(self) -> pl.DataFrame:
+        """Read the whole table into memory."""
+        return pl.concat([pl.read_parquet(file) for file in self.files])
+
 
 def shard_name(block: int, key: str) -> str:
     """Return the folder name of a block's shard."""

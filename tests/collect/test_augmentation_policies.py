@@ -11,6 +11,7 @@ from collect.augmentation.operations import Kind, levels_of, perform
 from collect.augmentation.policy import VALUES_AT_ONCE, augmented_batches, draw, policy_for
 from collect.augmentation.published import SUBPOLICIES, PublishedPolicy, autoaugment
 from collect.augmentation.randomized import OPERATIONS, RandAugmentPolicy, TrivialAugmentPolicy
+from collect.pixels import InMemory
 from collect.torchvision_operators import import_torchvision
 from store.augmentations import Augmentation, Graded, Published, RandAugment, TrivialAugment
 
@@ -355,10 +356,11 @@ def test_an_epochs_batches_are_those_that_are_augmented_one_by_one(
 ):
     # 150 images: several goes, the last one smaller
     monkeypatch.setitem(VALUES_AT_ONCE, "cpu", 60 * 3 * SIDE * SIDE)
-    pixels = torch.from_numpy(pictures(3, SIDE, 150))
+    drawn = pictures(3, SIDE, 150)
+    pixels, kept, cpu = torch.from_numpy(drawn), InMemory(drawn), torch.device("cpu")
     choices = policy_for(POLICIES[name], SIDE).choose(_uniforms(POLICIES[name], 150), 1.0)
     order = np.random.default_rng(1).permutation(150)
-    batches = list(augmented_batches(pixels, order, choices, batch_size=batch_size))
+    batches = list(augmented_batches(kept, order, choices, batch_size=batch_size, device=cpu))
     assert np.array_equal(np.concatenate([rows for rows, _ in batches]), order)
     assert [len(rows) for rows, _ in batches[:-1]] == [batch_size] * (len(batches) - 1)
     for rows, images in batches:

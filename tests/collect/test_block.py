@@ -58,8 +58,7 @@ def _collect(
 
 def _read(found: dict[str, pl.DataFrame | Parts]) -> dict[str, pl.DataFrame]:
     return {
-        name: pl.read_parquet(list(table.files)) if isinstance(table, Parts) else table
-        for name, table in found.items()
+        name: table.read() if isinstance(table, Parts) else table for name, table in found.items()
     }
 
 

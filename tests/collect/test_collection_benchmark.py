@@ -30,6 +30,9 @@ from collect.models import build
 from store.design import Network
 
 ROOT = Path(__file__).resolve().parents[2]
+LONG = pytest.mark.skipif(
+    not os.environ.get("KD_BENCHMARKS"), reason="half a minute each: make test-benchmarks"
+)
 REPLICATES = 3
 
 
@@ -53,6 +56,7 @@ def _tables(output: str) -> list[list[str]]:
     return [row for row in rows if any(cell[:1].isdigit() for cell in row)]
 
 
+@LONG
 def test_the_benchmark_of_collection_gives_a_row_for_every_way():
     output = _run("-m", "benchmarks.collection", "--quick", "--only", "published", "bits")
     found = _tables(output)
@@ -74,6 +78,7 @@ def test_training_and_the_bare_step_are_measured_in_every_precision(make):
     assert all(float(row[-1]) > 0 for row in found)
 
 
+@LONG
 def test_the_benchmark_of_one_gpu_runs_without_the_study_files_packages(tmp_path):
     refused = ["pydantic", "yaml", "polars", "duckdb", "safetensors", "sklearn", "pandas", "scipy"]
     script = f"import sys\nsys.modules.update(dict.fromkeys({refused}))\n"
@@ -186,6 +191,7 @@ def test_both_published_views_are_made_of_every_image():
     assert (weak == 0).sum() < 3 * 8 * 8
 
 
+@LONG
 def test_the_accuracy_benchmark_runs_on_a_folder_of_images(tmp_path):
     rng = np.random.default_rng(0)
     for split in ("train", "test"):
