@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 STUDY ?= digits
 VENV := .venv
+export PYTHONDONTWRITEBYTECODE :=
 READY := $(VENV)/ready
 TOOLS := $(VENV)/tools-ready
 BENCH_READY := $(VENV)/bench-ready
@@ -61,7 +62,8 @@ test-duckdb-versions: $(TOOLS) ## ask one store with DuckDB 1.4, 1.5, 2.0 and th
 clean: ## remove the environment and caches; results stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache
 
-# --no-compile: Python compiles what is imported when it is, which is a small part of all
+# --no-compile: Python compiles what is imported when it is, which is a small part of all,
+# if it may keep what it compiled
 $(READY): pyproject.toml constraints.txt
 	$(if $(PYTHON),,$(error Python 3.11 or 3.12 is needed and was not found))
 	@echo "setting up $(VENV) with $(PYTHON) (a few minutes, once)"
