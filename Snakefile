@@ -18,7 +18,7 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 
 from analyze.questions import questions_of
-from store.design import load_design, require_data
+from store.study_file import load_design, require_data
 from store.errors import UserError
 
 for key in config:

@@ -36,8 +36,9 @@ from analyze.serialize import save_results
 from analyze.specifications import thresholds_of
 from store.builder import record_analysis, record_estimates
 from store.database import Reader, open_reader
-from store.design import Design, load_design
+from store.design import Design
 from store.errors import STOPPING, AnalysisError, explained
+from store.study_file import load_design
 from store.vocabulary import CLEAN_VIEW, Half
 
 _log = logging.getLogger(__name__)

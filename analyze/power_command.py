@@ -41,8 +41,9 @@ from analyze.table import Claims
 from analyze.table_command import read_table, where_of
 from analyze.table_rows import Columns, runs_of
 from store.database import Reader, open_reader
-from store.design import Design, design_from_declaration, load_design
+from store.design import Design
 from store.errors import AnalysisError
+from store.study_file import design_from_declaration, load_design
 
 _QUIET: Final = 10.0
 """Seconds between lines of progress where the terminal cannot redraw one."""

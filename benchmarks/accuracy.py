@@ -35,7 +35,8 @@ from collect.datasets import Data, load
 from collect.engine import choose_precision
 from collect.models import build
 from collect.seeding import Purpose, model_streams
-from store.design import Design, load_design
+from store.design import Design
+from store.study_file import load_design
 from store.vocabulary import Role
 
 ROOT: Final = Path(__file__).resolve().parents[1]

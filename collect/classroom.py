@@ -136,20 +136,21 @@ class Classroom:
 
     def _found(self, learner: Learner, teachers: Mapping[int, Member]) -> Member | None:
         """Return a model that is trained already, or cannot be; None where it is to be trained."""
+        path = self._path(learner)
+        failed = [t for t in _teachers_of(learner) if teachers[t].record.failure]
+        if not (path.exists() or failed):
+            return None
         model = self._built(learner)
-        record = checkpoint.load(self._path(learner), model)
-        if record is None:
-            failed = [t for t in _teachers_of(learner) if teachers[t].record.failure]
-            if not failed:
-                return None
+        record = checkpoint.load(path, model)
+        if record is None and failed:
             record = Record(
                 failure=f"its teacher {failed[0]} failed",
                 seconds=0.0,
                 finished_at=datetime.now(UTC),
                 epochs=(),
             )
-            checkpoint.save(self._path(learner), model, record)
-        return Member(learner, model, record)
+            checkpoint.save(path, model, record)
+        return None if record is None else Member(learner, model, record)
 
     def _in_lockstep(
         self, chunk: Sequence[Learner], answering: Mapping[int, CifarResNet]

@@ -16,16 +16,11 @@ from PIL import Image, UnidentifiedImageError
 from collect.pixels import InFiles, InMemory, Pixels
 from collect.seeding import Purpose, study_streams
 from collect.torchvision_operators import import_torchvision
-from store.design import (
-    Design,
-    DigitsData,
-    ImageFolderData,
-    ParquetData,
-    image_folder_test,
-    require_data,
-)
+from store.design import Design
 from store.errors import DataError
 from store.frames import IMAGE
+from store.images import DigitsData, ImageFolderData, ParquetData, image_folder_test
+from store.study_file import require_data
 from store.vocabulary import Half, Split
 
 _FILES_FOR_STATISTICS: Final = 4096

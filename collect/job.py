@@ -13,9 +13,10 @@ from collect.engine import Runtime, choose_device, start
 from collect.environment import observe_environment
 from collect.progress import Progress
 from store.atomic import write_text
-from store.design import TRAINING_PROTOCOL, Design, load_design
+from store.design import TRAINING_PROTOCOL, Design
 from store.errors import StaleShardError, UserError
 from store.shard import Manifest, read_manifest, shard_name, write_images, write_shard
+from store.study_file import load_design
 
 _log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from analyze.serialize import load_results
 from reports.page import make_page, render
 from store.atomic import write_text
 from store.database import open_reader
-from store.design import load_design
 from store.errors import STOPPING, explained
+from store.study_file import load_design
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -25,7 +25,8 @@ from reports.numbers import (
     p_clause,
     whole,
 )
-from store.design import Design, DigitsData, Foreign, ForeignData, Network
+from store.design import Design, Foreign, Network
+from store.images import DigitsData, ForeignData
 from store.measures import BY_NAME
 from store.vocabulary import Arm, Form
 

@@ -12,7 +12,6 @@ import polars as pl
 from store.adopt import adopt, check
 from store.atomic import whole, write_text
 from store.database import Limits, Reader, no_such, open_reader
-from store.design import load_design
 from store.doctor import examine
 from store.errors import STOPPING, StoreError, explained
 from store.export import export_tables
@@ -24,6 +23,7 @@ from store.mlflow_runs import export_mlflow
 from store.recipes import Recipe, recipe_named, recipes
 from store.schema import quoted
 from store.show import csv, strict_json, table
+from store.study_file import load_design
 from store.upkeep import compact, migrate
 
 _ROWS_SHOWN = 40

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from store.atomic import write_text
-from store.design import TRAINING_PROTOCOL, Design, Foreign, ForeignData, Student, Teacher
+from store.design import TRAINING_PROTOCOL, Design, Foreign, Student, Teacher
 from store.errors import DataError
 from store.foreign import (
     EPOCHS,
@@ -30,6 +30,7 @@ from store.foreign import (
     scan,
 )
 from store.frames import ATTENTION, EPOCH, IMAGE, MODEL, MODEL_PAIR, PREDICTION, Frame
+from store.images import ForeignData
 from store.shard import Environment, Manifest, shard_name, write_images, write_shard
 from store.vocabulary import (
     CLEAN_VIEW,

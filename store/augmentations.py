@@ -2,17 +2,15 @@
 
 from typing import Annotated, Any, Final, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
+
+from store.declared import Declared
 
 PUBLISHED_NAMES: Final = {0.0: "none", 0.5: "weak", 1.0: "strong"}
 """What the strengths of the published policy stand for: names in an order, no dose."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Magnitudes(_Part):
+class Magnitudes(Declared):
     """What the graded policy does at strength 1; at strength s, s times as much.
 
     Angles in degrees, ``translate`` and ``cutout`` as fractions of the side,
@@ -30,7 +28,7 @@ class Magnitudes(_Part):
     cutout: float = Field(default=0.4, ge=0, le=1)
 
 
-class Graded(_Part):
+class Graded(Declared):
     """One strength in [0, 1] for all operations, each of them at every strength."""
 
     policy: Literal["graded"] = "graded"
@@ -38,7 +36,7 @@ class Graded(_Part):
     horizontal_flip: bool = False
 
 
-class Published(_Part):
+class Published(Declared):
     """The two recipes of Guo et al. 2024 by name: strength 0 none, 0.5 weak, 1 strong.
 
     ``cutout_pixels``: side of the strong recipe's square, in pixels whatever the image's size.
@@ -48,7 +46,7 @@ class Published(_Part):
     cutout_pixels: int = Field(default=16, ge=2, le=512)
 
 
-class RandAugment(_Part):
+class RandAugment(Declared):
     """RandAugment (Cubuk et al. 2020): ``num_ops`` operations at magnitude 30 x strength."""
 
     policy: Literal["randaugment"]
@@ -56,7 +54,7 @@ class RandAugment(_Part):
     horizontal_flip: bool = False
 
 
-class TrivialAugment(_Part):
+class TrivialAugment(Declared):
     """TrivialAugment, wide (Müller & Hutter 2021): one operation, its magnitude drawn.
 
     The strength scales the range that the magnitude is drawn from; 1 is as published.
@@ -66,7 +64,7 @@ class TrivialAugment(_Part):
     horizontal_flip: bool = False
 
 
-POLICIES: Final[dict[str, type[BaseModel]]] = {
+POLICIES: Final[dict[str, type[Declared]]] = {
     "graded": Graded,
     "published": Published,
     "randaugment": RandAugment,

@@ -1,31 +1,25 @@
-"""The study file as a typed, checked value: YAML in, ``Design`` out."""
+"""A study as a typed, checked value: ``Design``."""
 
 import hashlib
 import json
-import os
-import re
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from store.augmentations import POLICIES, Augmentation, Graded, refused_strength
-from store.errors import DataError, StudyError
+from store.augmentations import Augmentation, Graded, refused_strength
+from store.declared import Declared
+from store.errors import StudyError
+from store.images import Dataset, ForeignData
 from store.vocabulary import (
     MODELS_PER_BLOCK_LIMIT,
     Arm,
     AttentionMethod,
     LogitsType,
-    Split,
     level_name,
 )
 
 TRAINING_PROTOCOL: Final = 2
 """Raised by hand whenever the same study and seed would give other numbers."""
-
-DIGITS_IMAGES: Final = 1797
-"""Images in scikit-learn's digits."""
 
 MOST_LOOKS: Final = 30
 """Times that a study's data may be looked at while seeds are added."""
@@ -47,101 +41,8 @@ _OF_OWN_TRAINING: Final = frozenset(
 )
 """What is declared of models that this software trains, and cannot be known of others."""
 
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class TrainSubset(_Part):
-    """How many training images a block trains on, and whether each draws its own."""
-
-    size: int = Field(ge=2)
-    resample: Literal["per_block", "fixed"] = "per_block"
-
-
-class DigitsData(_Part):
-    """scikit-learn's handwritten digits: 1,797 real 8 x 8 images, no download."""
-
-    kind: Literal["digits"]
-    image_size: int = Field(default=16, ge=8, le=64)
-    test_size: int = Field(default=897, ge=20, le=1700)
-    train_subset: TrainSubset
-
-    @model_validator(mode="after")
-    def _images_suffice(self) -> Self:
-        pool = DIGITS_IMAGES - self.test_size
-        if self.train_subset.size > pool:
-            raise ValueError(
-                f"train_subset.size is {self.train_subset.size}, but {self.test_size} of the "
-                f"{DIGITS_IMAGES} digits are test images; allowed: at most {pool}"
-            )
-        return self
-
-
-class ParquetData(_Part):
-    """A folder of Parquet files in the Hugging Face image layout.
-
-    The files ``train*.parquet`` and ``test*.parquet`` hold an image column
-    (a struct with encoded ``bytes``) and an integer label column. ``path`` may
-    name an environment variable as ``${NAME}``.
-    """
-
-    kind: Literal["parquet"]
-    path: str = Field(min_length=1)
-    image_column: str = "img"
-    label_column: str = "label"
-    image_size: int = Field(default=32, ge=8, le=512)
-    classes: int = Field(ge=2, le=100_000)
-    class_names: tuple[str, ...] = ()
-    test_size: int = Field(ge=20)
-    train_subset: TrainSubset
-
-    @model_validator(mode="after")
-    def _every_class_has_a_name(self) -> Self:
-        if self.class_names and len(self.class_names) != self.classes:
-            raise ValueError(f"class_names has {len(self.class_names)}, classes is {self.classes}")
-        return self
-
-
-class ForeignData(_Part):
-    """Images that another software trained on; what they are is said in words.
-
-    test_size: test images, the same for every block. train_subset: how many images a block's
-    models were trained on, and whether each block drew its own.
-    """
-
-    kind: Literal["foreign"]
-    description: str = Field(min_length=1, max_length=200)
-    classes: int = Field(ge=2, le=100_000)
-    test_size: int = Field(ge=20)
-    train_subset: TrainSubset
-
-
-class ImageFolderData(_Part):
-    """A folder of images in torchvision's layout: ``train/CLASS/FILE`` and ``test/CLASS/FILE``.
-
-    ImageNet's ``val`` may stand for ``test``. Each image's shorter side is scaled to 8/7 of
-    ``image_size`` and its centre cut out, for training too; augmentation begins from there.
-    Images are decoded as they are needed, by ``decoders`` threads of each job.
-    """
-
-    kind: Literal["imagefolder"]
-    path: str = Field(min_length=1)
-    image_size: int = Field(default=64, ge=8, le=512)
-    classes: int = Field(ge=2, le=100_000)
-    test_size: int = Field(ge=20)
-    train_subset: TrainSubset
-    decoders: int = Field(default=2, ge=1, le=256)
-
-
-Dataset = Annotated[
-    DigitsData | ParquetData | ImageFolderData | ForeignData, Field(discriminator="kind")
-]
-
-
-class Network(_Part):
+class Network(Declared):
     """A CIFAR-type residual network (He et al. 2016): depth 6n + 2.
 
     ``width``: channels of the first stage; the second has twice, the third four
@@ -172,14 +73,14 @@ class Network(_Part):
         return side
 
 
-class Networks(_Part):
+class Networks(Declared):
     """The networks of teachers and students."""
 
     teacher: Network
     student: Network
 
 
-class Foreign(_Part):
+class Foreign(Declared):
     """What is known of models that another software trained, in words that the report prints.
 
     trainer: the software. teacher, student: the models. strength: what a strength is a fraction
@@ -193,7 +94,7 @@ class Foreign(_Part):
     grid: int = Field(default=8, ge=1, le=16)
 
 
-class Recipe(_Part):
+class Recipe(Declared):
     """How one network is trained: SGD with warm-up, then cosine or steps."""
 
     epochs: int = Field(ge=1, le=10_000)
@@ -218,14 +119,14 @@ class Recipe(_Part):
         return self
 
 
-class Training(_Part):
+class Training(Declared):
     """The recipes of teachers and students."""
 
     teacher: Recipe
     student: Recipe
 
 
-class OwnTraining(_Part):
+class OwnTraining(Declared):
     """Networks, recipes and size of the images of a study whose models this software trains."""
 
     networks: Networks
@@ -233,7 +134,7 @@ class OwnTraining(_Part):
     image_size: int
 
 
-class DoseResponse(_Part):
+class DoseResponse(Declared):
     """Teachers at every strength; students in up to two arms on the same teachers."""
 
     kind: Literal["dose_response"] = "dose_response"
@@ -251,7 +152,7 @@ class DoseResponse(_Part):
         return self
 
 
-class Distillation(_Part):
+class Distillation(Declared):
     """Mean over teachers of alpha CE + (1 - alpha) T^2 KL(teacher || student).
 
     Source: Hinton et al. 2015, as parametrized by Guo et al. 2024.
@@ -262,7 +163,7 @@ class Distillation(_Part):
     alpha: Annotated[float, Field(ge=0, le=1)] = 0.6
 
 
-class Attention(_Part):
+class Attention(Declared):
     """Which attention maps are kept, which the claims are tested on, its mask's threshold.
 
     ``cam_sum`` is kept whatever ``methods`` says: the published measures need it.
@@ -292,7 +193,7 @@ class Attention(_Part):
         return tuple(method for method in AttentionMethod if method in asked)
 
 
-class Claim(_Part):
+class Claim(Declared):
     """A claim's smallest effect size of interest, per outcome, in outcome units.
 
     Per unit of strength, or per unit of the predictor where the claim associates two
@@ -302,7 +203,7 @@ class Claim(_Part):
     sesoi: dict[str, Annotated[float, Field(gt=0)]]
 
 
-class AddingSeeds(_Part):
+class AddingSeeds(Declared):
     """The rule by which seeds may be added once the data have been looked at.
 
     ``none``: the number of seeds is fixed beforehand. ``group_sequential``: the data may be looked
@@ -334,7 +235,7 @@ class AddingSeeds(_Part):
         return self
 
 
-class Engine(_Part):
+class Engine(Declared):
     """Declared arithmetic. It changes bits, so it is part of every shard's key.
 
     ``precision`` auto: bf16 where the processor or GPU has instructions for it, else fp32.
@@ -345,7 +246,7 @@ class Engine(_Part):
     compile: bool = False
 
 
-class Storage(_Part):
+class Storage(Declared):
     """How the store keeps what shards hold; another choice makes it anew and trains nothing.
 
     logits: ``float32`` as computed, or ``float16``, rounded to half precision: half the size.
@@ -354,7 +255,7 @@ class Storage(_Part):
     logits: LogitsType = LogitsType.FLOAT32
 
 
-class Teacher(_Part):
+class Teacher(Declared):
     """One teacher of a block."""
 
     ordinal: int
@@ -362,7 +263,7 @@ class Teacher(_Part):
     strength: float
 
 
-class Student(_Part):
+class Student(Declared):
     """One student of a block, with the ordinals of its teachers."""
 
     ordinal: int
@@ -373,7 +274,7 @@ class Student(_Part):
     teachers: tuple[int, ...]
 
 
-class BlockPlan(_Part):
+class BlockPlan(Declared):
     """The models of one seed block; the same for every block of a study."""
 
     teachers: tuple[Teacher, ...]
@@ -385,7 +286,7 @@ class BlockPlan(_Part):
         return len(self.teachers) + len(self.students)
 
 
-class Design(_Part):
+class Design(Declared):
     """One study, whole: what is trained, what is measured, what is claimed."""
 
     study: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
@@ -601,130 +502,3 @@ def declaration_hash(declaration: str) -> str:
 def _digest(content: object) -> str:
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def load_design(path: Path) -> Design:
-    """Read and check a study file.
-
-    Raises StudyError with one line that names the file, the key, the value and what is
-    allowed.
-    """
-    try:
-        content: object = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StudyError(f"{path}: no such study file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path}: cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise StudyError(f"{path}: not YAML: {_one_line(str(error))}") from None
-    if not isinstance(content, dict):
-        raise StudyError(
-            f"{path}: not a study: the file must hold keys and values (study: ..., seeds: ...), "
-            f"found {type(content).__name__}"
-        )
-    try:
-        return Design.model_validate(_expand(content, path))
-    except ValidationError as error:
-        raise StudyError(_explain(path, error)) from None
-
-
-def design_from_declaration(text: str, *, source: str) -> Design:
-    """Read a study as a store keeps it: all keys, as JSON.
-
-    source: what it is read from. Raises StudyError where it is none of this software.
-    """
-    try:
-        return Design.model_validate_json(text)
-    except ValidationError as error:
-        raise StudyError(_explain(Path(source), error)) from None
-
-
-def require_data(design: Design) -> None:
-    """Raise DataError where the study's images are plainly not there, before anything runs."""
-    if isinstance(design.dataset, ParquetData):
-        folder = Path(design.dataset.path)
-        if not all(any(folder.glob(f"{split}*.parquet")) for split in Split):
-            raise DataError(
-                f"dataset.path: {folder} does not hold train*.parquet and test*.parquet; it must "
-                "be a folder of images in the Hugging Face Parquet layout"
-            )
-    if isinstance(design.dataset, ForeignData):
-        raise DataError(
-            f"dataset.kind foreign: the models of {design.study} were trained elsewhere; take them "
-            f"in first: python -m store adopt FOLDER --study THIS-FILE"
-        )
-    if isinstance(design.dataset, ImageFolderData):
-        folder = Path(design.dataset.path)
-        if not (folder / "train").is_dir() or image_folder_test(folder) is None:
-            raise DataError(
-                f"dataset.path: {folder} does not hold the folders train and test (or val); it "
-                "must be a folder of images in torchvision's layout: train/CLASS/FILE"
-            )
-
-
-def image_folder_test(folder: Path) -> Path | None:
-    """Return the folder of the test images; None where there is none."""
-    return next((folder / name for name in ("test", "val") if (folder / name).is_dir()), None)
-
-
-def _expand(value: Any, path: Path) -> Any:
-    """Replace ${NAME} in text values by the environment variable's value."""
-    if isinstance(value, dict):
-        return {key: _expand(item, path) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_expand(item, path) for item in value]
-    if not isinstance(value, str):
-        return value
-
-    def lookup(match: re.Match[str]) -> str:
-        name = match.group(1)
-        if not os.environ.get(name):
-            raise StudyError(
-                f"{path}: {value!r} needs the environment variable {name}, which is not set; "
-                f"set it to the folder that holds the data, e.g. {name}=/data/images"
-            )
-        return os.environ[name]
-
-    return _VARIABLE.sub(lookup, value)
-
-
-def _explain(path: Path, error: ValidationError) -> str:
-    """One line for the first fault, and how many more there are."""
-    faults = error.errors(include_url=False)
-    # a mistyped key is both unknown and missing; the unknown one tells more
-    first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
-    kinds = {"digits", "parquet", "imagefolder", "foreign", *POLICIES, "[key]"}
-    named = [part for place, part in enumerate(first["loc"]) if not place or part not in kinds]
-    key = ".".join(str(part) for part in named) or "study"
-    if first["type"] == "extra_forbidden":
-        text = f"{path}: {key}: unknown key (value {first['input']!r}){_known_keys(first['loc'])}"
-    elif first["type"] == "missing":
-        text = f"{path}: {key}: missing; it has no default"
-    else:
-        message = first["msg"].removeprefix("Value error, ")
-        text = f"{path}: {key}: {_shown(first['input'])}{message[0].lower()}{message[1:]}"
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return _one_line(text) + more
-
-
-def _shown(value: object) -> str:
-    return "" if isinstance(value, dict) else f"value {value!r}: "
-
-
-def _known_keys(location: tuple[int | str, ...]) -> str:
-    """Keys allowed where an unknown one stood."""
-    model: Any = Design
-    for part in location[:-1]:
-        if part in POLICIES:
-            model = POLICIES[str(part)]
-            continue
-        if not hasattr(model, "model_fields") or part not in model.model_fields:
-            return ""
-        model = model.model_fields[part].annotation
-    if not hasattr(model, "model_fields"):
-        return ""
-    return "; allowed: " + ", ".join(model.model_fields)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import polars as pl
 
-from store.design import TRAINING_PROTOCOL, Design, DigitsData
+from store.design import TRAINING_PROTOCOL, Design
 from store.errors import StaleShardError, StoreError
 from store.frames import IMAGE, Frame
+from store.images import DigitsData
 from store.shard import (
     Manifest,
     combined_hash,

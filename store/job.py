@@ -10,10 +10,11 @@ from typing import Any
 
 from store.atomic import write_text
 from store.builder import build
-from store.design import Design, load_design
+from store.design import Design
 from store.errors import STOPPING, StaleShardError, StoreError, explained
 from store.ledger import ledger_text
 from store.shard import read_manifest
+from store.study_file import load_design
 
 _log = logging.getLogger(__name__)
 

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from store.builder import build
-from store.design import TRAINING_PROTOCOL, Design, Student, Teacher, load_design
+from store.design import TRAINING_PROTOCOL, Design, Student, Teacher
 from store.frames import ATTENTION, EPOCH, IMAGE, MODEL, MODEL_PAIR, PREDICTION
 from store.shard import Environment, shard_name, write_images, write_shard
+from store.study_file import load_design
 from store.vocabulary import CLEAN_VIEW, MODELS_PER_BLOCK_LIMIT, AttentionMethod, level_name
 
 CLASSES = 10

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from analyze.questions import questions_of
-from store.design import load_design
+from store.study_file import load_design
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("analyze", "collect", "reports", "store")

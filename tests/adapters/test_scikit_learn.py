@@ -13,9 +13,9 @@ from analyze.job import analyze
 from reports.job import main as report
 from store.adopt import adopt
 from store.database import open_reader
-from store.design import load_design
 from store.doctor import examine
 from store.job import update_store
+from store.study_file import load_design
 
 ROOT = Path(__file__).parents[2]
 

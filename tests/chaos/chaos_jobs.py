@@ -146,7 +146,7 @@ def _draw() -> int:
 
 
 def _design():
-    from store.design import load_design
+    from store.study_file import load_design
 
     return load_design(Path(sys.argv[1]))
 

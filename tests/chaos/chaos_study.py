@@ -17,9 +17,9 @@ from synthetic import write_shards, write_study
 
 from store.contents import table_hashes
 from store.database import open_reader
-from store.design import load_design
 from store.doctor import examine
 from store.shard import read_manifest
+from store.study_file import load_design
 
 SHAPE = {"strengths": (0, 1), "test_images": 24, "train_images": 20}
 STAGES = (2, 4, 6)

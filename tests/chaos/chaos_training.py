@@ -17,7 +17,7 @@ from chaos_log import Log, Tally
 from chaos_place import Place
 from chaos_study import never, shard_contents
 
-from store.design import load_design
+from store.study_file import load_design
 
 _SIGNALS = {
     "kill -9": (signal.SIGKILL, 0.7),

@@ -10,8 +10,9 @@ from torch.nn.functional import interpolate
 from collect.datasets import Images, image_table, load
 from collect.pixels import InMemory
 from collect.torchvision_operators import import_torchvision
-from store.design import Design, require_data
+from store.design import Design
 from store.errors import DataError
+from store.study_file import require_data
 
 
 def _study(dataset: dict) -> Design:

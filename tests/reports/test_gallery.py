@@ -5,7 +5,7 @@ from drawn_results import drawn_results
 
 from reports.gallery import STUDENT_COLOUR, make_gallery, overlay
 from store.database import open_reader
-from store.design import load_design
+from store.study_file import load_design
 
 
 def test_where_nothing_attends_the_picture_is_the_image():

@@ -21,7 +21,7 @@ from reports.numbers import MINUS, Citations
 from reports.prose import adding_seeds_words
 from reports.queries import GALLERY_IOU
 from store.database import open_reader
-from store.design import load_design
+from store.study_file import load_design
 
 TITLE = '</title><script>alert("x")</script><img src=x onerror=alert(1)> 手写 أرقام'
 

@@ -15,12 +15,12 @@ from store.atomic import write_text
 from store.builder import build
 from store.contents import table_hashes
 from store.database import Limits, Reader, open_reader
-from store.design import load_design
 from store.doctor import examine
 from store.errors import StaleShardError, StoreError, one_line
 from store.frames import SHARD_FRAMES
 from store.intake import checked_manifest, read_images, verified_table
 from store.shard import read_manifest
+from store.study_file import load_design
 from store.upkeep import compact
 
 SMALL = {"seeds": 1, "strengths": (0,), "test_images": 20, "train_images": 20}

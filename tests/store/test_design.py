@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from store.design import Design, load_design, require_data
+from store.design import Design
 from store.errors import DataError, StudyError
+from store.study_file import load_design, require_data
 from store.vocabulary import Arm
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -237,6 +238,24 @@ def test_the_published_policy_has_three_strengths_and_no_other():
 )
 def test_a_fault_in_the_augmentation_is_one_clear_line(tmp_path, augmentation, words):
     study = {**yaml.safe_load(DIGITS.read_text()), "augmentation": augmentation}
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(study))
+    with pytest.raises(StudyError, match=words) as caught:
+        load_design(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"tset_size": 80}, "dataset.tset_size: unknown key .* allowed: kind, image_size, test_si"),
+        ({"kind": "imagefolder"}, "dataset.path: missing; it has no default .and 1 more"),
+        ({"kind": "cifra"}, "dataset: .*'digits', 'parquet', 'imagefolder', 'foreign'"),
+    ],
+)
+def test_a_fault_in_the_data_set_is_one_clear_line(tmp_path, changes, words):
+    study = yaml.safe_load(DIGITS.read_text())
+    study["dataset"] |= changes
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(study))
     with pytest.raises(StudyError, match=words) as caught:

@@ -15,11 +15,12 @@ import pytest
 from store.adopt import adopt, check
 from store.builder import build
 from store.database import open_reader
-from store.design import Design, load_design
+from store.design import Design
 from store.doctor import examine
 from store.errors import DataError, StudyError
 from store.foreign import OPTIONAL, REQUIRED
 from store.shard import shard_name
+from store.study_file import load_design
 from store.vocabulary import level_name
 
 ROOT = Path(__file__).parents[2]

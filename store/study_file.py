@@ -1,0 +1,140 @@
+"""Reading a study: YAML or a store's declaration in, ``Design`` or one line of error out."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from store.augmentations import POLICIES
+from store.design import Design
+from store.errors import DataError, StudyError
+from store.images import KINDS, ForeignData, ImageFolderData, ParquetData, image_folder_test
+from store.vocabulary import Split
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+def load_design(path: Path) -> Design:
+    """Read and check a study file.
+
+    Raises StudyError with one line that names the file, the key, the value and what is
+    allowed.
+    """
+    try:
+        content: object = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StudyError(f"{path}: no such study file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path}: cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise StudyError(f"{path}: not YAML: {_one_line(str(error))}") from None
+    if not isinstance(content, dict):
+        raise StudyError(
+            f"{path}: not a study: the file must hold keys and values (study: ..., seeds: ...), "
+            f"found {type(content).__name__}"
+        )
+    try:
+        return Design.model_validate(_expand(content, path))
+    except ValidationError as error:
+        raise StudyError(_explain(path, error)) from None
+
+
+def design_from_declaration(text: str, *, source: str) -> Design:
+    """Read a study as a store keeps it: all keys, as JSON.
+
+    source: what it is read from. Raises StudyError where it is none of this software.
+    """
+    try:
+        return Design.model_validate_json(text)
+    except ValidationError as error:
+        raise StudyError(_explain(Path(source), error)) from None
+
+
+def require_data(design: Design) -> None:
+    """Raise DataError where the study's images are plainly not there, before anything runs."""
+    if isinstance(design.dataset, ParquetData):
+        folder = Path(design.dataset.path)
+        if not all(any(folder.glob(f"{split}*.parquet")) for split in Split):
+            raise DataError(
+                f"dataset.path: {folder} does not hold train*.parquet and test*.parquet; it must "
+                "be a folder of images in the Hugging Face Parquet layout"
+            )
+    if isinstance(design.dataset, ForeignData):
+        raise DataError(
+            f"dataset.kind foreign: the models of {design.study} were trained elsewhere; take them "
+            f"in first: python -m store adopt FOLDER --study THIS-FILE"
+        )
+    if isinstance(design.dataset, ImageFolderData):
+        folder = Path(design.dataset.path)
+        if not (folder / "train").is_dir() or image_folder_test(folder) is None:
+            raise DataError(
+                f"dataset.path: {folder} does not hold the folders train and test (or val); it "
+                "must be a folder of images in torchvision's layout: train/CLASS/FILE"
+            )
+
+
+def _expand(value: Any, path: Path) -> Any:
+    """Replace ${NAME} in text values by the environment variable's value."""
+    if isinstance(value, dict):
+        return {key: _expand(item, path) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, path) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def lookup(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if not os.environ.get(name):
+            raise StudyError(
+                f"{path}: {value!r} needs the environment variable {name}, which is not set; "
+                f"set it to the folder that holds the data, e.g. {name}=/data/images"
+            )
+        return os.environ[name]
+
+    return _VARIABLE.sub(lookup, value)
+
+
+def _explain(path: Path, error: ValidationError) -> str:
+    """One line for the first fault, and how many more there are."""
+    faults = error.errors(include_url=False)
+    # a mistyped key is both unknown and missing; the unknown one tells more
+    first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
+    kinds = {*KINDS, *POLICIES, "[key]"}
+    named = [part for place, part in enumerate(first["loc"]) if not place or part not in kinds]
+    key = ".".join(str(part) for part in named) or "study"
+    if first["type"] == "extra_forbidden":
+        text = f"{path}: {key}: unknown key (value {first['input']!r}){_known_keys(first['loc'])}"
+    elif first["type"] == "missing":
+        text = f"{path}: {key}: missing; it has no default"
+    else:
+        message = first["msg"].removeprefix("Value error, ")
+        text = f"{path}: {key}: {_shown(first['input'])}{message[0].lower()}{message[1:]}"
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return _one_line(text) + more
+
+
+def _shown(value: object) -> str:
+    return "" if isinstance(value, dict) else f"value {value!r}: "
+
+
+def _known_keys(location: tuple[int | str, ...]) -> str:
+    """Keys allowed where an unknown one stood."""
+    model: Any = Design
+    for part in location[:-1]:
+        told_apart = KINDS.get(str(part)) or POLICIES.get(str(part))
+        if told_apart is not None and not hasattr(model, "model_fields"):
+            model = told_apart
+            continue
+        if not hasattr(model, "model_fields") or part not in model.model_fields:
+            return ""
+        model = model.model_fields[part].annotation
+    if not hasattr(model, "model_fields"):
+        return ""
+    return "; allowed: " + ", ".join(model.model_fields)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
