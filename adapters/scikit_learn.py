@@ -29,9 +29,10 @@ from scipy.special import log_softmax
 from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from store.design import Design, Student, Teacher
+from store.design import Design
 from store.errors import STOPPING, StudyError, explained
 from store.foreign import EPOCHS, IMAGES, MODELS, PREDICTIONS
+from store.plan import Student, Teacher
 from store.study_file import load_design
 from store.vocabulary import CLEAN_VIEW, Role, Split
 

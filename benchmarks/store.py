@@ -37,13 +37,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from benchmarks.pages import processor
 from store import builder
 from store.builder import build
 from store.database import open_reader
-from store.design import Design, Student, Teacher
+from store.design import Design
 from store.frames import ATTENTION, EPOCH, IMAGE, MODEL, MODEL_PAIR, PREDICTION
+from store.plan import Student, Teacher, model_id, planned_row
 from store.shard import shard_name, write_images
-from store.vocabulary import CLEAN_VIEW, MODELS_PER_BLOCK_LIMIT, level_name
+from store.vocabulary import CLEAN_VIEW, level_name
 from tests.synthetic import publish
 
 CLASSES = 100
@@ -165,7 +167,7 @@ class Drawn:
         }
 
     def _id(self, ordinal: int) -> int:
-        return self._block * MODELS_PER_BLOCK_LIMIT + ordinal
+        return model_id(self._block, ordinal)
 
     def _seen(self, model: Teacher | Student) -> list[tuple[str, str]]:
         """As in a trained block: clean, its own, its students', all for clean teachers."""
@@ -217,19 +219,8 @@ class Drawn:
         }
 
     def _row(self, model: Teacher | Student) -> dict[str, object]:
-        student = model if isinstance(model, Student) else None
         return {
-            "model_id": self._id(model.ordinal),
-            "block": self._block,
-            "ordinal": model.ordinal,
-            "role": "student" if student else "teacher",
-            "slot": model.slot if isinstance(model, Teacher) else None,
-            "condition_id": student.condition_id if student else None,
-            "arm": str(student.arm) if student else None,
-            "strength": model.strength,
-            "view": level_name(model.strength),
-            "teacher_strength": student.teacher_strength if student else None,
-            "teacher_ids": [self._id(t) for t in student.teachers] if student else None,
+            **planned_row(self._block, model, view=level_name(model.strength)),
             "network": "drawn",
             "parameters": 1000,
             "epochs": 4,
@@ -241,12 +232,11 @@ class Drawn:
         }
 
     def _pairs(self) -> pl.DataFrame:
-        plan = self._design.plan()
-        teams = sorted({student.teachers for student in plan.students})
-        pairs = [(a, b, "teacher_teacher") for team in teams for a, b in combinations(team, 2)]
-        pairs += [(t, s.ordinal, "teacher_student") for s in plan.students for t in s.teachers]
         return pl.DataFrame(
-            [(self._id(a), self._id(b), kind, 0.5) for a, b, kind in pairs],
+            [
+                (self._id(a), self._id(b), str(kind), 0.5)
+                for (a, b), kind in self._design.plan().pairs().items()
+            ],
             schema=MODEL_PAIR.schema,
             orient="row",
         )
@@ -476,13 +466,10 @@ def overlaps(folder: Path, real: Path) -> list[str]:
 
 
 def machine() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else None
-    name = found[1] if found else platform.processor() or platform.machine()
     load = os.getloadavg()[2] if hasattr(os, "getloadavg") else float("nan")
     return (
-        f"{name}, {os.cpu_count()} cores; Python {platform.python_version()}; mean load over the "
-        f"last 15 minutes {load:.0f}."
+        f"{processor()}, {os.cpu_count()} cores; Python {platform.python_version()}; mean load "
+        f"over the last 15 minutes {load:.0f}."
     )
 
 

@@ -1,7 +1,6 @@
 """One seed block: its teachers, the students distilled from them, what they all say."""
 
 from collections.abc import Callable
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +17,12 @@ from collect.seeding import Purpose, block_streams, study_streams
 from collect.similarity import cka
 from collect.spool import Spool
 from collect.train import TrainingSet
-from store.design import BlockPlan, Design, Student, Teacher
+from store.design import Design
 from store.frames import ATTENTION, EPOCH, MODEL, MODEL_PAIR, PREDICTION
+from store.plan import BlockPlan, Student, Teacher, model_id, planned_row
 from store.shard import Parts
 from store.vocabulary import (
     CLEAN_VIEW,
-    MODELS_PER_BLOCK_LIMIT,
-    PairKind,
-    Role,
     Split,
     Status,
 )
@@ -134,22 +131,10 @@ class Block:
 
     def _model_row(self, member: Member) -> dict[str, object]:
         plan, record = member.plan, member.record
-        student = plan if isinstance(plan, Student) else None
-        role = Role.STUDENT if student else Role.TEACHER
         networks = self._design.own_training.networks
-        network = networks.student if student else networks.teacher
+        network = networks.student if isinstance(plan, Student) else networks.teacher
         return {
-            "model_id": self._id(plan.ordinal),
-            "block": self._block,
-            "ordinal": plan.ordinal,
-            "role": str(role),
-            "slot": plan.slot if isinstance(plan, Teacher) else None,
-            "condition_id": student.condition_id if student else None,
-            "arm": str(student.arm) if student else None,
-            "strength": plan.strength,
-            "view": self._design.level(plan.strength),
-            "teacher_strength": student.teacher_strength if student else None,
-            "teacher_ids": [self._id(t) for t in student.teachers] if student else None,
+            **planned_row(self._block, plan, view=self._design.level(plan.strength)),
             "network": f"{network.family} depth {network.depth} width {network.width}",
             "parameters": parameter_count(member.model),
             "epochs": len(record.epochs),
@@ -161,13 +146,6 @@ class Block:
         }
 
     def _pairs(self, plan: BlockPlan, features: dict[int, NDArray[np.float32]]) -> pl.DataFrame:
-        """Every two teachers of one ensemble, and every student with each of its teachers."""
-        teams = sorted({student.teachers for student in plan.students})
-        pairs = {
-            (a, b): PairKind.TEACHER_TEACHER for team in teams for a, b in combinations(team, 2)
-        }
-        for student in plan.students:
-            pairs |= {(t, student.ordinal): PairKind.TEACHER_STUDENT for t in student.teachers}
         rows = [
             (
                 self._id(a),
@@ -175,12 +153,12 @@ class Block:
                 str(kind),
                 cka(features[a], features[b]) if a in features and b in features else None,
             )
-            for (a, b), kind in pairs.items()
+            for (a, b), kind in plan.pairs().items()
         ]
         return pl.DataFrame(rows, schema=MODEL_PAIR.schema, orient="row")
 
     def _id(self, ordinal: int) -> int:
-        return self._block * MODELS_PER_BLOCK_LIMIT + ordinal
+        return model_id(self._block, ordinal)
 
 
 def training_subset(design: Design, data: Data, block: int) -> NDArray[np.int64]:

@@ -20,7 +20,8 @@ from collect.models import CifarResNet, build, frozen
 from collect.seeding import Purpose, Streams, model_streams
 from collect.train import Trainee, TrainingSet, cross_entropy, distilled_from, train
 from store.atomic import write_text
-from store.design import Design, Network, Recipe, Student, Teacher
+from store.design import Design, Network, Recipe
+from store.plan import Student, Teacher
 from store.vocabulary import Role
 
 _log = logging.getLogger(__name__)

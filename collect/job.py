@@ -1,6 +1,5 @@
 """One pack: the only part of collecting that knows paths."""
 
-import json
 import logging
 import shutil
 import time
@@ -12,10 +11,9 @@ from collect.datasets import Data, image_table, load
 from collect.engine import Runtime, choose_device, start
 from collect.environment import observe_environment
 from collect.progress import Progress
-from store.atomic import write_text
 from store.design import TRAINING_PROTOCOL, Design
 from store.errors import StaleShardError, UserError
-from store.shard import Manifest, read_manifest, shard_name, write_images, write_shard
+from store.shard import Manifest, read_manifest, shard_name, write_images, write_pack, write_shard
 from store.study_file import load_design
 
 _log = logging.getLogger(__name__)
@@ -39,7 +37,7 @@ def collect_pack(study: Path, pack: int, results: Path) -> None:
         _collect_block(design, data, block, results=results, runtime=runtime, progress=progress)
         for block in design.blocks_of(pack)
     ]
-    _publish(results / "packs" / f"{pack:05d}.json", pack, manifests)
+    write_pack(results, pack, manifests)
 
 
 def _collect_block(
@@ -93,17 +91,3 @@ def _own(manifest: Manifest, shard: Path, block: int, key: str) -> Manifest:
             f"block {block} with key {key}. Delete it and run snakemake again."
         )
     return manifest
-
-
-def _publish(target: Path, pack: int, manifests: list[Manifest]) -> None:
-    """Write the pack's manifest: which shards it stands for."""
-    blocks = [
-        {
-            "block": manifest.block,
-            "key": manifest.key,
-            "shard": shard_name(manifest.block, manifest.key),
-            "content": manifest.content,
-        }
-        for manifest in manifests
-    ]
-    write_text(target, json.dumps({"pack": pack, "blocks": blocks}, indent=2) + "\n")

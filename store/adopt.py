@@ -3,19 +3,16 @@
 After that the store, the analysis and the report are those of any study.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
 
-from store.atomic import write_text
-from store.design import TRAINING_PROTOCOL, Design, Foreign, Student, Teacher
+from store.design import TRAINING_PROTOCOL, Design, Foreign
 from store.errors import DataError
 from store.foreign import (
     EPOCHS,
@@ -31,16 +28,14 @@ from store.foreign import (
 )
 from store.frames import ATTENTION, EPOCH, IMAGE, MODEL, MODEL_PAIR, PREDICTION, Frame
 from store.images import ForeignData
-from store.shard import Environment, Manifest, shard_name, write_images, write_shard
+from store.plan import Student, Teacher, model_id, planned_row
+from store.shard import Environment, Manifest, write_images, write_pack, write_shard
 from store.vocabulary import (
     CLEAN_VIEW,
-    MODELS_PER_BLOCK_LIMIT,
     Half,
-    PairKind,
     Role,
     Split,
     Status,
-    level_name,
 )
 
 _ON_ATTENTION: Final = ("H1", "H2b", "H4")
@@ -106,9 +101,7 @@ def adopt(folder: Path, design: Design, results: Path) -> Adopted:
         for block in range(design.seeds)
     )
     for pack in range(design.packs):
-        blocks = [_entry(manifests[block]) for block in design.blocks_of(pack)]
-        text = json.dumps({"pack": pack, "blocks": blocks}, indent=2) + "\n"
-        write_text(results / "packs" / f"{pack:05d}.json", text)
+        write_pack(results, pack, [manifests[block] for block in design.blocks_of(pack)])
     return Adopted(manifests=manifests, models=runs.models.height, answers=answers)
 
 
@@ -117,15 +110,6 @@ def check(folder: Path, design: Design) -> Adopted:
     runs = _opened(folder, design)
     answers = sum(_tables(runs, block)[PREDICTION.name].height for block in range(design.seeds))
     return Adopted(manifests=(), models=runs.models.height, answers=answers)
-
-
-def _entry(manifest: Manifest) -> dict[str, object]:
-    return {
-        "block": manifest.block,
-        "key": manifest.key,
-        "shard": shard_name(manifest.block, manifest.key),
-        "content": manifest.content,
-    }
 
 
 def _opened(folder: Path, design: Design) -> _Runs:
@@ -274,7 +258,7 @@ def _tables(runs: _Runs, block: int) -> dict[str, pl.DataFrame]:
     ids = pl.DataFrame(
         {
             "model": [row["model"] for row in members.values()],
-            "model_id": [block * MODELS_PER_BLOCK_LIMIT + ordinal for ordinal in members],
+            "model_id": [model_id(block, ordinal) for ordinal in members],
         },
         schema={"model": pl.String(), "model_id": pl.Int32()},
     )
@@ -298,25 +282,14 @@ def _of_block(runs: _Runs, frame: Frame, ids: pl.DataFrame) -> pl.DataFrame:
 
 def _model_rows(runs: _Runs, block: int, members: dict[int, dict[str, Any]]) -> pl.DataFrame:
     plan = runs.design.plan()
-    first = block * MODELS_PER_BLOCK_LIMIT
-    students = {student.ordinal: student for student in plan.students}
     rows: list[dict[str, object]] = []
     for planned in (*plan.teachers, *plan.students):
-        row, student = members[planned.ordinal], students.get(planned.ordinal)
+        row = members[planned.ordinal]
+        own = isinstance(planned, Student)
         rows.append(
             {
-                "model_id": first + planned.ordinal,
-                "block": block,
-                "ordinal": planned.ordinal,
-                "role": row["role"],
-                "slot": planned.slot if isinstance(planned, Teacher) else None,
-                "condition_id": student.condition_id if student else None,
-                "arm": str(student.arm) if student else None,
-                "strength": planned.strength,
-                "view": level_name(planned.strength),
-                "teacher_strength": student.teacher_strength if student else None,
-                "teacher_ids": [first + t for t in student.teachers] if student else None,
-                "network": runs.foreign.student if student else runs.foreign.teacher,
+                **planned_row(block, planned, view=runs.design.level(planned.strength)),
+                "network": runs.foreign.student if own else runs.foreign.teacher,
                 "parameters": row["parameters"],
                 "epochs": row["epochs"],
                 "status": str(Status.COMPLETE if row["failure"] is None else Status.FAILED),
@@ -330,15 +303,8 @@ def _model_rows(runs: _Runs, block: int, members: dict[int, dict[str, Any]]) -> 
 
 
 def _pair_rows(runs: _Runs, block: int, ids: pl.DataFrame) -> pl.DataFrame:
-    """Every two teachers of one ensemble, and every student with each of its teachers."""
-    plan, first = runs.design.plan(), block * MODELS_PER_BLOCK_LIMIT
-    kinds = {
-        (a, b): PairKind.TEACHER_TEACHER
-        for team in sorted({student.teachers for student in plan.students})
-        for a, b in combinations(team, 2)
-    }
-    for student in plan.students:
-        kinds |= {(t, student.ordinal): PairKind.TEACHER_STUDENT for t in student.teachers}
+    """Rows of the planned pairs, with the similarity of those that the runs tell."""
+    kinds, first = runs.design.plan().pairs(), model_id(block, 0)
     alike: dict[tuple[int, int], float | None] = {}
     if runs.has(PAIRS):
         rows = collected(scan(runs.folder, PAIRS), runs.path(PAIRS), PAIRS)

@@ -10,6 +10,7 @@ from store.augmentations import Augmentation, Graded, refused_strength
 from store.declared import Declared
 from store.errors import StudyError
 from store.images import Dataset, ForeignData
+from store.plan import BlockPlan, Student, Teacher
 from store.vocabulary import (
     MODELS_PER_BLOCK_LIMIT,
     Arm,
@@ -253,37 +254,6 @@ class Storage(Declared):
     """
 
     logits: LogitsType = LogitsType.FLOAT32
-
-
-class Teacher(Declared):
-    """One teacher of a block."""
-
-    ordinal: int
-    slot: int
-    strength: float
-
-
-class Student(Declared):
-    """One student of a block, with the ordinals of its teachers."""
-
-    ordinal: int
-    condition_id: int
-    arm: Arm
-    teacher_strength: float
-    strength: float
-    teachers: tuple[int, ...]
-
-
-class BlockPlan(Declared):
-    """The models of one seed block; the same for every block of a study."""
-
-    teachers: tuple[Teacher, ...]
-    students: tuple[Student, ...]
-
-    @property
-    def size(self) -> int:
-        """Number of models."""
-        return len(self.teachers) + len(self.students)
 
 
 class Design(Declared):

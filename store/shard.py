@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from store.atomic import write_text
 from store.errors import StaleShardError, StoreError, advice
 from store.frames import IMAGE, SHARD_FRAMES, Frame
 
@@ -190,6 +191,24 @@ def write_shard(
         return manifest
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_pack(results: Path, pack: int, manifests: Sequence[Manifest]) -> None:
+    """Write a pack's manifest: which shards it stands for.
+
+    results: the study's folder. manifests: of the pack's blocks, in order.
+    """
+    blocks = [
+        {
+            "block": manifest.block,
+            "key": manifest.key,
+            "shard": shard_name(manifest.block, manifest.key),
+            "content": manifest.content,
+        }
+        for manifest in manifests
+    ]
+    text = json.dumps({"pack": pack, "blocks": blocks}, indent=2) + "\n"
+    write_text(results / "packs" / f"{pack:05d}.json", text)
 
 
 def combined_hash(files: Mapping[str, FileRecord]) -> str:

@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from store.builder import build
-from store.design import TRAINING_PROTOCOL, Design, Student, Teacher
+from store.design import TRAINING_PROTOCOL, Design
 from store.frames import ATTENTION, EPOCH, IMAGE, MODEL, MODEL_PAIR, PREDICTION
+from store.plan import Student, Teacher, model_id, planned_row
 from store.shard import Environment, shard_name, write_images, write_shard
 from store.study_file import load_design
-from store.vocabulary import CLEAN_VIEW, MODELS_PER_BLOCK_LIMIT, AttentionMethod, level_name
+from store.vocabulary import CLEAN_VIEW, AttentionMethod, level_name
 
 CLASSES = 10
 EPOCHS = 4
@@ -312,7 +312,7 @@ class _Drawn:
         }
 
     def _id(self, ordinal: int) -> int:
-        return self._block * MODELS_PER_BLOCK_LIMIT + ordinal
+        return model_id(self._block, ordinal)
 
     def _seen(self, model: Teacher | Student) -> list[tuple[str, str]]:
         """As in a trained block: clean, its own, its students', all for clean teachers."""
@@ -389,20 +389,9 @@ class _Drawn:
         ).with_columns(map=pl.when(even).then(None).otherwise(pl.col("map")))
 
     def _row(self, model: Teacher | Student) -> dict[str, object]:
-        student = model if isinstance(model, Student) else None
         failed = model.ordinal in self._failed
         return {
-            "model_id": self._id(model.ordinal),
-            "block": self._block,
-            "ordinal": model.ordinal,
-            "role": "student" if student else "teacher",
-            "slot": model.slot if isinstance(model, Teacher) else None,
-            "condition_id": student.condition_id if student else None,
-            "arm": str(student.arm) if student else None,
-            "strength": model.strength,
-            "view": level_name(model.strength),
-            "teacher_strength": student.teacher_strength if student else None,
-            "teacher_ids": [self._id(t) for t in student.teachers] if student else None,
+            **planned_row(self._block, model, view=level_name(model.strength)),
             "network": "cifar_resnet depth 8 width 4",
             "parameters": 1000,
             "epochs": 2 if failed else EPOCHS,
@@ -414,19 +403,15 @@ class _Drawn:
         }
 
     def _pairs(self) -> pl.DataFrame:
-        plan = self._design.plan()
-        teams = sorted({student.teachers for student in plan.students})
-        pairs = [(a, b, "teacher_teacher") for team in teams for a, b in combinations(team, 2)]
-        pairs += [(t, s.ordinal, "teacher_student") for s in plan.students for t in s.teachers]
         return pl.DataFrame(
             [
                 {
                     "model_a": self._id(a),
                     "model_b": self._id(b),
-                    "kind": kind,
+                    "kind": str(kind),
                     "cka": None if {a, b} & self._failed else 0.9 - 0.2 * self._generator.random(),
                 }
-                for a, b, kind in pairs
+                for (a, b), kind in self._design.plan().pairs().items()
             ],
             MODEL_PAIR.schema,
         )

@@ -6,7 +6,7 @@ import yaml
 from store.design import Design
 from store.errors import DataError, StudyError
 from store.study_file import load_design, require_data
-from store.vocabulary import Arm
+from store.vocabulary import Arm, PairKind
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "config/digits.yaml"
@@ -15,6 +15,17 @@ DIGITS = ROOT / "config/digits.yaml"
 def _changed(**changes: object) -> Design:
     declared = yaml.safe_load(DIGITS.read_text())
     return Design.model_validate({**declared, **changes})
+
+
+def test_teachers_of_one_ensemble_and_each_student_with_its_teachers_are_pairs():
+    design = {"strengths": [0, 1], "teachers": 3, "arms": ["matched"]}
+    pairs = _changed(design=design).plan().pairs()
+    teachers = [(0, 1), (0, 2), (1, 2), (3, 4), (3, 5), (4, 5)]
+    students = [(0, 6), (1, 6), (2, 6), (3, 7), (4, 7), (5, 7)]
+    assert pairs == {
+        **dict.fromkeys(teachers, PairKind.TEACHER_TEACHER),
+        **dict.fromkeys(students, PairKind.TEACHER_STUDENT),
+    }
 
 
 def _looks(*looks: int) -> dict[str, object]:
