@@ -16,10 +16,11 @@ ROOT = Path(__file__).resolve().parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
 
 
-def command(folder: Path, *arguments: str) -> list[str]:
-    """Return the command that runs the study in ``folder``."""
+def command(folder: Path, *arguments: str, until: str | None = None) -> list[str]:
+    """Return the command that runs the study in ``folder``, up to a rule if one is named."""
     return [
         *(sys.executable, "-m", "snakemake", "--cores", "2"),
+        *(("--until", until) if until else ()),
         *("--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)),
         *("--workflow-profile", str(ROOT / "profiles/default")),
         *("--config", f"study={folder / 'tiny.yaml'}", *arguments),
@@ -40,10 +41,12 @@ def prepare(folder: Path, **replaced: str) -> Path:
     return folder
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the workflow to its end; stdout and stderr together."""
+def run(
+    folder: Path, *arguments: str, until: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the workflow to its end, or up to a rule; stdout and stderr together."""
     return subprocess.run(
-        command(folder, *arguments),
+        command(folder, *arguments, until=until),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,5 +1,6 @@
 import json
 import math
+import os
 import re
 import shutil
 import signal
@@ -48,6 +49,11 @@ def _same_store(folder: Path, undisturbed: Path) -> None:
     assert list(found) == list(expected)
     for name in expected:
         assert_frame_equal(found[name], expected[name], check_exact=True)
+
+
+def test_one_worker_runs_this_file_so_that_one_study_serves_all_its_tests(request):
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        assert request.node.nodeid.endswith("@workflow")
 
 
 def test_a_study_goes_the_whole_way_and_says_so(undisturbed):
@@ -163,7 +169,7 @@ def test_a_study_killed_while_training_ends_as_if_undisturbed(undisturbed, tmp_p
 def test_an_interrupted_study_goes_on(undisturbed, tmp_path):
     folder = running.prepare(tmp_path)
     running.stop_while_training(folder, signal.SIGINT, models=14)
-    again = running.run(folder)
+    again = running.run(folder, until="collect")
     assert again.returncode == 0, again.stdout
     assert _shards(folder) == _shards(undisturbed)
 
