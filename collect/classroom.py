@@ -20,8 +20,10 @@ from collect.models import CifarResNet, build, frozen
 from collect.seeding import Purpose, Streams, model_streams
 from collect.train import Trainee, TrainingSet, cross_entropy, distilled_from, train
 from store.atomic import write_text
-from store.design import Design, Network, Recipe
+from store.design import Design
+from store.networks import Network
 from store.plan import Student, Teacher
+from store.training import Recipe
 from store.vocabulary import Role
 
 _log = logging.getLogger(__name__)

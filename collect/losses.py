@@ -9,7 +9,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from store.design import Distillation
+    from store.training import Distillation
 
 
 def distillation_loss(

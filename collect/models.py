@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 if TYPE_CHECKING:  # so that a network can be built where the study file cannot be read
-    from store.design import Network
+    from store.networks import Network
 
 
 class ResidualBlock(nn.Module):

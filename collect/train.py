@@ -19,7 +19,7 @@ from collect.models import CifarResNet
 from collect.pixels import Pixels
 from collect.seeding import Purpose, Streams
 from store.augmentations import Augmentation
-from store.design import Distillation, Recipe
+from store.training import Distillation, Recipe
 
 Answers = Mapping[int, Tensor]
 """Teachers' logits on one batch, shape (batch, classes), by the teacher's ordinal."""

@@ -25,9 +25,10 @@ from reports.numbers import (
     p_clause,
     whole,
 )
-from store.design import Design, Foreign, Network
+from store.design import Design, Foreign
 from store.images import DigitsData, ForeignData
 from store.measures import BY_NAME
+from store.networks import Network
 from store.vocabulary import Arm, Form
 
 

@@ -7,13 +7,15 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from store.augmentations import Augmentation, Graded, refused_strength
+from store.conditions import DoseResponse
 from store.declared import Declared
 from store.errors import StudyError
 from store.images import Dataset, ForeignData
-from store.plan import BlockPlan, Student, Teacher
+from store.networks import Networks
+from store.plan import BlockPlan
+from store.training import Distillation, Training
 from store.vocabulary import (
     MODELS_PER_BLOCK_LIMIT,
-    Arm,
     AttentionMethod,
     LogitsType,
     level_name,
@@ -25,7 +27,6 @@ TRAINING_PROTOCOL: Final = 2
 MOST_LOOKS: Final = 30
 """Times that a study's data may be looked at while seeds are added."""
 
-Strength = Annotated[float, Field(ge=0, le=1, description="a fraction in [0, 1]")]
 _NO_EFFECT_ON_TRAINING: Final = (
     "study",
     "title",
@@ -43,44 +44,6 @@ _OF_OWN_TRAINING: Final = frozenset(
 """What is declared of models that this software trains, and cannot be known of others."""
 
 
-class Network(Declared):
-    """A CIFAR-type residual network (He et al. 2016): depth 6n + 2.
-
-    ``width``: channels of the first stage; the second has twice, the third four
-    times as many. ``strides``: of the three stages; the attention grid is the image
-    size divided by their product.
-    """
-
-    family: Literal["cifar_resnet"] = "cifar_resnet"
-    depth: int = Field(ge=8, le=110)
-    width: int = Field(ge=1, le=512)
-    strides: tuple[int, int, int] = (1, 2, 2)
-
-    @model_validator(mode="after")
-    def _depth_is_6n_plus_2(self) -> Self:
-        if (self.depth - 2) % 6:
-            raise ValueError(
-                f"depth {self.depth} is not 6n + 2; allowed: 8, 14, 20, 26, 32, ... 110"
-            )
-        if any(stride not in (1, 2) for stride in self.strides):
-            raise ValueError(f"strides {list(self.strides)}: each must be 1 or 2")
-        return self
-
-    def grid(self, image_size: int) -> int:
-        """Side of the last layer's feature map, in cells."""
-        side = image_size
-        for stride in self.strides:
-            side = -(-side // stride)
-        return side
-
-
-class Networks(Declared):
-    """The networks of teachers and students."""
-
-    teacher: Network
-    student: Network
-
-
 class Foreign(Declared):
     """What is known of models that another software trained, in words that the report prints.
 
@@ -95,73 +58,12 @@ class Foreign(Declared):
     grid: int = Field(default=8, ge=1, le=16)
 
 
-class Recipe(Declared):
-    """How one network is trained: SGD with warm-up, then cosine or steps."""
-
-    epochs: int = Field(ge=1, le=10_000)
-    batch_size: int = Field(ge=2, le=65_536)
-    learning_rate: float = Field(gt=0, le=100)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    nesterov: bool = True
-    weight_decay: float = Field(default=5e-4, ge=0, le=1)
-    schedule: Literal["cosine", "step"] = "cosine"
-    warmup_epochs: float = Field(default=1, ge=0)
-    milestones: tuple[int, ...] = ()
-    evaluate_every: int = Field(default=5, ge=1)
-
-    @model_validator(mode="after")
-    def _schedule_is_complete(self) -> Self:
-        if self.schedule == "step" and not self.milestones:
-            raise ValueError("schedule 'step' needs milestones: a list of epochs, e.g. [25, 40]")
-        if self.warmup_epochs >= self.epochs:
-            raise ValueError(
-                f"warmup_epochs {self.warmup_epochs:g} must be below epochs {self.epochs}"
-            )
-        return self
-
-
-class Training(Declared):
-    """The recipes of teachers and students."""
-
-    teacher: Recipe
-    student: Recipe
-
-
 class OwnTraining(Declared):
     """Networks, recipes and size of the images of a study whose models this software trains."""
 
     networks: Networks
     training: Training
     image_size: int
-
-
-class DoseResponse(Declared):
-    """Teachers at every strength; students in up to two arms on the same teachers."""
-
-    kind: Literal["dose_response"] = "dose_response"
-    strengths: tuple[Strength, ...] = Field(min_length=1)
-    teachers: int = Field(default=2, ge=1, le=3)
-    arms: tuple[Arm, ...] = Field(default=(Arm.FIXED, Arm.MATCHED), min_length=1)
-    fixed_strength: Strength = 0.5
-
-    @model_validator(mode="after")
-    def _values_are_distinct(self) -> Self:
-        if len(set(self.strengths)) != len(self.strengths):
-            raise ValueError(f"strengths {list(self.strengths)} repeat a value")
-        if len(set(self.arms)) != len(self.arms):
-            raise ValueError(f"arms {[str(arm) for arm in self.arms]} repeat a value")
-        return self
-
-
-class Distillation(Declared):
-    """Mean over teachers of alpha CE + (1 - alpha) T^2 KL(teacher || student).
-
-    Source: Hinton et al. 2015, as parametrized by Guo et al. 2024.
-    """
-
-    loss: Literal["kl"] = "kl"
-    temperature: float = Field(default=3, gt=0, le=1000)
-    alpha: Annotated[float, Field(ge=0, le=1)] = 0.6
 
 
 class Attention(Declared):
@@ -317,10 +219,7 @@ class Design(Declared):
         if self.foreign is not None:
             # a dose of any kind; the field has its bounds
             return self
-        declared = {"strengths": self.design.strengths}
-        if Arm.FIXED in self.design.arms:
-            declared["fixed_strength"] = (self.design.fixed_strength,)
-        for key, strengths in declared.items():
+        for key, strengths in self.design.declared_strengths().items():
             for strength in strengths:
                 refused = refused_strength(self.augmentation, strength)
                 if refused:
@@ -390,36 +289,13 @@ class Design(Declared):
         return range(pack * self.pack_size, min((pack + 1) * self.pack_size, self.seeds))
 
     def plan(self) -> BlockPlan:
-        """Lay out one block: teachers by strength and slot, then students by arm."""
-        per_strength = self.design.teachers
-        teachers = tuple(
-            Teacher(ordinal=index * per_strength + slot, slot=slot, strength=strength)
-            for index, strength in enumerate(self.design.strengths)
-            for slot in range(per_strength)
-        )
-        cells = [
-            (arm, index, strength)
-            for arm in self.design.arms
-            for index, strength in enumerate(self.design.strengths)
-        ]
-        students = tuple(
-            Student(
-                ordinal=len(teachers) + cell,
-                condition_id=cell,
-                arm=arm,
-                teacher_strength=strength,
-                strength=self.design.fixed_strength if arm is Arm.FIXED else strength,
-                teachers=tuple(index * per_strength + slot for slot in range(per_strength)),
-            )
-            for cell, (arm, index, strength) in enumerate(cells)
-        )
-        return BlockPlan(teachers=teachers, students=students)
+        """Lay out one block."""
+        return self.design.plan()
 
     def views(self) -> dict[str, float]:
         """Every view that some student trains on or that strengths name, with its strength."""
-        strengths = sorted(
-            {0.0, *self.design.strengths, *(s.strength for s in self.plan().students)}
-        )
+        plan = self.plan()
+        strengths = sorted({0.0, *(model.strength for model in (*plan.teachers, *plan.students))})
         return {self.level(strength): strength for strength in strengths}
 
     def level(self, strength: float) -> str:

@@ -8,7 +8,7 @@ from torch.nn.functional import interpolate
 
 from collect.attention import class_activation_map, grad_cam, quantize
 from collect.models import build
-from store.design import Network
+from store.networks import Network
 from store.vocabulary import AttentionMethod
 
 GENERATOR = torch.Generator().manual_seed(4)

@@ -27,7 +27,7 @@ from benchmarks.packing import (
 from benchmarks.pages import write_between
 from benchmarks.published_way import PublishedRecipe, PublishedTraining, TwoViews
 from collect.models import build
-from store.design import Network
+from store.networks import Network
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = pytest.mark.skipif(

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from collect.losses import distillation_loss
-from store.design import Distillation
+from store.training import Distillation
 
 RNG = np.random.default_rng(11)
 STUDENT = RNG.normal(size=(6, 5)) * 3

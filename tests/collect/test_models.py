@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from collect.models import build, frozen, parameter_count
-from store.design import Network
+from store.networks import Network
 
 
 def _network(depth: int = 8, width: int = 4, strides=(1, 2, 1)):

@@ -23,8 +23,10 @@ from collect.train import (
     train,
 )
 from store.augmentations import Graded
-from store.design import Distillation, Engine, Network, Recipe
+from store.design import Engine
 from store.errors import UserError
+from store.networks import Network
+from store.training import Distillation, Recipe
 from store.vocabulary import Role
 
 RUNTIME = Runtime(

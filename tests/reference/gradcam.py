@@ -22,8 +22,10 @@ from collect.models import build  # noqa: E402
 from collect.seeding import model_streams  # noqa: E402
 from collect.train import Trainee, TrainingSet, cross_entropy, train  # noqa: E402
 from store.augmentations import Graded  # noqa: E402
-from store.design import Engine, Network, Recipe  # noqa: E402
+from store.design import Engine  # noqa: E402
+from store.networks import Network  # noqa: E402
 from store.study_file import load_design  # noqa: E402
+from store.training import Recipe  # noqa: E402
 from store.vocabulary import Role  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
