@@ -1,6 +1,7 @@
 """The whole study: train packs of seed blocks, store, analyze, report.
 
     snakemake --cores all --config study=digits
+    snakemake plan --cores all --config study=digits    (what it would cost; trains nothing)
 
 ``study`` names a file in config/ or is a path; ``data`` is the folder of a study whose images
 do not come with a package; ``results`` is where results go (default: results/<study>).
@@ -51,6 +52,7 @@ except UserError as error:
     # one line, where an exception raised here would print Snakemake's own account of it too
     sys.exit(f"error: {error}" if STUDY in str(error) else f"error: {STUDY}: {error}")
 
+PLANNING = "plan" in sys.argv  # Snakemake tells its targets only later
 LOGS_OF_FAILED_JOBS = []
 
 
@@ -80,6 +82,17 @@ rule all:
         f"{RESULTS}/report.html",
 
 
+rule plan:
+    """Say what the study would cost on this machine and what its seeds can show; train nothing."""
+    params:
+        study=STUDY,
+        jobs=workflow.cores or 1,
+    shell:
+        "OMP_NUM_THREADS=1 {sys.executable:q} -m collect cost {params.study:q} "
+        "--jobs {params.jobs} && "
+        "OMP_NUM_THREADS=1 {sys.executable:q} -m analyze plan {params.study:q}"
+
+
 include: "collect/rules.smk"
 include: "store/rules.smk"
 include: "analyze/rules.smk"
@@ -88,19 +101,21 @@ include: "reports/rules.smk"
 
 onstart:
     # Snakemake's own lock outlives a killed run and stops the next; the system frees this one
-    Path(RESULTS).mkdir(parents=True, exist_ok=True)
-    workflow.results_lock = (Path(RESULTS) / ".lock").open("w")
-    try:
-        fcntl.flock(workflow.results_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        sys.exit(
-            f"error: another run is working on {RESULTS}; wait until it has ended"
-        )
+    if not PLANNING:
+        Path(RESULTS).mkdir(parents=True, exist_ok=True)
+        workflow.results_lock = (Path(RESULTS) / ".lock").open("w")
+        try:
+            fcntl.flock(workflow.results_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit(
+                f"error: another run is working on {RESULTS}; wait until it has ended"
+            )
 
 
 onsuccess:
-    shell("{sys.executable:q} -m analyze verdicts {RESULTS:q}/results.json")
-    print(f"\nreport: {RESULTS}/report.html")
+    if not PLANNING:
+        shell("{sys.executable:q} -m analyze verdicts {RESULTS:q}/results.json")
+        print(f"\nreport: {RESULTS}/report.html")
 
 
 onerror:

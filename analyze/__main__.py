@@ -1,15 +1,17 @@
-"""Commands: a study's verdicts, the schema of results.json; test any table; plan the seeds."""
+"""Commands: verdicts, the schema of results.json, tests of any table, what seeds can show."""
 
 import argparse
 import sys
 from pathlib import Path
 
+from analyze.detectable import detectable, detectable_text
 from analyze.power_command import run_power
 from analyze.power_options import add_power_parser
 from analyze.serialize import load_results, results_schema
 from analyze.table_command import add_table_parser, run_table
 from analyze.verdicts import verdict_lines
 from store.errors import UserError
+from store.study_file import load_design
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,6 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
             run_table(options)
         elif options.command == "power":
             run_power(options)
+        elif options.command == "plan":
+            design = load_design(options.study)
+            print(detectable_text(design, detectable(design)))
         else:
             print("\n".join(verdict_lines(load_results(options.results))))
     except UserError as error:
@@ -47,6 +52,12 @@ def _parser() -> argparse.ArgumentParser:
         help="print the JSON Schema of results.json",
         epilog="example: python -m analyze schema > docs/results.schema.json",
     )
+    plan = commands.add_parser(
+        "plan",
+        help="print the smallest effects that a study's seeds can find",
+        epilog="example: python -m analyze plan config/digits.yaml",
+    )
+    plan.add_argument("study", type=Path, help="the study file")
     add_table_parser(commands)
     add_power_parser(commands)
     return parser

@@ -113,7 +113,17 @@ def starts(*, rounds: int, study: Path | None) -> str:
     whole = "one job of the default study"
     if study:
         with tempfile.TemporaryDirectory() as folder:
-            command = [python, "-m", "collect", str(study), "--pack", "0", "--results", folder]
+            command = [
+                python,
+                "-m",
+                "collect",
+                "pack",
+                str(study),
+                "--pack",
+                "0",
+                "--results",
+                folder,
+            ]
             costs[whole] = _repeated(command, 1)
     job = costs.get(whole)
     rows = [

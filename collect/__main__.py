@@ -1,4 +1,4 @@
-"""``python -m collect``: train one pack of a study's seed blocks."""
+"""``python -m collect``: train one pack of a study's seed blocks, or say what a study costs."""
 
 import argparse
 import logging
@@ -8,40 +8,65 @@ from pathlib import Path
 from store.errors import STOPPING, explained
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m collect",
-        description="Train one pack of seed blocks and record what the models said and looked at.",
-        epilog="example: python -m collect config/digits.yaml --pack 0 --results results/digits",
-    )
-    parser.add_argument("study", type=Path, help="the study file")
-    parser.add_argument("--pack", type=int, required=True, help="which pack, from 0")
-    parser.add_argument("--results", type=Path, required=True, help="folder of the study's results")
-    parser.add_argument("--log", type=Path, help="file that the log goes to")
-    arguments = parser.parse_args()
-    if arguments.log:
-        arguments.log.parent.mkdir(parents=True, exist_ok=True)
+    options = _parser().parse_args(arguments)
+    log: Path | None = getattr(options, "log", None)
+    if log:
+        log.parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(
-        filename=arguments.log,
+        filename=log,
         filemode="a",
-        level=logging.INFO if arguments.log else logging.WARNING,
+        level=logging.INFO if log else logging.WARNING,
         format="%(asctime)s %(message)s",
     )
-    # torch takes seconds to import; --help and a wrong call should not wait for it
-    from collect.job import collect_pack
-
     try:
-        collect_pack(arguments.study, arguments.pack, arguments.results)
+        _run(options)
     except KeyboardInterrupt:
         print("interrupted; finished models are kept", file=sys.stderr)
         return 130
     except STOPPING as error:
-        if arguments.log:
+        if log:
             logging.getLogger(__name__).error("error: %s", explained(error))  # noqa: TRY400
         print(f"error: {explained(error)}", file=sys.stderr)
         return 2
     return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    # torch takes seconds to import; --help and a wrong call should not wait for it
+    from collect import job
+
+    if options.command == "pack":
+        job.collect_pack(options.study, options.pack, options.results)
+    else:
+        print(job.estimate_cost(options.study, jobs=options.jobs, seconds=options.seconds))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m collect", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    pack = commands.add_parser(
+        "pack",
+        help="train one pack of seed blocks and record what the models said and looked at",
+        epilog="example: python -m collect pack config/digits.yaml --pack 0 "
+        "--results results/digits",
+    )
+    pack.add_argument("study", type=Path, help="the study file")
+    pack.add_argument("--pack", type=int, required=True, help="which pack, from 0")
+    pack.add_argument("--results", type=Path, required=True, help="folder of the study's results")
+    pack.add_argument("--log", type=Path, help="file that the log goes to")
+    cost = commands.add_parser(
+        "cost",
+        help="print what a study would cost on this machine, from a short measurement",
+        epilog="example: python -m collect cost config/digits.yaml --jobs 2",
+    )
+    cost.add_argument("study", type=Path, help="the study file")
+    cost.add_argument("--jobs", type=int, default=1, help="jobs at a time; default 1")
+    cost.add_argument(
+        "--seconds", type=float, default=12, help="about how long to measure; default 12"
+    )
+    return parser
 
 
 if __name__ == "__main__":

@@ -12,20 +12,16 @@ from collect.classroom import Classroom, Member
 from collect.datasets import Data
 from collect.engine import Runtime
 from collect.models import parameter_count
-from collect.observe import View, Views, observe
+from collect.observe import Views, observe, views_shown
 from collect.seeding import Purpose, block_streams, study_streams
 from collect.similarity import cka
 from collect.spool import Spool
 from collect.train import TrainingSet
 from store.design import Design
 from store.frames import ATTENTION, EPOCH, MODEL, MODEL_PAIR, PREDICTION
-from store.plan import BlockPlan, Student, Teacher, model_id, planned_row
+from store.plan import BlockPlan, Student, model_id, planned_row
 from store.shard import Parts
-from store.vocabulary import (
-    CLEAN_VIEW,
-    Split,
-    Status,
-)
+from store.vocabulary import Split, Status
 
 
 class Block:
@@ -77,7 +73,7 @@ class Block:
             ordinal: observe(
                 member.model,
                 self._id(ordinal),
-                self._seen(member),
+                [self._views.view(*shown) for shown in views_shown(self._design, member.plan)],
                 methods=self._design.attention.kept,
                 runtime=self._runtime,
                 prediction=prediction,
@@ -104,30 +100,6 @@ class Block:
                 schema=EPOCH.schema,
             ),
         }
-
-    def _seen(self, member: Member) -> list[View]:
-        """List the views a model is shown: clean, its own strength's, its students', and more.
-
-        Teachers trained without augmentation are shown every view: the affinity of an
-        augmentation is their accuracy on it.
-        """
-        plan = member.plan
-        names = {CLEAN_VIEW, self._design.level(plan.strength)}
-        if isinstance(plan, Teacher):
-            students = self._design.plan().students
-            names |= {
-                self._design.level(s.strength) for s in students if plan.ordinal in s.teachers
-            }
-            if plan.strength == 0:
-                names |= set(self._design.views())
-        own = {CLEAN_VIEW, self._design.level(plan.strength)}
-        # in the order of the rows' key, where training images have the lower ids
-        return [
-            self._views.view(name, split)
-            for name in sorted(names)
-            for split in (Split.TRAIN, Split.TEST)
-            if split is Split.TEST or name in own
-        ]
 
     def _model_row(self, member: Member) -> dict[str, object]:
         plan, record = member.plan, member.record

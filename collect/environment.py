@@ -65,6 +65,13 @@ def fingerprint(runtime: Runtime) -> str:
     )
 
 
+def device_words(runtime: Runtime) -> str:
+    """Name the GPU or processor that trains, and the precision."""
+    device = runtime.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    return f"{name}, {runtime.precision}"
+
+
 def _capability(device: torch.device) -> str:
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)

@@ -1,4 +1,4 @@
-"""One pack: the only part of collecting that knows paths."""
+"""One pack, or an estimate of its cost: the only part of collecting that knows paths."""
 
 import logging
 import shutil
@@ -6,11 +6,14 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from collect.block import Block
+from collect.block import Block, training_subset
+from collect.cost import cost, cost_text
 from collect.datasets import Data, image_table, load
 from collect.engine import Runtime, choose_device, start
-from collect.environment import observe_environment
+from collect.environment import device_words, observe_environment
 from collect.progress import Progress
+from collect.timing import measure
+from collect.workload import workload
 from store.design import TRAINING_PROTOCOL, Design
 from store.errors import StaleShardError, UserError
 from store.shard import Manifest, read_manifest, shard_name, write_images, write_pack, write_shard
@@ -38,6 +41,30 @@ def collect_pack(study: Path, pack: int, results: Path) -> None:
         for block in design.blocks_of(pack)
     ]
     write_pack(results, pack, manifests)
+
+
+def estimate_cost(study: Path, *, jobs: int, seconds: float) -> str:
+    """Say what a study will cost on this machine; nothing is trained for a result.
+
+    jobs: at a time. seconds: about how long to measure. Raises UserError where the images
+    cannot be read, or where there is nothing to train.
+    """
+    began = time.perf_counter()
+    design = load_design(study)
+    data = load(design)
+    runtime = start(design.engine, choose_device(design.device), mean=data.mean, std=data.std)
+    # what every job does before it trains: starting Python took about what it has used so far
+    starting = time.perf_counter() - began + time.process_time()
+    train_images = len(training_subset(design, data, block=0))
+    found = cost(
+        design,
+        workload(design, train_images=train_images, test_images=len(data.test.labels)),
+        measure(design, data, runtime, seconds=seconds),
+        classes=len(data.class_names),
+        start_seconds=starting,
+        jobs=jobs,
+    )
+    return cost_text(found, where=device_words(runtime))
 
 
 def _collect_block(

@@ -23,6 +23,7 @@ from collect.seeding import Purpose, study_streams
 from collect.spool import Spool
 from store.design import Design
 from store.frames import ATTENTION, PREDICTION
+from store.plan import Student, Teacher
 from store.vocabulary import CLEAN_VIEW, AttentionMethod, Split
 
 _KEPT_VIEW_BYTES: Final = 64 * 2**20
@@ -99,6 +100,28 @@ class Views:
         return View(name, split, images.image_id, labels, shown)
 
 
+def views_shown(design: Design, model: Teacher | Student) -> list[tuple[str, Split]]:
+    """List the views a model is shown: clean, its own strength's, its students', and more.
+
+    Teachers trained without augmentation are shown every view: the affinity of an augmentation
+    is their accuracy on it. Training images are shown clean and as the model trained on them.
+    """
+    own = {CLEAN_VIEW, design.level(model.strength)}
+    names = set(own)
+    if isinstance(model, Teacher):
+        students = design.plan().students
+        names |= {design.level(s.strength) for s in students if model.ordinal in s.teachers}
+        if model.strength == 0:
+            names |= set(design.views())
+    # in the order of the rows' key, where training images have the lower ids
+    return [
+        (name, split)
+        for name in sorted(names)
+        for split in (Split.TRAIN, Split.TEST)
+        if split is Split.TEST or name in own
+    ]
+
+
 def observe(
     model: CifarResNet,
     model_id: int,
@@ -119,7 +142,9 @@ def observe(
     predicted, attended = prediction.model(model_id), attention.model(model_id)
     features: list[NDArray[np.float32]] = []
     for view in views:
-        work = partial(_pass, model, model_id, view, _asked(view, methods), runtime)
+        work = partial(
+            _pass, model, model_id, view, methods_asked(view.name, view.split, methods), runtime
+        )
         for part in in_batches(len(view.labels), runtime.limits, runtime.device, work):
             predicted.add(part.prediction)
             for maps in part.attention:
@@ -208,10 +233,13 @@ class _Rows:
         )
 
 
-def _asked(view: View, methods: tuple[AttentionMethod, ...]) -> tuple[AttentionMethod, ...]:
-    if view.split is not Split.TEST:
+def methods_asked(
+    name: str, split: Split, methods: tuple[AttentionMethod, ...]
+) -> tuple[AttentionMethod, ...]:
+    """List the attention maps that are kept of a view: all where the test images are clean."""
+    if split is not Split.TEST:
         return ()
-    return methods if view.name == CLEAN_VIEW else (AttentionMethod.CAM_SUM,)
+    return methods if name == CLEAN_VIEW else (AttentionMethod.CAM_SUM,)
 
 
 def _rows(images: Images, rows: NDArray[np.int64]) -> Images:

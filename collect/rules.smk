@@ -19,5 +19,5 @@ rule collect:
     # memory kept by the allocator is memory not asked for again: about 1.15 times as fast
     shell:
         "OMP_NUM_THREADS=1 MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824 "
-        "{sys.executable:q} -m collect {input.study:q} --pack {wildcards.pack} "
+        "{sys.executable:q} -m collect pack {input.study:q} --pack {wildcards.pack} "
         "--results {params.results:q} --log {log:q}"

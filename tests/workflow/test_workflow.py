@@ -177,7 +177,7 @@ def test_an_interrupted_study_goes_on(undisturbed, tmp_path):
 def test_a_block_alone_gives_the_shard_that_the_workflow_gave(undisturbed, tmp_path):
     subprocess.run(
         [
-            *(sys.executable, "-m", "collect", str(undisturbed / "tiny.yaml")),
+            *(sys.executable, "-m", "collect", "pack", str(undisturbed / "tiny.yaml")),
             *("--pack", "1", "--results", str(tmp_path / "results/tiny")),
         ],
         check=True,
@@ -195,7 +195,7 @@ def test_packed_blocks_are_the_same_blocks(undisturbed, tmp_path):
         stream.write("pack_size: 3\n")
     subprocess.run(
         [
-            *(sys.executable, "-m", "collect", str(folder / "tiny.yaml")),
+            *(sys.executable, "-m", "collect", "pack", str(folder / "tiny.yaml")),
             *("--pack", "0", "--results", str(folder / "results/tiny")),
         ],
         check=True,
