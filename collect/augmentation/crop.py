@@ -1,6 +1,7 @@
 """Random resized crops, mirrored or not: chosen as torchvision does, resampled as Pillow does."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from typing import Final
 
@@ -13,7 +14,6 @@ ATTEMPTS: Final = 10
 UNIFORMS: Final = 2 * ATTEMPTS + 2
 """Area and ratio of every attempt, then the place, top and left."""
 
-_AREA: Final = (0.2, 1.0)
 _LOG_RATIO: Final = (float(np.log(3 / 4)), float(np.log(4 / 3)))
 _TAPS: Final = 5
 _PART: Final = 64
@@ -22,15 +22,26 @@ _WEIGHT_BITS: Final = 15
 float32, so that it depends on no order of summation, no batch and no device."""
 
 
+class Kernel(StrEnum):
+    """What weighs the pixels that a scaled one is made of."""
+
+    BILINEAR = "bilinear"
+    BICUBIC = "bicubic"
+
+
 @dataclass(frozen=True, slots=True)
 class Crops:
-    """Boxes in pixels, int64, and whether each is mirrored, bool; all of shape (images,)."""
+    """Boxes in pixels, int64, and whether each is mirrored, bool; all of shape (images,).
+
+    kernel: by which they are scaled.
+    """
 
     top: NDArray[np.int64]
     left: NDArray[np.int64]
     height: NDArray[np.int64]
     width: NDArray[np.int64]
     mirrored: NDArray[np.bool_]
+    kernel: Kernel = Kernel.BICUBIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +55,26 @@ class _Kernels:
     first: Tensor
 
 
-def choose_crops(uniforms: NDArray[np.float64], mirrored: NDArray[np.bool_], side: int) -> Crops:
+def choose_crops(
+    uniforms: NDArray[np.float64],
+    mirrored: NDArray[np.bool_],
+    side: int,
+    *,
+    smallest: float = 0.2,
+    kernel: Kernel = Kernel.BICUBIC,
+) -> Crops:
     """Turn uniforms into boxes as torchvision's RandomResizedCrop does.
 
-    uniforms: shape (images, UNIFORMS). The area is uniform on 0.2 to 1, the ratio of width to
-    height log-uniform on 3/4 to 4/3; a box that does not fit is drawn again, ten times at
-    most, after which it is the whole image.
+    uniforms: shape (images, UNIFORMS). The area is uniform on ``smallest`` to 1, the ratio of
+    width to height log-uniform on 3/4 to 4/3; a box that does not fit is drawn again, ten times
+    at most, after which it is the whole image.
     """
     height = np.full(len(uniforms), side, np.int64)
     width = height.copy()
     pending = np.arange(len(uniforms))
     for attempt in range(ATTEMPTS):
         area, ratio = uniforms[pending, 2 * attempt], uniforms[pending, 2 * attempt + 1]
-        area = side * side * (_AREA[0] + area * (_AREA[1] - _AREA[0]))
+        area = side * side * (smallest + area * (1 - smallest))
         ratio = np.exp(_LOG_RATIO[0] + ratio * (_LOG_RATIO[1] - _LOG_RATIO[0]))
         wide, high = np.rint(np.sqrt(area * ratio)), np.rint(np.sqrt(area / ratio))
         fits = (wide >= 1) & (wide <= side) & (high >= 1) & (high <= side)
@@ -71,17 +89,18 @@ def choose_crops(uniforms: NDArray[np.float64], mirrored: NDArray[np.bool_], sid
         height=height,
         width=width,
         mirrored=mirrored,
+        kernel=kernel,
     )
 
 
 def resample(images: Tensor, crops: Crops, rows: NDArray[np.int64]) -> Tensor:
-    """Cut out each image's box and scale it to the image's side, by Keys' bicubic kernel.
+    """Cut out each image's box and scale it to the image's side, by the crops' kernel.
 
     images: levels, uint8 or float32, shape (batch, channels, side, side). Columns first, then
     rows, rounded and clipped to levels after each, as Pillow does. Returns a new float32 tensor.
     """
     batch, channels, side, _ = images.shape
-    table = _kernels(side)
+    table = _kernels(side, crops.kernel)
     scaled = images.new_empty((batch * channels, side, side), dtype=torch.float32)
     # a part at a time in the same memory, so that what lies between stays in the cache
     size = min(_PART, batch)
@@ -124,12 +143,12 @@ def _weights(
 
 
 @cache
-def _kernels(side: int) -> _Kernels:
+def _kernels(side: int, kernel: Kernel) -> _Kernels:
     """Tabulate how lines of 1 to ``side`` pixels are scaled to ``side`` pixels."""
     weights = np.zeros((2, side + 1, side, _TAPS))
     first = np.zeros((2, side + 1, side, 1), np.int64)
     for length in range(1, side + 1):
-        one, start = _kernel(length, side)
+        one, start = _taps(length, side, kernel)
         weights[0, length], first[0, length, :, 0] = one, start
         weights[1, length], first[1, length, :, 0] = one[::-1], start[::-1]
     return _Kernels(
@@ -138,13 +157,14 @@ def _kernels(side: int) -> _Kernels:
     )
 
 
-def _kernel(length: int, side: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _taps(length: int, side: int, kernel: Kernel) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Weights, shape (side, _TAPS), and first taps of a line that is made longer."""
+    weigh, reach = (_keys, 2) if kernel is Kernel.BICUBIC else (_triangle, 1)
     centre = (np.arange(side) + 0.5) * length / side
-    start = np.maximum((centre - 2 + 0.5).astype(np.int64), 0)
-    end = np.minimum((centre + 2 + 0.5).astype(np.int64), length)
+    start = np.maximum((centre - reach + 0.5).astype(np.int64), 0)
+    end = np.minimum((centre + reach + 0.5).astype(np.int64), length)
     taps = start[:, None] + np.arange(_TAPS)
-    weights = _keys(taps - centre[:, None] + 0.5) * (taps < end[:, None])
+    weights = weigh(taps - centre[:, None] + 0.5) * (taps < end[:, None])
     weights /= weights.sum(axis=1, keepdims=True)
     whole = np.rint(weights * 2**_WEIGHT_BITS)
     # they add up to 1, so that a plain surface stays as it is
@@ -159,3 +179,8 @@ def _keys(distance: NDArray[np.float64]) -> NDArray[np.float64]:
     near = (1.5 * x - 2.5) * x * x + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2
     return np.where(x < 1, near, np.where(x < 2, far, 0.0))
+
+
+def _triangle(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Linear interpolation, of reach 1."""
+    return np.maximum(1 - np.abs(distance), 0.0)

@@ -17,9 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from collect.augmentation.geometry import move, shear_smoothly
+from collect.augmentation.geometry import move, move_smoothly, shear_smoothly
 
 TOP: Final = 255.0
+
+Fill = float | tuple[float, float, float]
+"""A level, or a colour as levels of red, green and blue."""
 
 
 class Kind(IntEnum):
@@ -42,8 +45,15 @@ class Kind(IntEnum):
     """Nearest neighbours, by a matrix."""
     SHEAR_Y_SMOOTHLY = 11
     """Bicubic; amount: the tangent."""
+    SOLARIZE_ADD = 12
+    """Amount: what is added to the darker half of the levels, a whole number."""
+    MOVE_BILINEAR = 13
+    """Bilinear, by a smooth matrix."""
+    MOVE_BICUBIC = 14
+    """Bicubic, by a smooth matrix."""
 
 
+_MIDDLE: Final = 128
 _BLENDS: Final = slice(Kind.BRIGHTNESS, Kind.SHARPNESS + 1)
 _APART: Final = tuple(kind for kind in Kind if kind > Kind.SHARPNESS)
 
@@ -53,22 +63,27 @@ class Steps:
     """What each image undergoes, step after step.
 
     kind: values of ``Kind``, uint8, shape (images, steps). amount: float64, the same shape.
-    matrix: of the steps that move, as ``geometry.fixed_point`` gives it, int32, shape
-    (images, steps, 6). fill: the level that comes in from outside the image.
+    matrix: of the steps that move to the nearest pixel, as ``geometry.fixed_point`` gives it,
+    int32, shape (images, steps, 6). smooth: of the steps that move between pixels, as
+    ``geometry`` gives it, float64, the same shape. fill: what comes in from outside the image, a
+    level or a colour, of which an image of one channel gets the luminance.
     """
 
     kind: NDArray[np.uint8]
     amount: NDArray[np.float64]
     matrix: NDArray[np.int32]
-    fill: float
+    smooth: NDArray[np.float64]
+    fill: Fill
 
 
-def no_steps(images: int, steps: int, fill: float) -> Steps:
+def no_steps(images: int, steps: int, fill: Fill) -> Steps:
     """Return steps that change nothing, to be filled in."""
     return Steps(
         np.zeros((images, steps), np.uint8),
         np.zeros((images, steps)),
+        # a system gives pages of zeros no memory before they are written to
         np.zeros((images, steps, 6), np.int32),
+        np.zeros((images, steps, 6)),
         fill,
     )
 
@@ -135,12 +150,28 @@ def _change(
             return _equalized
         case Kind.MOVE:
             matrix = torch.from_numpy(steps.matrix[rows, step]).to(device)
-            return lambda levels: move(levels, matrix, steps.fill)
+            return lambda levels: move(levels, matrix, _outside(steps.fill, levels))
         case Kind.SHEAR_Y_SMOOTHLY:
             tangent = torch.from_numpy(steps.amount[rows, step]).to(device)
-            return lambda levels: shear_smoothly(levels, tangent, steps.fill)
+            return lambda levels: shear_smoothly(levels, tangent, _outside(steps.fill, levels))
+        case Kind.SOLARIZE_ADD:
+            added = _amounts(steps, rows, step, device)
+            return lambda levels: _solarized_add(levels, added)
+        case Kind.MOVE_BILINEAR | Kind.MOVE_BICUBIC:
+            smooth = torch.from_numpy(steps.smooth[rows, step]).to(device)
+            cubic = kind is Kind.MOVE_BICUBIC
+            return lambda levels: move_smoothly(
+                levels, smooth, _outside(steps.fill, levels), cubic=cubic
+            )
         case _:
             raise ValueError(f"{kind.name} is a blend")
+
+
+def _outside(fill: Fill, levels: Tensor) -> Tensor:
+    """Return what comes in from outside images of so many channels, shape (channels, 1, 1)."""
+    colour = fill if isinstance(fill, tuple) else (fill,) * 3
+    outside = levels.new_tensor(colour)[:, None, None]
+    return outside if levels.shape[1] == 3 else grey(outside[None])[0]
 
 
 def _blend(levels: Tensor, factor: Tensor, counts: NDArray[np.int64]) -> Tensor:
@@ -198,6 +229,11 @@ def _solarized(levels: Tensor, bound: Tensor) -> Tensor:
     """Invert the levels from ``bound``, a whole number, on."""
     inverted = (levels - (bound - 1)).clamp_(0, 1)
     return levels.add_(inverted.mul_(TOP - 2 * levels))
+
+
+def _solarized_add(levels: Tensor, added: Tensor) -> Tensor:
+    """Make the levels below the middle lighter, to white at most."""
+    return torch.where(levels < _MIDDLE, (levels + added).clamp_(max=TOP), levels)
 
 
 def _stretched(levels: Tensor) -> Tensor:

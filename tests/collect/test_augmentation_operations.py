@@ -1,6 +1,7 @@
 """Every operation against Pillow, which the published code used, or torchvision's call of it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -132,7 +133,7 @@ def test_the_bicubic_shear_is_pillows_to_the_level(channels: int, side: int):
     tangents = np.random.default_rng(5).uniform(-0.4, 0.4, IMAGES)
     pixels = pictures(channels, side)
     steps = _steps(Kind.SHEAR_Y_SMOOTHLY, tangents)
-    sheared = performed(pixels, Steps(steps.kind, steps.amount, steps.matrix, 128))
+    sheared = performed(pixels, replace(steps, fill=128))
     fill = 128 if channels == 1 else (128,) * 3
     for row, tangent in enumerate(tangents):
         wanted = shown(pixels[row]).transform(
@@ -152,9 +153,9 @@ def test_images_of_one_batch_undergo_what_each_undergoes_alone():
     steps.kind[:] = rng.permutation(np.tile(np.arange(len(Kind)), 7))[: 2 * IMAGES].reshape(-1, 2)
     steps.amount[:] = rng.uniform(0.1, 0.4, (IMAGES, 2))
     steps.amount[steps.kind == Kind.POSTERIZE] = 3
-    steps.matrix[:] = geometry.fixed_point(geometry.rotation(rng.uniform(-30, 30, IMAGES), 32))[
-        :, None
-    ]
+    steps.amount[steps.kind == Kind.SOLARIZE_ADD] = 90
+    steps.smooth[:] = geometry.rotation(rng.uniform(-30, 30, IMAGES), 32)[:, None]
+    steps.matrix[:] = geometry.fixed_point(steps.smooth)
     together = performed(pixels, steps)
     for row in range(IMAGES):
         levels = torch.from_numpy(pixels[row : row + 1]).float()
@@ -162,52 +163,135 @@ def test_images_of_one_batch_undergo_what_each_undergoes_alone():
         assert np.array_equal(together[row : row + 1], alone)
 
 
-def _crops(images: int, side: int) -> crop.Crops:
+@pytest.mark.parametrize("channels", [1, 3])
+def test_solarize_add_is_pillows_by_a_table_to_the_level(channels: int):
+    added = np.append(np.random.default_rng(9).integers(0, 129, IMAGES - 2), [0, 110])
+    pixels = pictures(channels, 32)
+    changed = performed(pixels, _steps(Kind.SOLARIZE_ADD, added.astype(float)))
+    for row, amount in enumerate(added):
+        table = [min(255, level + int(amount)) if level < 128 else level for level in range(256)]
+        wanted = read(shown(pixels[row]).point(table * channels))
+        assert np.array_equal(changed[row], wanted), f"{amount} added"
+
+
+def test_posterized_to_no_bits_an_image_is_black():
+    # Pillow refuses it now; it masked every bit away before
+    changed = performed(pictures(3, 32), _steps(Kind.POSTERIZE, np.zeros(IMAGES)))
+    assert (changed == 0).all()
+
+
+FILL = (124.0, 116.0, 104.0)
+KERNELS = {
+    Kind.MOVE: Image.Resampling.NEAREST,
+    Kind.MOVE_BILINEAR: Image.Resampling.BILINEAR,
+    Kind.MOVE_BICUBIC: Image.Resampling.BICUBIC,
+}
+
+
+def _matrices(side: int) -> np.ndarray:
+    """Rotations, shears, shifts by whole pixels and parts of them, and all of these together."""
+    rng = np.random.default_rng(10)
+    still = np.zeros(8)
+    made = [
+        geometry.rotation(np.append(rng.uniform(0, 360, 6), [0, 45]), side),
+        geometry.shear(rng.uniform(-0.5, 0.5, 8), still),
+        geometry.shear(still, rng.uniform(-0.5, 0.5, 8)),
+        geometry.shift(rng.uniform(-side, side, 8), rng.integers(-9, 9, 8) / 2),
+        rng.uniform(-1, 1, (8, 6)) * [1, 1, side, 1, 1, side],
+    ]
+    return rng.permutation(np.concatenate(made))
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", KERNELS)
+def test_a_move_by_any_kernel_is_pillows_to_the_level(kind: Kind, channels: int, side: int):
+    matrices, pixels = _matrices(side), pictures(channels, side)
+    steps = replace(_steps(kind, np.zeros(IMAGES)), fill=FILL)
+    steps.smooth[:, 0] = matrices
+    steps.matrix[:, 0] = geometry.fixed_point(matrices)
+    moved = performed(pixels, steps)
+    colour = Image.new("RGB", (1, 1), tuple(int(level) for level in FILL))
+    outside = (colour if channels == 3 else colour.convert("L")).getpixel((0, 0))
+    for row, matrix in enumerate(matrices):
+        wanted = shown(pixels[row]).transform(
+            (side, side),
+            Image.Transform.AFFINE,
+            tuple(matrix),
+            KERNELS[kind],
+            fillcolor=outside,
+        )
+        assert np.array_equal(moved[row], read(wanted)), matrix
+
+
+def test_the_bicubic_shear_is_the_bicubic_move_by_a_shear():
+    tangents = np.random.default_rng(5).uniform(-0.4, 0.4, IMAGES)
+    steps = _steps(Kind.MOVE_BICUBIC, np.zeros(IMAGES))
+    steps.smooth[:, 0] = geometry.shear(np.zeros(IMAGES), tangents)
+    pixels = pictures(3, 32)
+    moved = performed(pixels, replace(steps, fill=FILL))
+    sheared = performed(pixels, replace(_steps(Kind.SHEAR_Y_SMOOTHLY, tangents), fill=FILL))
+    assert np.array_equal(moved, sheared)
+
+
+SMALLEST = {crop.Kernel.BICUBIC: 0.2, crop.Kernel.BILINEAR: 0.08}
+
+
+def _crops(images: int, side: int, kernel: crop.Kernel = crop.Kernel.BICUBIC) -> crop.Crops:
     rng = np.random.default_rng(7)
     mirrored = rng.random(images) < 0.5
-    return crop.choose_crops(rng.random((images, crop.UNIFORMS)), mirrored, side)
+    uniforms = rng.random((images, crop.UNIFORMS))
+    return crop.choose_crops(uniforms, mirrored, side, smallest=SMALLEST[kernel], kernel=kernel)
 
 
 @pytest.mark.parametrize("side", [*SIDES, 64])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_crops_are_pillows_but_for_the_15_places_of_their_weights(channels: int, side: int):
+@pytest.mark.parametrize("kernel", SMALLEST)
+def test_crops_are_pillows_but_for_the_15_places_of_their_weights(
+    kernel: crop.Kernel, channels: int, side: int
+):
     images = 300
     pixels = np.tile(pictures(channels, side, 60), (5, 1, 1, 1))
-    chosen = _crops(images, side)
+    chosen = _crops(images, side, kernel)
     scaled = crop.resample(torch.from_numpy(pixels), chosen, np.arange(images)).numpy()
     wanted = np.empty_like(pixels)
     for row in range(images):
         top, left = chosen.top[row], chosen.left[row]
         box = (left, top, left + chosen.width[row], top + chosen.height[row])
-        picture = shown(pixels[row]).crop(box).resize((side, side), Image.Resampling.BICUBIC)
+        by = Image.Resampling[kernel.name]
+        picture = shown(pixels[row]).crop(box).resize((side, side), by)
         wanted[row] = read(ImageOps.mirror(picture) if chosen.mirrored[row] else picture)
     # Pillow's weights have 22 places: a sum near a half is rounded to the other side
     away = np.abs(scaled - wanted.astype(np.float32))
     assert away.max() <= 2
     assert (away > 1).mean() < 1e-4
-    assert (away > 0).mean() < 5e-3
+    # of 90 bilinear sums on a side of 45 one is a half, which the weights' last place tips
+    halves = 2 / 90 if (kernel, side) == (crop.Kernel.BILINEAR, 45) else 0
+    assert (away > 0).mean() < 5e-3 + halves * 1.2
 
 
-def test_a_crop_of_the_whole_image_is_the_image_and_a_plain_one_stays_plain():
+@pytest.mark.parametrize("kernel", SMALLEST)
+def test_a_crop_of_the_whole_image_is_the_image_and_a_plain_one_stays_plain(kernel: crop.Kernel):
     pixels = torch.from_numpy(pictures(3, 32))
     whole = np.full(IMAGES, 32)
     none = np.zeros(IMAGES, np.int64)
-    chosen = crop.Crops(none, none, whole, whole, np.arange(IMAGES) % 2 == 1)
+    chosen = crop.Crops(none, none, whole, whole, np.arange(IMAGES) % 2 == 1, kernel)
     scaled = crop.resample(pixels, chosen, np.arange(IMAGES))
     assert torch.equal(scaled[::2], pixels[::2].float())
     assert torch.equal(scaled[1::2], pixels[1::2].float().flip(3))
     plain = torch.full((IMAGES, 3, 32, 32), 201, dtype=torch.uint8)
-    assert (crop.resample(plain, _crops(IMAGES, 32), np.arange(IMAGES)) == 201).all()
+    assert (crop.resample(plain, _crops(IMAGES, 32, kernel), np.arange(IMAGES)) == 201).all()
 
 
-def test_crops_have_torchvisions_area_ratio_and_place():
+@pytest.mark.parametrize("smallest", [0.2, 0.08])
+def test_crops_have_torchvisions_area_ratio_and_place(smallest: float):
     from scipy import stats
     from torchvision.transforms.v2 import RandomResizedCrop
 
     images, side = 20_000, 224
     uniforms = np.random.default_rng(8).random((images, crop.UNIFORMS))
-    ours = crop.choose_crops(uniforms, np.zeros(images, np.bool_), side)
-    transform = RandomResizedCrop(side, scale=(0.2, 1.0))
+    ours = crop.choose_crops(uniforms, np.zeros(images, np.bool_), side, smallest=smallest)
+    transform = RandomResizedCrop(side, scale=(smallest, 1.0))
     blank = torch.empty(1, side, side, dtype=torch.uint8)
     with torch.random.fork_rng():
         torch.manual_seed(0)
