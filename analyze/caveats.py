@@ -19,6 +19,14 @@ _WHY_ARMS: Final = (
     "what is seen there as well as the teachers do; only the fixed arm speaks of teachers alone."
 )
 
+_NO_DOSE: Final = {
+    "published": "weak rotates and strong does not",
+    "published_imagenet": (
+        "strong does what weak does and then operations of other kinds, not more of the same"
+    ),
+}
+"""Why the strengths of a policy are names, by policy."""
+
 
 def with_disagreements(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Add to every deciding finding where another arm or the published form reads otherwise."""
@@ -103,12 +111,13 @@ def _scope(design: Design) -> str:
 
 
 def _named_strengths(design: Design) -> tuple[str, ...]:
-    if design.augmentation.policy != "published":
+    why = _NO_DOSE.get(design.augmentation.policy)
+    if why is None:
         return ()
     return (
         "Strengths 0, 0.5 and 1 are the names none, weak and strong of the published policies: "
-        "they have an order and are no dose, since weak rotates and strong does not. Read a change "
-        "from strength 0 to 1 as one from none to strong, and a trend as an ordering.",
+        f"they have an order and are no dose, since {why}. Read a change from strength 0 to 1 as "
+        "one from none to strong, and a trend as an ordering.",
     )
 
 

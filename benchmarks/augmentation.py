@@ -28,15 +28,24 @@ from torch import Tensor
 from collect.augmentation.policy import Choices, augmented_batches, draw, policy_for
 from collect.pixels import InMemory
 from collect.torchvision_operators import import_torchvision
-from store.augmentations import Augmentation, Graded, Published, RandAugment, TrivialAugment
+from store.augmentations import (
+    Augmentation,
+    Graded,
+    Published,
+    PublishedImageNet,
+    RandAugment,
+    TrivialAugment,
+)
 
 import_torchvision()
 from torchvision.transforms import InterpolationMode, v2  # noqa: E402
 
 SIDE = 32
+IMAGENET_SIDE = 224
 ROUNDS = 9
 EQUAL = 16
 PUBLISHED = Published(policy="published")
+IMAGENET = PublishedImageNet(policy="published_imagenet")
 
 Augment = Callable[[Tensor], object]
 """Augments uint8 images of shape (images, 3, side, side)."""
@@ -171,6 +180,42 @@ def _in_batches(transform: Any, batch: int) -> Augment:
     return augment
 
 
+def _imagenet_pillow() -> tuple[Any, Any]:
+    """Weak and strong. torchvision has another RandAugment: one operation, always done, of its own.
+
+    As many as two, each done half of the time.
+    """
+    weak = [
+        v2.RandomResizedCrop(IMAGENET_SIDE, antialias=True),
+        v2.RandomHorizontalFlip(),
+        v2.ColorJitter(0.4, 0.4, 0.4),
+    ]
+    operation = v2.RandAugment(1, 30, interpolation=InterpolationMode.BILINEAR)
+    return (
+        v2.Compose([*weak, *_to_fractions()]),
+        v2.Compose([*weak, operation, *_to_fractions()]),
+    )
+
+
+def imagenet_rows() -> list[Row]:
+    """List what is measured on images of ImageNet's size; the first is the comparison."""
+    weak, strong = _imagenet_pillow()
+    theirs = [
+        Row(what="weak and strong", by="Pillow", images=16, apply=_pillow(weak, strong)),
+        Row(what="strong", by="Pillow", images=16, apply=_pillow(strong)),
+    ]
+    return theirs + [
+        Row(
+            what=what,
+            by="this project, training in batches of 64",
+            images=64,
+            apply=ours(IMAGENET, strength, batch=64),
+            one=_at_once(IMAGENET, strength),
+        )
+        for what, strength in (("strong", 1.0), ("weak", 0.5))
+    ]
+
+
 def _kornia_rows() -> list[Row]:
     if importlib.util.find_spec("kornia") is None:
         return []
@@ -271,24 +316,30 @@ def rows() -> list[Row]:
     ]
 
 
-def distinct_outputs(one: Callable[[Tensor], Tensor], trials: int = 15) -> float:
+def distinct_outputs(
+    one: Callable[[Tensor], Tensor], *, side: int = SIDE, trials: int = 15
+) -> float:
     """Median number of different outputs of one batch of equal images."""
-    images = pictures(1).repeat(EQUAL, 1, 1, 1)
+    images = pictures(1, side=side).repeat(EQUAL, 1, 1, 1)
     counts = [len({image.numpy().tobytes() for image in one(images)}) for _ in range(trials)]
     return median(counts)
 
 
 def report() -> str:
+    """Measure and lay out the recipes of every size."""
+    return _table(rows(), SIDE) + "\n\n" + _table(imagenet_rows(), IMAGENET_SIDE)
+
+
+def _table(measured: list[Row], side: int) -> str:
     """Measure every row in every round, and lay out the medians as a Markdown table."""
-    measured = rows()
-    shown = pictures(max(row.images for row in measured))
+    shown = pictures(max(row.images for row in measured), side=side)
     for row in measured:
         row.apply(shown[: row.images])
     speeds = [
         [_per_second(row.apply, shown[: row.images]) for row in measured] for _ in range(ROUNDS)
     ]
     lines = [
-        f"{_machine()}; torch {torch.__version__.split('+')[0]}, one thread, {SIDE} x {SIDE} "
+        f"{_machine()}; torch {torch.__version__.split('+')[0]}, one thread, {side} x {side} "
         f"pixels in colour, {ROUNDS} rounds.",
         "",
         f"| what | by | images per CPU s | to Pillow | of {EQUAL} equal images, outputs |",
@@ -297,7 +348,7 @@ def report() -> str:
     for column, row in enumerate(measured):
         speed = median(speeds_[column] for speeds_ in speeds)
         ratio = median(speeds_[column] / speeds_[0] for speeds_ in speeds)
-        outputs = f"{distinct_outputs(row.one):g}" if row.one else "each drawn"
+        outputs = f"{distinct_outputs(row.one, side=side):g}" if row.one else "each drawn"
         lines.append(f"| {row.what} | {row.by} | {_rounded(speed)} | {ratio:.1f} | {outputs} |")
     return "\n".join(lines)
 

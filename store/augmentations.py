@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 from store.declared import Declared
 
 PUBLISHED_NAMES: Final = {0.0: "none", 0.5: "weak", 1.0: "strong"}
-"""What the strengths of the published policy stand for: names in an order, no dose."""
+"""What the strengths of the published policies stand for: names in an order, no dose."""
 
 
 class Magnitudes(Declared):
@@ -37,13 +37,22 @@ class Graded(Declared):
 
 
 class Published(Declared):
-    """The two recipes of Guo et al. 2024 by name: strength 0 none, 0.5 weak, 1 strong.
+    """The recipes of Guo et al. 2024 for CIFAR by name: strength 0 none, 0.5 weak, 1 strong.
 
     ``cutout_pixels``: side of the strong recipe's square, in pixels whatever the image's size.
     """
 
     policy: Literal["published"]
     cutout_pixels: int = Field(default=16, ge=2, le=512)
+
+
+class PublishedImageNet(Declared):
+    """The recipes of Guo et al. 2024 for ImageNet by name: strength 0 none, 0.5 weak, 1 strong.
+
+    Weak crops, flips and jitters colours; strong does the same, then RandAugment.
+    """
+
+    policy: Literal["published_imagenet"]
 
 
 class RandAugment(Declared):
@@ -67,6 +76,7 @@ class TrivialAugment(Declared):
 POLICIES: Final[dict[str, type[Declared]]] = {
     "graded": Graded,
     "published": Published,
+    "published_imagenet": PublishedImageNet,
     "randaugment": RandAugment,
     "trivialaugment": TrivialAugment,
 }
@@ -80,14 +90,18 @@ def _graded_unless_said(value: Any) -> Any:
 
 
 Augmentation = Annotated[
-    Annotated[Graded | Published | RandAugment | TrivialAugment, Field(discriminator="policy")],
+    Annotated[
+        Graded | Published | PublishedImageNet | RandAugment | TrivialAugment,
+        Field(discriminator="policy"),
+    ],
     BeforeValidator(_graded_unless_said),
 ]
 
 
 def refused_strength(augmentation: Augmentation, strength: float) -> str | None:
     """Say in a line why a policy has no such strength; None where it has."""
-    if not isinstance(augmentation, Published) or strength in PUBLISHED_NAMES:
+    named = isinstance(augmentation, Published | PublishedImageNet)
+    if not named or strength in PUBLISHED_NAMES:
         return None
     allowed = ", ".join(f"{value:g} ({name})" for value, name in PUBLISHED_NAMES.items())
-    return f"{strength:g} is no strength of the published policy; allowed: {allowed}"
+    return f"{strength:g} is no strength of the {augmentation.policy} policy; allowed: {allowed}"

@@ -15,12 +15,13 @@ from torch import Tensor
 
 from collect.augmentation.graded import GradedPolicy
 from collect.augmentation.published import PublishedPolicy
+from collect.augmentation.published_imagenet import PublishedImageNetPolicy
 from collect.augmentation.randomized import RandAugmentPolicy, TrivialAugmentPolicy
 from collect.pixels import Pixels
-from store.augmentations import Augmentation, Graded, Published, RandAugment
+from store.augmentations import Augmentation, Graded, Published, PublishedImageNet, RandAugment
 
 VALUES_AT_ONCE: Final = {"cpu": 2**20, "cuda": 2**24}
-"""Pixel values that are augmented together, at least those of one batch."""
+"""Pixel values that are augmented together."""
 
 
 class Choices(Protocol):
@@ -57,6 +58,8 @@ def policy_for(declared: Augmentation, side: int) -> Policy:
         return GradedPolicy(declared)
     if isinstance(declared, Published):
         return PublishedPolicy(declared, side)
+    if isinstance(declared, PublishedImageNet):
+        return PublishedImageNetPolicy(declared, side)
     if isinstance(declared, RandAugment):
         return RandAugmentPolicy(declared, side)
     return TrivialAugmentPolicy(declared, side)
@@ -77,13 +80,28 @@ def augmented_batches(
 ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
     """Yield an epoch's batches: rows of ``pixels`` in their order, and their augmented images.
 
-    Several batches are augmented at a time, for an operation costs much the same to call for
-    few images as for many; what becomes of an image does not depend on it.
+    Several batches of small images are augmented at a time, for an operation costs much the same
+    to call for few images as for many; one of large images in parts, so that what lies between
+    stays in the cache. What becomes of an image does not depend on it.
     """
     limit = VALUES_AT_ONCE.get(device.type, VALUES_AT_ONCE["cuda"])
-    size = batch_size * max(1, limit // (batch_size * math.prod(pixels.shape[1:])))
+    together = max(1, limit // math.prod(pixels.shape[1:]))
+    size = batch_size * max(1, together // batch_size)
     groups = [order[start : start + size] for start in range(0, len(order), size)]
     for rows, chosen in zip(groups, pixels.batches(groups, device), strict=True):
-        images = choices.apply(chosen, rows)
+        images = _in_parts(choices, chosen, rows, together)
         for first in range(0, len(rows), batch_size):
             yield rows[first : first + batch_size], images[first : first + batch_size]
+
+
+def _in_parts(choices: Choices, images: Tensor, rows: NDArray[np.int64], together: int) -> Tensor:
+    if len(rows) <= together:
+        return choices.apply(images, rows)
+    parts = images.split(together)
+    starts = range(0, len(rows), together)
+    return torch.cat(
+        [
+            choices.apply(part, rows[start : start + together])
+            for part, start in zip(parts, starts, strict=True)
+        ]
+    )

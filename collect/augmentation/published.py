@@ -1,4 +1,4 @@
-"""The two recipes of Guo et al. 2024, weak and strong, as their published code does them."""
+"""The recipes of Guo et al. 2024 for CIFAR, weak and strong, as their published code has them."""
 
 from dataclasses import dataclass
 from typing import Final

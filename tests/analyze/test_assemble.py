@@ -237,13 +237,22 @@ def test_a_failed_teacher_takes_all_of_its_students():
     assert find(results, "H2a", "matched").n == 11
 
 
-def test_strengths_that_are_names_are_said_to_be_no_dose():
-    words = "have an order and are no dose"
+@pytest.mark.parametrize(
+    ("policy", "why"),
+    [
+        ("published", "weak rotates and strong does not"),
+        ("published_imagenet", "then operations of other kinds, not more of the same"),
+    ],
+)
+def test_strengths_that_are_names_are_said_to_be_no_dose(policy: str, why: str):
+    words = "have an order and are no dose, since "
     three = {"strengths": [0, 0.5, 1], "teachers": 2}
-    named = study(augmentation={"policy": "published"}, design=three)
+    named = study(augmentation={"policy": policy}, design=three)
     graded = study(design=three)
     stored = simulate(graded, NOTHING)
-    assert any(words in text for text in assemble(named, stored).caveats)
+    said = [text for text in assemble(named, stored).caveats if words in text]
+    assert len(said) == 1
+    assert f"{why}. Read" in said[0]
     assert not any(words in text for text in assemble(graded, stored).caveats)
 
 

@@ -214,20 +214,25 @@ def test_policies_have_keys_of_their_own():
             {"policy": "graded"},
             {"policy": "published"},
             {"policy": "published", "cutout_pixels": 8},
+            {"policy": "published_imagenet"},
             {"policy": "randaugment"},
             {"policy": "randaugment", "num_ops": 3},
             {"policy": "trivialaugment"},
         )
     }
-    assert len(keys) == 6
+    assert len(keys) == 7
 
 
-def test_the_published_policy_has_three_strengths_and_no_other():
-    published = {"policy": "published"}
+@pytest.mark.parametrize("policy", ["published", "published_imagenet"])
+def test_a_published_policy_has_three_strengths_and_no_other(policy: str):
+    published = {"policy": policy}
     design = _changed(augmentation=published, design=LEVELS)
     assert {teacher.strength for teacher in design.plan().teachers} == {0, 0.5, 1}
-    assert design.views() == {"clean": 0, "published-0.5": 0.5, "published-1": 1}
-    words = r"0\.25 is no strength .* allowed: 0 \(none\), 0\.5 \(weak\), 1 \(strong\)"
+    assert design.views() == {"clean": 0, f"{policy}-0.5": 0.5, f"{policy}-1": 1}
+    words = (
+        rf"0\.25 is no strength of the {policy} policy; "
+        r"allowed: 0 \(none\), 0\.5 \(weak\), 1 \(strong\)"
+    )
     with pytest.raises(ValueError, match=f"design.strengths: {words}"):
         _changed(augmentation=published, design={"strengths": [0, 0.25, 1]})
     with pytest.raises(ValueError, match=f"design.fixed_strength: {words}"):
@@ -239,10 +244,17 @@ def test_the_published_policy_has_three_strengths_and_no_other():
 @pytest.mark.parametrize(
     ("augmentation", "words"),
     [
-        ({"policy": "publishd"}, "augmentation: .*'publishd'.*'graded', 'published', 'randaug"),
+        (
+            {"policy": "publishd"},
+            "augmentation: .*'publishd'.*'graded', 'published', 'published_imagenet', ",
+        ),
         ({"polcy": "published"}, "augmentation.polcy: unknown key .* allowed: policy, maximum, "),
         ({"policy": "published", "maximum": {}}, "maximum: unknown key .* policy, cutout_pixels$"),
         ({"maximum": {"cutot": 1}}, "augmentation.maximum.cutot: unknown .* contrast, cutout$"),
+        (
+            {"policy": "published_imagenet", "cutout_pixels": 16},
+            "cutout_pixels: unknown key .* policy$",
+        ),
         ({"policy": "randaugment", "num_ops": 0}, "augmentation.num_ops: value 0: .* equal to 1"),
         ("published", "augmentation: value 'published'"),
     ],
