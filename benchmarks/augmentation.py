@@ -376,11 +376,11 @@ def main() -> None:
     print(text)
     if chosen.write:
         between = re.compile(
-            r"(<!-- augmentation -->\n).*(\n<!-- end augmentation -->)", flags=re.DOTALL
+            r"(<!-- augmentation -->\n).*(<!-- end augmentation -->)", flags=re.DOTALL
         )
         page = chosen.write.read_text(encoding="utf-8")
         chosen.write.write_text(
-            between.sub(lambda marks: marks[1] + text + marks[2], page), encoding="utf-8"
+            between.sub(lambda marks: marks[1] + text + "\n" + marks[2], page), encoding="utf-8"
         )
 
 
