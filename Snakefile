@@ -52,7 +52,6 @@ except UserError as error:
     # one line, where an exception raised here would print Snakemake's own account of it too
     sys.exit(f"error: {error}" if STUDY in str(error) else f"error: {STUDY}: {error}")
 
-PLANNING = "plan" in sys.argv  # Snakemake tells its targets only later
 LOGS_OF_FAILED_JOBS = []
 
 
@@ -68,6 +67,11 @@ def is_news(record):
     if LOGS_OF_FAILED_JOBS or "CalledProcessError" in text:
         return False
     return record.levelno >= logging.WARNING or text.startswith("Nothing to be done")
+
+
+def planning():
+    """Tell whether the study is only planned; known once the run has begun."""
+    return "plan" in workflow.dag_settings.targets
 
 
 if not workflow.dryrun:
@@ -101,7 +105,7 @@ include: "reports/rules.smk"
 
 onstart:
     # Snakemake's own lock outlives a killed run and stops the next; the system frees this one
-    if not PLANNING:
+    if not planning():
         Path(RESULTS).mkdir(parents=True, exist_ok=True)
         workflow.results_lock = (Path(RESULTS) / ".lock").open("w")
         try:
@@ -113,21 +117,22 @@ onstart:
 
 
 onsuccess:
-    if not PLANNING:
+    if not planning():
         shell("{sys.executable:q} -m analyze verdicts {RESULTS:q}/results.json")
         print(f"\nreport: {RESULTS}/report.html")
 
 
 onerror:
-    log = (
-        LOGS_OF_FAILED_JOBS[-1]
-        if LOGS_OF_FAILED_JOBS
-        else f"the files of {RESULTS}/logs"
-    )
-    print(
-        f"\nstopped: the reason is above and at the end of {log}", file=sys.stderr
-    )
-    print(
-        "finished models are kept; the same command goes on from there",
-        file=sys.stderr,
-    )
+    if not planning():
+        log = (
+            LOGS_OF_FAILED_JOBS[-1]
+            if LOGS_OF_FAILED_JOBS
+            else f"the files of {RESULTS}/logs"
+        )
+        print(
+            f"\nstopped: the reason is above and at the end of {log}", file=sys.stderr
+        )
+        print(
+            "finished models are kept; the same command goes on from there",
+            file=sys.stderr,
+        )

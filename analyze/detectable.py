@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from analyze.decide import ALPHA, MINIMUM_SEEDS
 from analyze.hypotheses import HYPOTHESES, Estimand
 from analyze.inference.estimate import Estimate
 from analyze.power_truth import GivenAssociations, GivenTrends, Truth
@@ -15,8 +16,6 @@ from store.design import Design
 
 POWER: Final = 0.8
 STUDIES: Final = 400
-ALPHA: Final = 0.05
-FEWEST_SEEDS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +43,7 @@ def detectable(design: Design, *, seed: int = 0) -> tuple[Detectable, ...]:
     answer below three seeds or two strengths, where nothing is tested.
     """
     doses = _doses(design)
-    if design.seeds < FEWEST_SEEDS or len(doses) < 2:
+    if design.seeds < MINIMUM_SEEDS or len(doses) < 2:
         return ()
     asked = [HYPOTHESES[claim] for claim in design.claims]
     level = ALPHA / max(1, sum(claim.primary for claim in asked))
@@ -75,7 +74,7 @@ def detectable_text(design: Design, found: tuple[Detectable, ...]) -> str:
     if not found:
         return (
             f"power    none: {design.seeds} seeds at {len(_doses(design))} strengths only "
-            f"describe; a test needs {FEWEST_SEEDS} seeds and two strengths"
+            f"describe; a test needs {MINIMUM_SEEDS} seeds and two strengths"
         )
     lines = [
         f"power    of {POWER:g} with {design.seeds} seeds, at the first of Holm's levels "
@@ -89,6 +88,8 @@ def detectable_text(design: Design, found: tuple[Detectable, ...]) -> str:
             f"         {', '.join(one.claims)}: a true change of {one.effect:.2f} {per} is found;",
             f"           none is called negligible where the SESOI is {one.bound:.2f} or more",
         ]
+    if design.adding_seeds.looks:
+        lines.append("         the rule for adding seeds takes a little more at each of its looks")
     lines += [
         "         once three seeds are in the store, in the measures' own units:",
         "         python -m analyze power STORE",

@@ -6,6 +6,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import torch
+
 from collect.block import Block, training_subset
 from collect.cost import cost, cost_text
 from collect.datasets import Data, image_table, load
@@ -46,7 +48,7 @@ def collect_pack(study: Path, pack: int, results: Path) -> None:
 def estimate_cost(study: Path, *, jobs: int, seconds: float) -> str:
     """Say what a study will cost on this machine; nothing is trained for a result.
 
-    jobs: at a time. seconds: about how long to measure. Raises UserError where the images
+    jobs: at a time; on GPUs, one for each, since several share its speed. seconds: about how long to measure. Raises UserError where the images
     cannot be read, or where there is nothing to train.
     """
     began = time.perf_counter()
@@ -56,6 +58,8 @@ def estimate_cost(study: Path, *, jobs: int, seconds: float) -> str:
     # what every job does before it trains: starting Python took about what it has used so far
     starting = time.perf_counter() - began + time.process_time()
     train_images = len(training_subset(design, data, block=0))
+    if runtime.device.type == "cuda":
+        jobs = min(jobs, torch.cuda.device_count())
     found = cost(
         design,
         workload(design, train_images=train_images, test_images=len(data.test.labels)),

@@ -11,7 +11,7 @@ from torch import Tensor
 from collect.augmentation import crop, geometry
 from collect.augmentation.crop import Crops
 from collect.augmentation.operations import TOP, Kind, Steps, levels_of, no_steps, perform
-from store.augmentations import PUBLISHED_NAMES, Published, refused_strength
+from store.augmentations import PUBLISHED_NAMES, Published, PublishedImageNet, refused_strength
 
 Floats = NDArray[np.float64]
 
@@ -104,10 +104,7 @@ class PublishedPolicy:
 
         Raises ValueError for a strength that has no name.
         """
-        refused = refused_strength(self._declared, strength)
-        if refused:
-            raise ValueError(refused)
-        name = PUBLISHED_NAMES[strength]
+        name = recipe_name(self._declared, strength)
         if name == "none":
             return PublishedChoices(None, no_steps(len(uniforms), 0, OUTSIDE_WEAK), None)
         crops = crop.choose_crops(uniforms[:, _CROP], uniforms[:, _FLIP] < 0.5, self._side)
@@ -120,6 +117,14 @@ class PublishedPolicy:
         centre = (uniforms[:, _CUTOUT] * self._side).astype(np.int64)
         square = np.stack([centre - half, centre + half], axis=-1).reshape(-1, 4)
         return PublishedChoices(crops, steps, square)
+
+
+def recipe_name(declared: Published | PublishedImageNet, strength: float) -> str:
+    """Return the name that a strength stands for. Raises ValueError where it has none."""
+    refused = refused_strength(declared, strength)
+    if refused:
+        raise ValueError(refused)
+    return PUBLISHED_NAMES[strength]
 
 
 def _rotations(uniforms: Floats, side: int) -> Steps:

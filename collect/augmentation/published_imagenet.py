@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from collect.augmentation import crop, geometry
 from collect.augmentation.operations import Kind, Steps, no_steps
-from collect.augmentation.published import PublishedChoices
-from store.augmentations import PUBLISHED_NAMES, PublishedImageNet, refused_strength
+from collect.augmentation.published import PublishedChoices, recipe_name
+from store.augmentations import PublishedImageNet
 
 Floats = NDArray[np.float64]
 
@@ -84,10 +84,7 @@ class PublishedImageNetPolicy:
 
         Raises ValueError for a strength that has no name.
         """
-        refused = refused_strength(self._declared, strength)
-        if refused:
-            raise ValueError(refused)
-        name = PUBLISHED_NAMES[strength]
+        name = recipe_name(self._declared, strength)
         if name == "none":
             return PublishedChoices(None, no_steps(len(uniforms), 0, OUTSIDE), None)
         crops = crop.choose_crops(

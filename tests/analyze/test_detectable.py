@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analyze.detectable import ALPHA, POWER, detectable, detectable_text
+from analyze.decide import ALPHA
+from analyze.detectable import POWER, detectable, detectable_text
 from analyze.hypotheses import Estimand
 from store.design import Design
 from store.study_file import load_design
@@ -49,3 +50,9 @@ def test_two_seeds_are_promised_nothing():
     two = _with(2)
     assert detectable(two) == ()
     assert "a test needs 3 seeds" in detectable_text(two, detectable(two))
+
+
+def test_looks_are_said_to_cost_power():
+    looks = _with(12, adding_seeds={"rule": "group_sequential", "looks": [8, 12]})
+    assert "a little more at each of its looks" in detectable_text(looks, detectable(looks))
+    assert "looks" not in detectable_text(DIGITS, detectable(DIGITS))

@@ -13,27 +13,23 @@ from collect.engine import Runtime, start
 from collect.timing import Rates, measure
 from collect.workload import workload
 from store.design import Design, Engine
+from store.study_file import load_design
 
 TINY = Path(__file__).parents[1] / "workflow/tiny.yaml"
 TRAIN, TEST = 40, 60
 
 
-def _study(**changes: object) -> Design:
-    network = {"depth": 8, "width": 4, "strides": [1, 2, 1]}
-    recipe = {"epochs": 3, "batch_size": 20, "learning_rate": 0.05, "evaluate_every": 2}
+def _study() -> Design:
+    """The tiny study with five seeds in packs of two, and students trained for longer."""
+    declared = load_design(TINY).declared()
+    recipe = {**declared["training"]["teacher"], "epochs": 3, "evaluate_every": 2}
     return Design.model_validate(
         {
-            "study": "tiny",
-            "title": "Tiny",
-            "study_seed": 3,
+            **declared,
             "seeds": 5,
             "pack_size": 2,
             "dataset": {"kind": "digits", "test_size": TEST, "train_subset": {"size": TRAIN}},
-            "networks": {"teacher": network, "student": network},
             "training": {"teacher": recipe, "student": {**recipe, "epochs": 4}},
-            "design": {"strengths": [0, 0.5, 1]},
-            "claims": {"H1": {"sesoi": {"attention_iou_adjusted": 0.1}}},
-            **changes,
         }
     )
 
