@@ -4,7 +4,12 @@ import numpy as np
 import torch
 from PIL import Image
 
+from collect.augmentation.policy import draw, policy_for
+from store.augmentations import Augmentation
+
 Pixels = np.ndarray
+
+SIDE = 32
 
 
 def pictures(channels: int, side: int, images: int = 40, seed: int = 0) -> Pixels:
@@ -30,3 +35,20 @@ def read(picture: Image.Image) -> Pixels:
     """The pixels of a picture, shape (channels, side, side)."""
     pixels = np.asarray(picture)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def augmented(
+    declared: Augmentation, pixels: Pixels, uniforms: np.ndarray, strength: float
+) -> torch.Tensor:
+    choices = policy_for(declared, pixels.shape[-1]).choose(uniforms, strength)
+    return choices.apply(torch.from_numpy(pixels), np.arange(len(pixels)))
+
+
+def uniforms_of(declared: Augmentation, images: int, side: int = SIDE) -> np.ndarray:
+    return draw(policy_for(declared, side), np.random.default_rng(3), images)
+
+
+def whole_levels(fractions: torch.Tensor) -> Pixels:
+    levels = fractions * 255
+    assert (levels - levels.round()).abs().max() < 1e-4
+    return levels.round().numpy().astype(np.uint8)
