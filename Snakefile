@@ -62,7 +62,7 @@ def is_news(record):
     """
     text = record.getMessage()
     if text.startswith("Error in rule"):
-        LOGS_OF_FAILED_JOBS.extend(record.log)
+        LOGS_OF_FAILED_JOBS.append(" ".join(record.log))
         return False
     if LOGS_OF_FAILED_JOBS or "CalledProcessError" in text:
         return False
@@ -130,7 +130,8 @@ onerror:
             else f"the files of {RESULTS}/logs"
         )
         print(
-            f"\nstopped: the reason is above and at the end of {log}", file=sys.stderr
+            f"\nstopped: the reason is above and at the end of {log}",
+            file=sys.stderr,
         )
         print(
             "finished models are kept; the same command goes on from there",

@@ -7,9 +7,8 @@ more seeds, so that numbers of seeds are compared on the same draws.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from functools import cache, partial
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -20,11 +19,20 @@ from scipy.special import stdtr
 from analyze.conclude import SECONDARY_ALPHA
 from analyze.decide import MINIMUM_SEEDS, claim_p, combine, holm, rule_primary
 from analyze.inference.estimate import Estimate
+from analyze.power_plan import (
+    ClaimPower,
+    Goal,
+    GoalPower,
+    Plan,
+    PlannedClaim,
+    PlannedPart,
+    PowerPoint,
+    claims_of,
+    goals_of,
+    places_of,
+)
 from analyze.power_truth import Truth
 from analyze.results import Verdict
-
-CONFIDENCE: Final = 0.8
-"""That the pilot's variance is not above the limit that the cautious number of seeds is for."""
 
 _LADDER: Final = (3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 100)
 _STEP: Final = 1.5
@@ -42,141 +50,6 @@ _CHUNK: Final = 20
 
 Hits = NDArray[np.bool_]
 """Whether a goal was reached: shape (studies, claims, goals)."""
-
-
-class Goal(StrEnum):
-    """What a study should be able to show, and in which world.
-
-    SUPPORTED: the claim holds and no other does, so that Holm's first level is all it has.
-    TOGETHER: all claims hold, and Holm's steps help. NEGLIGIBLE: none holds. CAUTIOUS: if the
-    pilot's variance is at its upper limit.
-    """
-
-    SUPPORTED = "supported"
-    TOGETHER = "supported_if_all_are"
-    NEGLIGIBLE = "negligible"
-    CAUTIOUS = "supported_cautiously"
-    CAUTIOUS_NEGLIGIBLE = "negligible_cautiously"
-
-
-_NULL: Final = (Goal.NEGLIGIBLE, Goal.CAUTIOUS_NEGLIGIBLE)
-_CAUTIOUS: Final = (Goal.CAUTIOUS, Goal.CAUTIOUS_NEGLIGIBLE)
-
-
-@cache
-def upper_limit(df: float) -> float:
-    """Return the upper confidence limit of a standard deviation, over its estimate.
-
-    Source: Browne (1995), Statistics in Medicine 14.
-    """
-    return math.sqrt(df / float(stats.chi2.ppf(1 - CONFIDENCE, df)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedPart:
-    """One outcome of a claim. Slopes are in ``unit``, of measured values, as the tests see them.
-
-    sesoi: smallest effect size of interest. effect: the true slope, signed. reliability: share
-    of the predictor's variation that both halves of the images show, which is the measured
-    slope over that of a predictor without noise; None where nothing is known of it. estimate: the
-    pilot's own. df: of the pilot's variance; None where variances are given.
-    """
-
-    outcome: str
-    predictor: str
-    unit: str
-    sesoi: float
-    effect: float
-    reliability: float | None = None
-    estimate: float | None = None
-    df: float | None = None
-
-    @property
-    def stretch(self) -> float:
-        """Upper limit of the pilot's standard deviation, over the one it found; 1 without one."""
-        return 1.0 if self.df is None else upper_limit(self.df)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedClaim:
-    """One claim. sign: of the slope it expects; None where either will do.
-
-    parts: in the order of what a truth draws; none where the pilot has no data of the claim,
-    which stays in the family all the same. why_not: what it lacks.
-    """
-
-    id: str
-    statement: str
-    sign: int | None
-    parts: tuple[PlannedPart, ...]
-    primary: bool = True
-    why_not: str = ""
-    caveats: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What is asked. Claims of the same id are alike and reported as one.
-
-    alpha: family-wise error rate. power: wanted. studies: simulated for each number of seeds.
-    most: seeds, the largest number looked at. also: numbers of seeds whose power is wanted.
-    """
-
-    claims: tuple[PlannedClaim, ...]
-    alpha: float = 0.05
-    power: float = 0.8
-    studies: int = 400
-    seed: int = 0
-    most: int = 100
-    also: tuple[int, ...] = ()
-
-    @property
-    def family(self) -> int:
-        """Number of primary claims."""
-        return sum(claim.primary for claim in self.claims)
-
-    def first_level(self, claim: PlannedClaim) -> float:
-        """Level that a claim has whatever the others show: Holm's first."""
-        return self.alpha / self.family if claim.primary else SECONDARY_ALPHA
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PowerPoint:
-    """Share of simulated studies of ``seeds`` seeds that reach a goal, its Monte Carlo SE."""
-
-    seeds: int
-    power: float
-    standard_error: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GoalPower:
-    """Power for one goal.
-
-    seeds: the smallest number with the power wanted, where it was simulated; None where none up
-    to the largest has it: ``about`` then says how many its standard error leads to expect, None
-    where no number would do.
-    """
-
-    goal: Goal
-    seeds: int | None
-    about: int | None
-    points: tuple[PowerPoint, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimPower:
-    """Power for one claim. level: Holm's first. goals: none where nothing can be simulated."""
-
-    claim: PlannedClaim
-    level: float
-    goals: tuple[GoalPower, ...]
-
-    def of(self, goal: Goal) -> GoalPower | None:
-        """Return the power for one goal; None where it was not asked."""
-        return next((one for one in self.goals if one.goal is goal), None)
-
-
 Mapper = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 """As ``map``: how portions of simulated studies are worked off, in order."""
 Watch = Callable[[str, int, int], None]
@@ -302,8 +175,8 @@ def _reached(plan: Plan, found: Sequence[Sequence[Estimate]], goal: Goal) -> lis
         [
             shifted(
                 one,
-                0.0 if goal in _NULL else part.effect,
-                stretch=part.stretch if goal in _CAUTIOUS else 1.0,
+                0.0 if goal.is_of_nothing else part.effect,
+                stretch=part.stretch if goal.is_cautious else 1.0,
             )
             for one, part in zip(estimates, claim.parts, strict=True)
         ]
@@ -313,7 +186,7 @@ def _reached(plan: Plan, found: Sequence[Sequence[Estimate]], goal: Goal) -> lis
     levels = (
         [plan.first_level(claim) for claim in plan.claims] if alone else holm_levels(plan, moved)
     )
-    sought = Verdict.NEGLIGIBLE if goal in _NULL else Verdict.SUPPORTED
+    sought = Verdict.NEGLIGIBLE if goal.is_of_nothing else Verdict.SUPPORTED
     return [verdict is sought for verdict in verdicts_of(plan, moved, levels)]
 
 
@@ -324,12 +197,6 @@ def _sign_of(estimate: Estimate) -> int:
 def tasks_of(studies: int) -> list[tuple[int, int]]:
     """Portion out studies: the first of each portion, and the one after its last."""
     return [(first, min(first + _CHUNK, studies)) for first in range(0, studies, _CHUNK)]
-
-
-def goals_of(plan: Plan) -> tuple[Goal, ...]:
-    """List the goals: the cautious ones where the variance is a pilot's."""
-    pilot = any(part.df is not None for claim in plan.claims for part in claim.parts)
-    return tuple(goal for goal in Goal if pilot or goal not in _CAUTIOUS)
 
 
 def _ladder(plan: Plan) -> list[int]:
@@ -389,7 +256,7 @@ class _Search:
         """Close in on the smallest number of seeds between those that were simulated."""
         while (high := self.first(row, goal)) is not None:
             low = max((n for n in self._points if n < high), default=MINIMUM_SEEDS - 1)
-            fine = _ROUGH if goal in _CAUTIOUS else _FINE
+            fine = _ROUGH if goal.is_cautious else _FINE
             if high - low <= max(1, high // fine) or high <= MINIMUM_SEEDS:
                 return
             self.at(self._between(low, high, row, goal))
@@ -443,30 +310,17 @@ class _Search:
 def _needed(plan: Plan, claim: PlannedClaim, part: PlannedPart, goal: Goal, spread: float) -> float:
     """Seeds by the normal approximation. spread: standard error times the root of the seeds."""
     level = plan.first_level(claim)
-    if goal not in _NULL and plan.power >= 1 - level and abs(part.effect) <= part.sesoi:
+    if not goal.is_of_nothing and plan.power >= 1 - level and abs(part.effect) <= part.sesoi:
         # at the SESOI itself, a share of ``level`` of the studies is called negligible
         return math.inf
-    stretched = spread * (part.stretch if goal in _CAUTIOUS else 1.0)
-    if goal in _NULL:
+    stretched = spread * (part.stretch if goal.is_cautious else 1.0)
+    if goal.is_of_nothing:
         size = part.sesoi
         reach = stats.norm.isf(level) + stats.norm.isf((1 - plan.power) / 2)
     else:
         size = part.effect * (claim.sign or math.copysign(1, part.effect))
         reach = stats.norm.isf(level / 2) + stats.norm.isf(1 - plan.power)
     return float((reach * stretched / size) ** 2) if size > 0 else math.inf
-
-
-def claims_of(plan: Plan) -> list[PlannedClaim]:
-    """List the claims to report: of those alike, one."""
-    return [plan.claims[places[0]] for places in places_of(plan)]
-
-
-def places_of(plan: Plan) -> list[list[int]]:
-    """Places of each reported claim among the planned ones: several where they are alike."""
-    places: dict[str, list[int]] = {}
-    for place, claim in enumerate(plan.claims):
-        places.setdefault(claim.id, []).append(place)
-    return list(places.values())
 
 
 def _rates(plan: Plan, hits: Hits) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -16,7 +16,7 @@ from typing import Final, Literal, TextIO
 import polars as pl
 
 from analyze.outputs import TERMINAL, check_outputs, save_output
-from analyze.power import Mapper, Plan, PlannedClaim, PlannedPart, find_seeds
+from analyze.power import Mapper, find_seeds
 from analyze.power_looks import simulate_looks
 from analyze.power_options import (
     check_numbers,
@@ -33,6 +33,7 @@ from analyze.power_options import (
 )
 from analyze.power_page import power_page
 from analyze.power_pilot import Pilot, pilot_of_study, pilot_of_table
+from analyze.power_plan import Plan, PlannedClaim, PlannedPart
 from analyze.power_results import power_json, results_of
 from analyze.power_text import power_lines
 from analyze.power_truth import GivenAssociations, GivenTrends, Truth

@@ -6,7 +6,7 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
-from analyze.power import ClaimPower, Goal, GoalPower, PowerPoint
+from analyze.power_plan import ClaimPower, Goal, GoalPower, PowerPoint
 from analyze.power_results import PowerResults
 
 _WIDTH: Final = 360

@@ -18,18 +18,15 @@ from analyze.inference.estimate import Estimate
 from analyze.inference.sequential import look_levels
 from analyze.power import (
     Mapper,
-    Plan,
-    PlannedClaim,
     Watch,
-    claims_of,
     monte_carlo_error,
-    places_of,
     primary_tests,
     shifted,
     tasks_of,
     unwatched,
     verdicts_of,
 )
+from analyze.power_plan import Plan, PlannedClaim, claims_of, places_of
 from analyze.power_truth import Truth
 from analyze.results import Verdict
 

@@ -9,8 +9,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analyze import power_text
-from analyze.power import Goal
 from analyze.power_figure import power_figure
+from analyze.power_plan import Goal
 from analyze.power_results import PowerResults
 
 TEMPLATES: Final = Path(__file__).parent / "templates"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from analyze.answers import unit_in, unit_of
 from analyze.association_answers import Rows, rows_of
 from analyze.inference.estimate import Estimate, Panel, Table
-from analyze.power import PlannedClaim, PlannedPart
+from analyze.power_plan import PlannedClaim, PlannedPart
 from analyze.power_truth import (
     FEWEST_BLOCKS,
     AssociationBlocks,

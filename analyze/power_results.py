@@ -5,8 +5,8 @@ from typing import Final, Literal
 
 from pydantic import TypeAdapter
 
-from analyze.power import ClaimPower, Goal, Plan
 from analyze.power_looks import LooksPower
+from analyze.power_plan import ClaimPower, Goal, Plan
 from analyze.serialize import strict_json
 
 

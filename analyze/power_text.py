@@ -4,8 +4,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import Final
 
-from analyze.power import CONFIDENCE, ClaimPower, Goal, GoalPower, PlannedPart, PowerPoint
 from analyze.power_looks import ClaimLooks, LooksPower, WorldLooks
+from analyze.power_plan import CONFIDENCE, ClaimPower, Goal, GoalPower, PlannedPart, PowerPoint
 from analyze.power_results import PowerResults
 
 WIDTH: Final = 100

@@ -48,8 +48,9 @@ def collect_pack(study: Path, pack: int, results: Path) -> None:
 def estimate_cost(study: Path, *, jobs: int, seconds: float) -> str:
     """Say what a study will cost on this machine; nothing is trained for a result.
 
-    jobs: at a time; on GPUs, one for each, since several share its speed. seconds: about how long to measure. Raises UserError where the images
-    cannot be read, or where there is nothing to train.
+    jobs: at a time; on GPUs no more than one for each, since several share its speed. seconds:
+    about how long to measure. Raises UserError where the images cannot be read, or where there is
+    nothing to train.
     """
     began = time.perf_counter()
     design = load_design(study)

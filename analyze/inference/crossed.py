@@ -39,17 +39,16 @@ from numpy.typing import NDArray
 from analyze.inference.associations import CONSTANT_X, ONE_STRENGTH, varies
 from analyze.inference.cluster_robust import SMALL_DF, t_p_value
 from analyze.inference.crossed_reml import (
-    AdjustedContrast,
     MixedModel,
     RandomTerm,
     fit_components,
-    kenward_roger,
     mixed_model,
     residual_df,
     told_apart,
 )
 from analyze.inference.estimate import Estimate, Table
 from analyze.inference.factors import Factors, codes_of, without_means
+from analyze.inference.kenward_roger import AdjustedContrast, kenward_roger
 from analyze.inference.mixed import BOUNDARY, NOT_CONVERGED
 from analyze.inference.sample import FEWEST_SEEDS, TOO_FEW, t_interval
 from store.errors import AnalysisError

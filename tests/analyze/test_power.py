@@ -12,19 +12,10 @@ from simulated import fail, simulate, study
 
 from analyze.decide import MINIMUM_SEEDS
 from analyze.inference.associations import split_half_within, two_way_within
-from analyze.power import (
-    Goal,
-    Plan,
-    PlannedClaim,
-    PlannedPart,
-    find_seeds,
-    goals_of,
-    hits_of,
-    primary_tests,
-    shifted,
-)
+from analyze.power import find_seeds, hits_of, primary_tests, shifted
 from analyze.power_looks import claim_levels, simulate_looks
 from analyze.power_pilot import pilot_of_study
+from analyze.power_plan import Goal, Plan, PlannedClaim, PlannedPart, goals_of
 from analyze.power_truth import (
     AssociationBlocks,
     GivenAssociations,

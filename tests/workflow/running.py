@@ -16,10 +16,12 @@ ROOT = Path(__file__).resolve().parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
 
 
-def command(folder: Path, *arguments: str, until: str | None = None) -> list[str]:
+def command(
+    folder: Path, *arguments: str, until: str | None = None, target: str = "all"
+) -> list[str]:
     """Return the command that runs the study in ``folder``, up to a rule if one is named."""
     return [
-        *(sys.executable, "-m", "snakemake", "--cores", "2"),
+        *(sys.executable, "-m", "snakemake", target, "--cores", "2"),
         *(("--until", until) if until else ()),
         *("--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)),
         *("--workflow-profile", str(ROOT / "profiles/default")),
@@ -42,11 +44,11 @@ def prepare(folder: Path, **replaced: str) -> Path:
 
 
 def run(
-    folder: Path, *arguments: str, until: str | None = None
+    folder: Path, *arguments: str, until: str | None = None, target: str = "all"
 ) -> subprocess.CompletedProcess[str]:
     """Run the workflow to its end, or up to a rule; stdout and stderr together."""
     return subprocess.run(
-        command(folder, *arguments, until=until),
+        command(folder, *arguments, until=until, target=target),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -66,6 +66,15 @@ def test_a_study_goes_the_whole_way_and_says_so(undisturbed):
     assert "Traceback" not in terminal
 
 
+def test_a_plan_says_what_a_study_costs_and_leaves_nothing_behind(tmp_path):
+    folder = running.prepare(tmp_path)
+    planned = running.run(folder, target="plan")
+    assert planned.returncode == 0, planned.stdout
+    assert "models   33: 3 seeds x (6 teachers + 5 students), in 3 jobs" in planned.stdout
+    assert "H1, H2a, H3a: a true change of" in planned.stdout
+    assert not (folder / "results").exists()
+
+
 def test_results_and_store_hold_the_same_findings(undisturbed):
     results = json.loads((undisturbed / "results/tiny/results.json").read_text())
     with open_reader(undisturbed / "results/tiny/store.duckdb") as reader:

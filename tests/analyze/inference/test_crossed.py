@@ -21,13 +21,13 @@ from analyze.inference.crossed import (
 from analyze.inference.crossed_reml import (
     RandomTerm,
     fit_components,
-    kenward_roger,
     mixed_model,
     residual_df,
     told_apart,
 )
 from analyze.inference.estimate import Table
 from analyze.inference.factors import Factors, codes_of
+from analyze.inference.kenward_roger import kenward_roger
 from analyze.inference.mixed import BOUNDARY, NOT_CONVERGED, fit_mixed, mixed_slope
 from analyze.inference.sample import TOO_FEW
 from analyze.inference.trends import slope_t
