@@ -74,6 +74,12 @@ def planning():
     return "plan" in workflow.dag_settings.targets
 
 
+def whole():
+    """Tell whether this run went to the end, and not just up to some rule or file."""
+    asked = workflow.dag_settings
+    return asked.targets <= {"all"} and not asked.until and not asked.omit_from
+
+
 if not workflow.dryrun:
     for handler in logger.handlers:
         if handler.name == "DefaultStreamHandler":
@@ -117,7 +123,7 @@ onstart:
 
 
 onsuccess:
-    if not planning():
+    if whole():
         shell("{sys.executable:q} -m analyze verdicts {RESULTS:q}/results.json")
         print(f"\nreport: {RESULTS}/report.html")
 

@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     cost.add_argument("study", type=Path, help="the study file")
     cost.add_argument("--jobs", type=int, default=1, help="jobs at a time; default 1")
     cost.add_argument(
-        "--seconds", type=float, default=12, help="about how long to measure; default 12"
+        "--seconds", type=float, default=6, help="about how long to measure; default 6"
     )
     return parser
 

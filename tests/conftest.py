@@ -1,5 +1,6 @@
 """What tests of several packages share: a study that needs no training."""
 
+import gc
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,3 +13,12 @@ from synthetic import SyntheticStudy, make_study
 def synthetic_study(tmp_path: Path) -> Callable[..., SyntheticStudy]:
     """Factory of synthetic studies in a fresh folder; see ``synthetic.make_study``."""
     return partial(make_study, tmp_path)
+
+
+def pytest_collection_finish() -> None:
+    """Spare what imports and collection left behind from every later collection of garbage.
+
+    It lives to the end anyway, and to look it through takes most of a second each time.
+    """
+    gc.collect()
+    gc.freeze()

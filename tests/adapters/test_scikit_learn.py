@@ -17,6 +17,9 @@ from store.doctor import examine
 from store.job import update_store
 from store.study_file import load_design
 
+# one worker, so that one study serves all its tests
+pytestmark = pytest.mark.xdist_group("scikit_learn")
+
 ROOT = Path(__file__).parents[2]
 
 

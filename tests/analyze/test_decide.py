@@ -153,7 +153,6 @@ def test_a_claim_enters_with_its_larger_p_and_with_none_where_one_is_unknown():
 def test_holms_adjusted_p_and_decisions_are_those_of_statsmodels():
     rng = np.random.default_rng(11)
     for family in (1, 2, 4, 5):
-        # statsmodels collects garbage at every call, which takes long in a large process
         for _ in range(4):
             p_values = (rng.uniform(size=family) ** 4).tolist()
             rejected, adjusted, _, _ = multipletests(p_values, alpha=0.05, method="holm")

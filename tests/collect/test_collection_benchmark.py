@@ -31,7 +31,7 @@ from store.networks import Network
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = pytest.mark.skipif(
-    not os.environ.get("KD_BENCHMARKS"), reason="half a minute each: make test-benchmarks"
+    not os.environ.get("KD_BENCHMARKS"), reason="up to half a minute each: make test-benchmarks"
 )
 REPLICATES = 3
 
@@ -69,6 +69,7 @@ def test_the_benchmark_of_collection_gives_a_row_for_every_way():
     }
 
 
+@LONG
 @pytest.mark.parametrize("make", [precisions_and_formats, share_of_the_bare_step])
 def test_training_and_the_bare_step_are_measured_in_every_precision(make):
     small = Trial(width=2, side=8, images=8, batch=4)
