@@ -77,7 +77,7 @@ def planning():
 def whole():
     """Tell whether this run went to the end, and not just up to some rule or file."""
     asked = workflow.dag_settings
-    return asked.targets <= {"all"} and not asked.until and not asked.omit_from
+    return {*asked.targets} <= {"all"} and not asked.until and not asked.omit_from
 
 
 if not workflow.dryrun:
