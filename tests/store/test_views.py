@@ -52,7 +52,7 @@ def same(found: float | None, expected: float | None) -> bool:
 
 def test_measures_has_one_row_per_student_and_every_measure_in_order(study: SyntheticStudy):
     found = rows(study, "SELECT * FROM measures")
-    assert found.columns[6:] == [measure.name for measure in MEASURES]
+    assert found.columns[8:] == [measure.name for measure in MEASURES]
     assert found["student_id"].n_unique() == found.height == len(study.members) * 6
     assert set(found.schema.dtypes()[6:]) == {pl.Float64()}
 
