@@ -304,6 +304,12 @@ class Design(Declared):
         """Return the seed blocks that a pack trains."""
         return range(pack * self.pack_size, min((pack + 1) * self.pack_size, self.seeds))
 
+    @property
+    def deciding_ensemble(self) -> int:
+        """Teachers of each student that decides."""
+        arm = self.design.main_arm
+        return next(len(each.teachers) for each in self.plan().students if each.arm == arm)
+
     def plan(self) -> BlockPlan:
         """Lay out one block."""
         return self.design.plan()

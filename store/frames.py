@@ -380,7 +380,8 @@ _CLAIM = (
     Column(
         name="hypothesis",
         dtype=pl.String(),
-        meaning="The claim's id: H1, H2a, ... or M; 'secondary' of measures that none is about.",
+        meaning="The claim's id: H1, H2a, ... or M; 'secondary' of measures that none is about, "
+        "'contrast' of a factorial study's contrasts.",
     ),
     Column(
         name="arm",

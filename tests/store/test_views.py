@@ -54,12 +54,12 @@ def test_measures_has_one_row_per_student_and_every_measure_in_order(study: Synt
     found = rows(study, "SELECT * FROM measures")
     assert found.columns[8:] == [measure.name for measure in MEASURES]
     assert found["student_id"].n_unique() == found.height == len(study.members) * 6
-    assert set(found.schema.dtypes()[6:]) == {pl.Float64()}
+    assert set(found.schema.dtypes()[8:]) == {pl.Float64()}
 
 
 def test_measures_by_half_has_what_the_dictionary_says_is_by_half(study: SyntheticStudy):
     found = rows(study, "SELECT * FROM measures_by_half")
-    assert found.columns[7:] == [measure.name for measure in MEASURES if measure.by_half]
+    assert found.columns[9:] == [measure.name for measure in MEASURES if measure.by_half]
     assert found.height == len(study.members) * 6 * 3
 
 
