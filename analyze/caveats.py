@@ -9,7 +9,7 @@ from analyze.hypotheses import HYPOTHESES, STRENGTH
 from analyze.looks import level_words, rule_words
 from analyze.questions import Question
 from analyze.results import Finding, ReplicateCounts, SequentialLook, Verdict
-from store.conditions import DoseResponse
+from store.conditions import DoseResponse, Factorial
 from store.design import Design
 from store.measures import BY_NAME
 from store.vocabulary import Arm
@@ -74,6 +74,7 @@ def study_caveats(
     return (
         _scope(design),
         *_named_strengths(design),
+        *_mixtures(design),
         *_new_images(counts),
         *_few(counts),
         *(_partial(counts) if look is None else ()),
@@ -118,6 +119,20 @@ def _named_strengths(design: Design) -> tuple[str, ...]:
         "Strengths 0, 0.5 and 1 are the names none, weak and strong of the published policies: "
         "they have an order and are no dose, since weak rotates and strong does not. Read a change "
         "from strength 0 to 1 as one from none to strong, and a trend as an ordering.",
+    )
+
+
+def _mixtures(design: Design) -> tuple[str, ...]:
+    """Say what the dose of a factorial design is, and whose claims are read."""
+    layout = design.design
+    if not isinstance(layout, Factorial):
+        return ()
+    return (
+        "The dose is the mean strength of an ensemble's teachers, that is, how many of them are "
+        f"strong: between weak ({layout.weak:g}) and strong ({layout.strong:g}) lie mixtures, no "
+        "augmentation between the two. A slope per unit of strength is the change from all weak to "
+        f"all strong, divided by {layout.strong - layout.weak:g}. Claims are read in ensembles of "
+        f"{layout.deciding_teachers}; the contrasts are of every size.",
     )
 
 

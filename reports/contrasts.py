@@ -42,6 +42,7 @@ class OutcomeContrasts:
     """Every contrast of one outcome. banded: some have a band of effects too small to matter."""
 
     id: str
+    named: str
     title: str
     unit: str
     lines: tuple[ContrastLine, ...]
@@ -94,6 +95,7 @@ def _outcome(
     first = found[0]
     return OutcomeContrasts(
         id=f"contrasts-{first.teachers}-{first.outcome}",
+        named=measure_title(first.outcome),
         title=capitalized(measure_title(first.outcome)),
         unit=first.unit,
         lines=tuple(

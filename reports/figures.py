@@ -16,7 +16,7 @@ import polars as pl
 from analyze.hypotheses import STRENGTH
 from analyze.results import FitLine, Results, Series
 from reports.numbers import fixed, strength_text
-from reports.prose import arm_word, axis_title, capitalized, measure_title
+from reports.prose import axis_title, capitalized, measure_title, students_of
 
 SEEDS_DRAWN: Final = 40
 """Seed blocks whose replicates are drawn; fits and bands use all of them."""
@@ -246,7 +246,7 @@ def curve_charts(book: ChartBook, curves: pl.DataFrame) -> list[Chart]:
         ("train_loss", "training loss (nats, on augmented images)"),
     ):
         for role, arm in groups.iter_rows():
-            who = "Teachers" if role == "teacher" else f"Students, {arm_word(arm)}"
+            who = "Teachers" if role == "teacher" else students_of(arm)
             drawn.append(book.add(_curve_chart(measure, words, role, arm, who)))
     return drawn
 

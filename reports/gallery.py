@@ -103,9 +103,9 @@ def make_gallery(store: Store, design: Design) -> Gallery:
 
 
 def _ends(students: pl.DataFrame, design: Design) -> list[dict[str, object]]:
-    """Choose the weakest, the first mixed and the strongest ensemble, each once."""
+    """Choose the weakest, the first whose T1 and T2 differ, and the strongest, each once."""
     plan = design.plan()
-    mixed = {s.condition_id for s in plan.students if len(set(plan.strengths_of(s))) > 1}
+    mixed = {s.condition_id for s in plan.students if len(set(plan.strengths_of(s)[:2])) > 1}
     between = students.filter(pl.col("condition_id").is_in(mixed)).sort("condition_id").head(1)
     chosen = [students.row(0, named=True), *between.rows(named=True), students.row(-1, named=True)]
     return list({str(student["model_id"]): student for student in chosen}.values())

@@ -134,7 +134,9 @@ def arm_label(arm: str) -> str:
     """Name an arm in words."""
     if arm in set(Arm):
         return ARMS[Arm(arm)]
-    return f"{arm}, told apart by what their teachers were trained with"
+    if _SIZED_ARM.fullmatch(arm):
+        return f"only their teachers’ augmentation differs ({arm} in the store)"
+    return "conditions as the study file lists them"
 
 
 def arm_word(arm: str) -> str:
@@ -146,6 +148,11 @@ def arm_word(arm: str) -> str:
     if student in LEVELS:
         return f"{student} students of {teachers}"
     return f"students at {student} of {teachers}"
+
+
+def students_of(arm: str) -> str:
+    """Name an arm's students, to begin a title with."""
+    return capitalized(arm_word(arm)) if _SIZED_ARM.fullmatch(arm) else f"Students, {arm_word(arm)}"
 
 
 def ensembles_label(size: int) -> str:
