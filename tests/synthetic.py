@@ -345,7 +345,9 @@ class _Drawn:
             signal = 2.0 if split == "test" else 3.2 - 0.8 * strength
             signal -= 0.6 * (self._design.views()[view] - 0.3 * model.strength)
             drawn = signal * np.eye(CLASSES)[labels] + 0.6 * self._shared[split] + 0.7 * own
-            if isinstance(model, Student) and (model.teachers[0], view, split) in self._spoken:
+            if isinstance(model, Student) and all(
+                (teacher, view, split) in self._spoken for teacher in model.teachers
+            ):
                 taught = np.mean([self._spoken[t, view, split] for t in model.teachers], axis=0)
                 drawn = (0.4 - 0.3 * strength) * taught + (0.6 + 0.3 * strength) * drawn
             self._spoken[known] = drawn
