@@ -3,7 +3,7 @@
 from itertools import combinations
 
 from store.declared import Declared
-from store.vocabulary import MODELS_PER_BLOCK_LIMIT, PairKind, Role
+from store.vocabulary import MODELS_PER_BLOCK_LIMIT, Arm, PairKind, Role
 
 
 class Teacher(Declared):
@@ -22,7 +22,7 @@ class Student(Declared):
 
     ordinal: int
     condition_id: int
-    arm: str
+    arm: Arm | str
     teacher_strength: float
     strength: float
     teachers: tuple[int, ...]

@@ -1,6 +1,6 @@
 -- Question: How alike do teachers look if the masks are cut at another threshold?
--- Returns: One row per strength (the mean of a pair of two): mean IoU of the teachers' pairs at the study's own threshold and
--- at the two others, over seeds, pairs and images where it is defined.
+-- Returns: One row per strength (the mean of a pair of two): mean IoU of the teachers' pairs at the
+-- study's own threshold and at the two others, over seeds, pairs and images where it is defined.
 -- Change: The thresholds 0.25 and 0.6, fractions of a map's range.
 WITH overlap AS (
     SELECT

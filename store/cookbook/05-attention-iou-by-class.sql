@@ -1,6 +1,6 @@
 -- Question: For which classes do teachers look at different places?
--- Returns: One row per strength (the mean of a pair of two) and class: mean IoU over seeds and pairs of teachers, and on how
--- many images it is undefined.
+-- Returns: One row per strength (the mean of a pair of two) and class: mean IoU over seeds and
+-- pairs of teachers, and on how many images it is undefined.
 SELECT
     (teacher.strength + other.strength) / 2 AS teacher_strength,
     by_class.label,

@@ -1,6 +1,7 @@
 -- Question: Do teachers with alike features look at alike places?
--- Returns: One row per strength (the mean of a pair of two): over pairs of teachers that have both, mean CKA of their features,
--- mean attention IoU, and Pearson's correlation of the two. Pairs of one seed are not independent.
+-- Returns: One row per strength (the mean of a pair of two): over pairs of teachers that have both,
+-- mean CKA of their features, mean attention IoU, and Pearson's correlation of the two. Pairs of
+-- one seed are not independent.
 SELECT
     (teacher.strength + other.strength) / 2 AS teacher_strength,
     count(*) AS pairs,

@@ -1,10 +1,10 @@
 -- How far the teachers of one ensemble disagree on each clean test image, over all seeds: in
 -- what they say, and in where they look.
--- Grain: (teacher_strengths, image_id): ensembles of one composition. disagreement in [0, 1] is the share of pairs of teachers
--- of one ensemble that name different classes; pairs are those whose logits are finite.
--- attention_iou in [0, 1] is the mean over pairs where it is defined.
--- Absent for ensembles of one teacher and where all pairs have a failed teacher; disagreement is
--- NULL when no pair's logits are finite, attention_iou when it is undefined for every pair.
+-- Grain: (teacher_strengths, image_id): ensembles of one composition. disagreement in [0, 1] is the
+-- share of pairs of teachers of one ensemble that name different classes; pairs are those whose
+-- logits are finite. attention_iou in [0, 1] is the mean over pairs where it is defined. Absent for
+-- ensembles of one teacher and where all pairs have a failed teacher; disagreement is NULL when no
+-- pair's logits are finite, attention_iou when it is undefined for every pair.
 CREATE VIEW teacher_disagreement AS
 WITH team AS (
     -- two arms may learn from one pair: it is counted once
