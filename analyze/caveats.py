@@ -123,10 +123,17 @@ def _named_strengths(design: Design) -> tuple[str, ...]:
 
 
 def _mixtures(design: Design) -> tuple[str, ...]:
-    """Say what the dose of a factorial design is, and whose claims are read."""
+    """Say what the dose is where teachers of one ensemble may differ, and whose claims are read."""
     layout = design.design
     if not isinstance(layout, Factorial):
-        return ()
+        plan = design.plan()
+        if all(len(set(plan.strengths_of(student))) == 1 for student in plan.students):
+            return ()
+        return (
+            "The dose is the mean strength of an ensemble's teachers; of teachers that differ it is "
+            "a mixture, no augmentation between theirs. Where ensembles of an arm share a mean "
+            "strength, a trend takes their mean within each seed.",
+        )
     return (
         "The dose is the mean strength of an ensemble's teachers, that is, how many of them are "
         f"strong: between weak ({layout.weak:g}) and strong ({layout.strong:g}) lie mixtures, no "

@@ -78,7 +78,7 @@ def design_table(design: Design) -> Table:
 def design_facts(design: Design) -> tuple[tuple[str, str, str], ...]:
     """Return what the first screen says of the design: a name, a number and its details."""
     layout = design.design
-    arms = ("Arms", str(len(layout.claim_arms)), ", ".join(map(arm_word, layout.claim_arms)))
+    arms = ("Arms asked", str(len(layout.claim_arms)), ", ".join(map(arm_word, layout.claim_arms)))
     if isinstance(layout, DoseResponse):
         strengths = ", ".join(strength_text(strength) for strength in layout.strengths)
         arms = ("Arms", str(len(layout.arms)), ", ".join(layout.arms))

@@ -106,6 +106,7 @@ def test_a_list_has_no_contrasts_and_names_ensembles_by_strength(tmp_path):
     heads = [e.text for e in elements(html) if e.tag == "th"]
     assert {"0", "0 + 1", "1 + 0", "1"} <= set(heads)
     assert "one for each condition that the study lists" in html
+    assert "a mixture, no augmentation between theirs" in html
     assert "Teachers: T1 at strength 0, T2 at strength 1" in html
 
 
