@@ -130,8 +130,8 @@ def _mixtures(design: Design) -> tuple[str, ...]:
         if all(len(set(plan.strengths_of(student))) == 1 for student in plan.students):
             return ()
         return (
-            "The dose is the mean strength of an ensemble's teachers; of teachers that differ it is "
-            "a mixture, no augmentation between theirs. Where ensembles of an arm share a mean "
+            "The dose is the mean strength of an ensemble's teachers; of teachers that differ it "
+            "is a mixture, no augmentation between theirs. Where ensembles of an arm share a mean "
             "strength, a trend takes their mean within each seed.",
         )
     return (
