@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from analyze.association_answers import answer_association
 from analyze.caveats import study_caveats, with_disagreements
 from analyze.conclude import Answered, finding_of, levels_of
+from analyze.contrasts import OUTCOMES, contrasts_of
 from analyze.decide import ALPHA, MINIMUM_SEEDS
 from analyze.image_answers import with_new_images
 from analyze.looks import look_at
@@ -17,6 +18,7 @@ from analyze.replicates import Replicates, Stored, missing_counts, select_replic
 from analyze.results import Results, SequentialLook
 from analyze.secondary import secondary_of
 from analyze.trend_answers import answer_trend
+from store.conditions import Factorial
 from store.design import Design
 
 
@@ -38,7 +40,7 @@ def assemble(design: Design, stored: Stored) -> Results:
         finding_of(each, levels, replicates, study_seed=design.study_seed, look=look)
         for each in answered
     )
-    drawn = measures_to_draw(questions)
+    drawn = measures_to_draw(questions, OUTCOMES if isinstance(design.design, Factorial) else ())
     tested = replicates.counts.seeds_analyzed >= MINIMUM_SEEDS
     return Results(
         format_version=1,
@@ -70,6 +72,7 @@ def assemble(design: Design, stored: Stored) -> Results:
             design=design,
             classes=stored.classes,
         ),
+        contrasts=contrasts_of(replicates, design),
     )
 
 

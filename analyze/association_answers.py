@@ -209,4 +209,4 @@ def _fit_line(
 def complete_blocks(table: Table) -> int:
     """Count the seed blocks with a row at every strength."""
     rows = np.unique(table.block, return_counts=True)[1]
-    return int((rows == len(np.unique(table.dose))).sum())
+    return int((rows == len(np.unique(table.cell))).sum())

@@ -9,11 +9,16 @@ from analyze.hypotheses import HYPOTHESES, STRENGTH
 from analyze.looks import level_words, rule_words
 from analyze.questions import Question
 from analyze.results import Finding, ReplicateCounts, SequentialLook, Verdict
+from store.conditions import DoseResponse, Factorial
 from store.design import Design
 from store.measures import BY_NAME
 from store.vocabulary import Arm
 
 _WITHOUT_READING: Final = frozenset({Verdict.DESCRIPTIVE, Verdict.NO_DATA})
+_WHY_LEVELS: Final = (
+    "The two arms' students are themselves augmented differently, and a claim may hold of the one "
+    "kind and not of the other."
+)
 _WHY_ARMS: Final = (
     "In the matched arm the student's own augmentation moves with its teachers', so it explains "
     "what is seen there as well as the teachers do; only the fixed arm speaks of teachers alone."
@@ -56,9 +61,9 @@ def disagreements(deciding: Finding, findings: Sequence[Finding]) -> tuple[str, 
             f"{other.verdict} "
         )
         if other.form == deciding.form:
-            texts.append(f"{head}in the {other.arm} arm. {_WHY_ARMS}")
+            texts.append(f"{head}in the {other.arm} arm. {_why_arms(deciding, other)}")
         elif other.as_published:
-            why = "" if other.arm == deciding.arm else f" {_WHY_ARMS}"
+            why = "" if other.arm == deciding.arm else f" {_why_arms(deciding, other)}"
             texts.append(
                 f"{head}as the published study computed it, in the {other.arm} arm. "
                 f"{_why_forms(deciding)}{why}"
@@ -77,6 +82,7 @@ def study_caveats(
     return (
         _scope(design),
         *_named_strengths(design),
+        *_mixtures(design),
         *_new_images(counts),
         *_few(counts),
         *(_partial(counts) if look is None else ()),
@@ -85,6 +91,10 @@ def study_caveats(
         *_one_arm(design),
         *(text for each in findings if each.deciding for text in disagreements(each, findings)),
     )
+
+
+def _why_arms(deciding: Finding, other: Finding) -> str:
+    return _WHY_ARMS if Arm.MATCHED in {deciding.arm, other.arm} else _WHY_LEVELS
 
 
 def _why_forms(finding: Finding) -> str:
@@ -118,6 +128,27 @@ def _named_strengths(design: Design) -> tuple[str, ...]:
         "Strengths 0, 0.5 and 1 are the names none, weak and strong of the published policies: "
         f"they have an order and are no dose, since {why}. Read a change from strength 0 to 1 as "
         "one from none to strong, and a trend as an ordering.",
+    )
+
+
+def _mixtures(design: Design) -> tuple[str, ...]:
+    """Say what the dose is where teachers of one ensemble may differ, and whose claims are read."""
+    layout = design.design
+    if not isinstance(layout, Factorial):
+        plan = design.plan()
+        if all(len(set(plan.strengths_of(student))) == 1 for student in plan.students):
+            return ()
+        return (
+            "The dose is the mean strength of an ensemble's teachers; of teachers that differ it "
+            "is a mixture, no augmentation between theirs. Where ensembles of an arm share a mean "
+            "strength, a trend takes their mean within each seed.",
+        )
+    return (
+        "The dose is the mean strength of an ensemble's teachers, that is, how many of them are "
+        f"strong: between weak ({layout.weak:g}) and strong ({layout.strong:g}) lie mixtures, no "
+        "augmentation between the two. A slope per unit of strength is the change from all weak to "
+        f"all strong, divided by {layout.strong - layout.weak:g}. Claims are read in ensembles of "
+        f"{layout.deciding_teachers}; the contrasts are of every size.",
     )
 
 
@@ -205,6 +236,8 @@ def _at_look(questions: Sequence[Question], look: SequentialLook) -> tuple[str, 
 
 
 def _one_arm(design: Design) -> tuple[str, ...]:
+    if not isinstance(design.design, DoseResponse):
+        return ()
     about_students = any(HYPOTHESES[claim].needs_students for claim in design.claims)
     if Arm.FIXED in design.design.arms or not about_students:
         return ()

@@ -23,10 +23,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """One arm's values by seed block and strength; NaN where there is none.
+    """One arm's values by seed block and condition; NaN where there is none.
 
-    blocks, doses: ascending. values: by column, shape (3, blocks, doses): all test images, half a,
-    half b.
+    blocks: ascending. doses: strength of each condition, ascending; conditions that share one
+    stand side by side. values: by column, shape (3, blocks, conditions): all test images, half
+    a, half b.
     """
 
     blocks: NDArray[np.int64]
@@ -37,6 +38,28 @@ class Grid:
         """Return a variant's values, turned where it rises as the claim's measure falls."""
         return variant.sign * self.values[variant.column]
 
+    @property
+    def shared(self) -> bool:
+        """Whether conditions share a strength."""
+        return len(np.unique(self.doses)) < len(self.doses)
+
+    def by_dose(self, cells: Floats) -> tuple[Floats, Floats]:
+        """Average the conditions of each strength that have any value.
+
+        cells: shape (..., blocks, conditions). Returns distinct strengths and cells of shape
+        (..., blocks, strengths): NaN where one of those conditions has none, or none has any.
+        """
+        if not self.shared:
+            return self.doses, cells
+        somewhere = np.isfinite(cells).any(axis=tuple(range(cells.ndim - 1)))
+        distinct = np.unique(self.doses)
+        means = np.full((*cells.shape[:-1], len(distinct)), np.nan)
+        for place, dose in enumerate(distinct):
+            kept = somewhere & (self.doses == dose)
+            if kept.any():
+                means[..., place] = cells[..., kept].mean(axis=-1)
+        return distinct, means
+
     def has(self, variant: Variant) -> bool:
         """Whether the arm has any value of a variant."""
         values = self.values.get(variant.column)
@@ -44,17 +67,18 @@ class Grid:
 
 
 def grid_of(replicates: Replicates, variants: pl.DataFrame, *, arm: str) -> Grid:
-    """Lay out every measure and variant of one arm by block and strength."""
+    """Lay out every measure and variant of one arm by block and condition."""
     students = replicates.students.filter(pl.col("arm") == arm)
     halves = replicates.halves.filter(pl.col("arm") == arm)
     blocks = students["block"].unique().sort().to_numpy().astype(np.int64)
-    doses = students["teacher_strength"].unique().sort().to_numpy().astype(np.float64)
-    shape = (len(_HALVES), len(blocks), len(doses))
+    conditions = students.select("teacher_strength", "condition_id").unique().sort(pl.all())
+    columns = {name: place for place, name in enumerate(conditions["condition_id"].to_list())}
+    shape = (len(_HALVES), len(blocks), conditions.height)
     values: dict[str, Floats] = {}
 
     def put(rows: pl.DataFrame, column: str, name: str, half: int) -> None:
         at = np.searchsorted(blocks, rows["block"].to_numpy())
-        by = np.searchsorted(doses, rows["teacher_strength"].to_numpy())
+        by = np.array([columns[name] for name in rows["condition_id"]], dtype=np.intp)
         known = rows[column].cast(pl.Float64).fill_null(np.nan).to_numpy()
         values.setdefault(name, np.full(shape, np.nan))[half, at, by] = known
 
@@ -64,9 +88,10 @@ def grid_of(replicates: Replicates, variants: pl.DataFrame, *, arm: str) -> Grid
         for column in (*BY_NAME, BEST_EPOCH_GAP):
             if column in rows.columns:
                 put(rows, column, column, half)
-    keys = students.select("student_id", "block", "teacher_strength")
+    keys = students.select("student_id", "block", "condition_id")
     for group in variants.join(keys, on="student_id").partition_by("variant", "half"):
         put(group, "value", str(group["variant"][0]), _HALVES.index(Half(group["half"][0])))
+    doses = conditions["teacher_strength"].to_numpy().astype(np.float64)
     return Grid(blocks, doses, values)
 
 

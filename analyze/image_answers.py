@@ -102,6 +102,7 @@ def _of_rows(
             measure=measure,
             blocks=table.block.tolist(),
             strengths=table.dose.tolist(),
+            conditions=None if table.condition is None else table.condition.tolist(),
         )
         if cells is None or not _agrees(cells, _measured(table, outcome=outcome)):
             return None

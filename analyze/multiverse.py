@@ -193,13 +193,14 @@ def _by_half(way: Way) -> bool:
 
 def _trend(values: Floats, grid: Grid) -> Estimate | None:
     """Leave out strengths without any value, then blocks without all, as ``panel_of`` does."""
+    distinct, values = grid.by_dose(values)
     there = np.isfinite(values)
     doses = there.any(axis=0)
     blocks = there[:, doses].all(axis=1)
     if doses.sum() < 2 or not blocks.any():
         return None
     kept = values[np.ix_(blocks, doses)]
-    return slope_t(Panel(tuple(grid.blocks[blocks].tolist()), tuple(grid.doses[doses]), kept))
+    return slope_t(Panel(tuple(grid.blocks[blocks].tolist()), tuple(distinct[doses]), kept))
 
 
 def _split_halves(way: Way, grid: Grid, predictors: Predictors) -> Estimate | None:
@@ -221,11 +222,12 @@ def _split_halves(way: Way, grid: Grid, predictors: Predictors) -> Estimate | No
 
 
 def _table(x: Floats, y: Floats, there: Bools, grid: Grid) -> Table | None:
-    """Rows by block, then strength; None below two strengths."""
-    block, dose = np.nonzero(there)
-    if len(np.unique(dose)) < 2:
+    """Rows by block, then condition; None below two conditions."""
+    block, condition = np.nonzero(there)
+    if len(np.unique(condition)) < 2:
         return None
-    return Table(grid.blocks[block], grid.doses[dose], x[there], y[there])
+    told_apart = condition.astype(np.int64) if grid.shared else None
+    return Table(grid.blocks[block], grid.doses[condition], x[there], y[there], told_apart)
 
 
 def _share(found: Sequence[Specification], sign: int, *, significant: bool) -> float | None:
@@ -310,6 +312,10 @@ def _joint(
     names = list(columns)
     cells = np.stack([grid.of(columns[name]) for name in names])
     used = cells[:, [ALL]] if question.is_trend else cells[:, [HALF_A, HALF_B]]
+    distinct = grid.doses
+    if question.is_trend and grid.shared:
+        averaged = [grid.by_dose(column) for column in used]
+        distinct, used = averaged[0][0], np.stack([means for _, means in averaged])
     doses, blocks = _complete(used)
     seeds = int(blocks.sum())
     if seeds < MINIMUM_SEEDS or doses.sum() < 2:
@@ -320,7 +326,7 @@ def _joint(
     rng = stream(study_seed, "multiverse", question.hypothesis.id, question.arm)
     signs = signs_of(seeds, seeds * len(testable), rng)
     places = np.array([[names.index(side.column) for side in way.sides[::-1]] for way in testable])
-    statistics = _statistics(question, complete, places, grid.doses[doses], signs)
+    statistics = _statistics(question, complete, places, distinct[doses], signs)
     if statistics is None:
         return (), ("No joint test: one seed carries almost all of a predictor.",)
     lost = len(grid.blocks) - seeds

@@ -1,7 +1,8 @@
 """Numbers that figures and tables draw beside the findings: series over strength, information."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -21,8 +22,13 @@ ALWAYS: Final = ("test_accuracy", "train_accuracy", "mask_area", "affinity", "di
 _INFORMATION: Final = "mutual_information_bits"
 
 
-def measures_to_draw(questions: Sequence[Question]) -> tuple[str, ...]:
-    """Return every measure that a claim names, in both forms, then those always drawn."""
+def measures_to_draw(
+    questions: Sequence[Question], contrasted: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Return every measure that a claim names, in both forms, then those always drawn.
+
+    contrasted: measures that contrasts are taken of.
+    """
     named = [
         name
         for question in questions
@@ -31,20 +37,19 @@ def measures_to_draw(questions: Sequence[Question]) -> tuple[str, ...]:
         if name != STRENGTH
     ]
     published = [BY_NAME[name].published for name in ALWAYS]
-    return tuple(dict.fromkeys([*named, *ALWAYS, *(name for name in published if name)]))
+    return tuple(
+        dict.fromkeys([*named, *contrasted, *ALWAYS, *(name for name in published if name)])
+    )
 
 
 def series_of(students: pl.DataFrame, measures: Sequence[str]) -> tuple[Series, ...]:
-    """Mean over seeds of each measure at each strength of each arm, with its 95 % t interval.
+    """Mean over seeds of each measure in each condition, with its 95 % t interval.
 
-    students: rows of ``measures``. A measure without any value at a strength has no series
+    students: rows of ``measures``. A measure without any value in a condition has no series
     there.
     """
     found: list[Series] = []
-    cells = students.sort("arm", "teacher_strength", "block").group_by(
-        "arm", "teacher_strength", maintain_order=True
-    )
-    for (arm, strength), rows in cells:
+    for condition, rows in _conditions(students):
         for measure in measures:
             known = rows.filter(pl.col(measure).cast(pl.Float64).is_finite())
             if known.height:
@@ -52,8 +57,10 @@ def series_of(students: pl.DataFrame, measures: Sequence[str]) -> tuple[Series, 
                 found.append(
                     Series(
                         measure=measure,
-                        arm=str(arm),
-                        strength=_float(strength),
+                        arm=condition.arm,
+                        condition_id=condition.id,
+                        strength=condition.strength,
+                        teacher_strengths=condition.teacher_strengths,
                         blocks=tuple(known["block"].to_list()),
                         values=tuple(values.tolist()),
                         mean=float(values.mean()),
@@ -82,7 +89,7 @@ def information_of(
     images: int,
     classes: int,
 ) -> tuple[MutualInformation, ...]:
-    """Return mutual information per arm and strength with what a reader needs to judge it.
+    """Return mutual information per condition with what a reader needs to judge it.
 
     students: rows of ``measures``. estimates: the table ``estimate``, which says the estimator
     and its bias. contingency: of all test images. images: of the test split.
@@ -94,12 +101,12 @@ def information_of(
         & pl.col("value").is_not_null()
     ).select("student_id", "value", "bias", "estimator")
     rows = students.join(detail, on="student_id").join(entropies, on="student_id")
-    rows = rows.sort("arm", "teacher_strength", "block")
-    cells = rows.group_by("arm", "teacher_strength", maintain_order=True)
     return tuple(
         MutualInformation(
-            arm=str(arm),
-            strength=_float(strength),
+            arm=condition.arm,
+            condition_id=condition.id,
+            strength=condition.strength,
+            teacher_strengths=condition.teacher_strengths,
             estimate=_mean(cell, "value"),
             interval=mean_interval(cell["value"].to_numpy()),
             ceiling=math.log2(classes),
@@ -110,7 +117,7 @@ def information_of(
             classes=classes,
             bias=_mean(cell, "bias"),
         )
-        for (arm, strength), cell in cells
+        for condition, cell in _conditions(rows)
     )
 
 
@@ -135,6 +142,30 @@ def label_entropies(contingency: pl.DataFrame, *, classes: int) -> pl.DataFrame:
         )
     schema = {"student_id": pl.Float64, "ensemble_bits": pl.Float64, "student_bits": pl.Float64}
     return pl.DataFrame(rows, schema=schema).with_columns(pl.col("student_id").cast(pl.Int32))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Condition:
+    id: int
+    arm: str
+    strength: float
+    teacher_strengths: tuple[float, ...]
+
+
+def _conditions(students: pl.DataFrame) -> Iterator[tuple[_Condition, pl.DataFrame]]:
+    """Each condition with its students by block; by arm, then strength."""
+    ordered = students.sort("arm", "teacher_strength", "condition_id", "block")
+    for rows in ordered.partition_by("condition_id", maintain_order=True):
+        first = rows.row(0, named=True)
+        yield (
+            _Condition(
+                id=first["condition_id"],
+                arm=first["arm"],
+                strength=first["teacher_strength"],
+                teacher_strengths=tuple(first["teacher_strengths"]),
+            ),
+            rows,
+        )
 
 
 def _mean(rows: pl.DataFrame, column: str) -> float:

@@ -41,6 +41,7 @@ from analyze.replicates import Stored
 from analyze.table import Claims
 from analyze.table_command import read_table, where_of
 from analyze.table_rows import Columns, runs_of
+from store.conditions import DoseResponse, Factorial
 from store.database import Reader, open_reader
 from store.design import Design
 from store.errors import AnalysisError
@@ -195,7 +196,16 @@ def _of_study(options: argparse.Namespace) -> _Asked:
     design = _same_study(load_design(options.study), declared) if options.study else declared
     pilot = pilot_of_study(design, stored, chosen=claims_chosen(options.claims), times_sesoi=times)
     looks = looks_of(options) or design.adding_seeds.looks
-    return _from_pilot(options, pilot, "study", design.study, times, tuple(looks))
+    return _from_pilot(options, pilot, "study", _named(design), times, tuple(looks))
+
+
+def _named(design: Design) -> str:
+    """Name a study, and what of it is planned for where it has more than claims."""
+    layout = design.design
+    if isinstance(layout, DoseResponse):
+        return design.study
+    contrasts = "; contrasts are not planned for" if isinstance(layout, Factorial) else ""
+    return f"{design.study} (claims in arm {layout.main_arm}{contrasts})"
 
 
 def _stored(reader: Reader, *, classes: int) -> Stored:

@@ -167,9 +167,9 @@ def _of_panel(panel: Panel) -> _Measured:
 
 
 def _of_tables(tables: Sequence[Table]) -> _Measured:
-    """Lay out the blocks that have every strength."""
+    """Lay out the blocks that have every condition; only told apart, whatever their doses."""
     first = tables[0]
-    doses = tuple(np.unique(first.dose).tolist())
+    doses = tuple(np.unique(first.cell).tolist())
     labels, rows = np.unique(first.block, return_counts=True)
     complete = labels[rows == len(doses)]
     x = np.stack([_grid(table, table.x, complete) for table in tables])
@@ -182,7 +182,7 @@ def _grid(
     table: Table, values: NDArray[np.float64], blocks: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Values of some blocks, shape (blocks, strengths)."""
-    order = np.lexsort((table.dose, table.block))
+    order = np.lexsort((table.cell, table.block))
     kept = order[np.isin(table.block[order], blocks)]
     return values[kept].reshape(len(blocks), -1)
 

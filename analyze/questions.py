@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from analyze.hypotheses import HYPOTHESES, STRENGTH, Estimand, Hypothesis
+from store.conditions import DoseResponse, mean_strength
 from store.design import Design
 from store.errors import StudyError
-from store.measures import BY_NAME, Subject
-from store.vocabulary import Arm, Form
+from store.measures import BY_NAME, MEASURES, Subject
+from store.vocabulary import Form
 
 _TEACHERS_ALONE: Final = (Subject.TEACHER_TEACHER, Subject.TEACHERS, Subject.LEVEL)
+_NEEDS_PAIRS: Final = frozenset(
+    measure.name for measure in MEASURES if measure.subject is Subject.TEACHER_TEACHER
+)
 _NATS_PER_BIT: Final = math.log(2)
 
 
@@ -44,7 +48,7 @@ class Question:
     """
 
     hypothesis: Hypothesis
-    arm: Arm
+    arm: str
     form: Form
     deciding: bool
     as_published: bool
@@ -66,9 +70,9 @@ class Question:
 def questions_of(design: Design) -> tuple[Question, ...]:
     """Every question of a study, by claim, then arm, then form.
 
-    The fixed arm decides where the study has it, else the first; a claim about teachers
-    alone is asked of the first arm only.
-    Raises StudyError where a claim's SESOI does not name exactly the claim's outcomes.
+    The design's main arm decides; a claim about teachers alone is asked of the first arm only.
+    Raises StudyError where a claim's SESOI does not name exactly the claim's outcomes, or where
+    the conditions that decide cannot answer a claim.
     """
     return tuple(
         question
@@ -78,44 +82,43 @@ def questions_of(design: Design) -> tuple[Question, ...]:
     )
 
 
-def main_arm(design: Design) -> Arm:
+def main_arm(design: Design) -> str:
     """Return the arm that decides of students: only there do teachers alone differ."""
-    arms = design.design.arms
-    return Arm.FIXED if Arm.FIXED in arms else arms[0]
+    return design.design.main_arm
 
 
-def deciding_arm(hypothesis: Hypothesis, design: Design) -> Arm:
+def deciding_arm(hypothesis: Hypothesis, design: Design) -> str:
     """Return the arm whose plain finding decides a claim."""
-    arms = _arms(hypothesis, design.design.arms, Form.PLAIN)
+    arms = _arms(hypothesis, design.design.claim_arms, Form.PLAIN)
     return main_arm(design) if main_arm(design) in arms else arms[0]
 
 
-def published_arm(design: Design) -> Arm:
-    """Return the arm that is the published study's: students augmented as their teachers."""
-    arms = design.design.arms
-    return Arm.MATCHED if Arm.MATCHED in arms else arms[0]
+def published_arm(design: Design) -> str:
+    """Return the arm that the published computations are compared in."""
+    return design.design.published_arm
 
 
 def _asked_of(hypothesis: Hypothesis, design: Design) -> tuple[Question, ...]:
     sesoi = {str(claim): settings.sesoi for claim, settings in design.claims.items()}[hypothesis.id]
     _check_sesoi(hypothesis, sesoi)
+    _check_conditions(hypothesis, design)
     decides = deciding_arm(hypothesis, design)
     return tuple(
         Question(
             hypothesis=hypothesis,
             arm=arm,
             form=form,
-            deciding=form is Form.PLAIN and arm is decides,
-            as_published=form is Form.PUBLISHED and arm is published_arm(design),
+            deciding=form is Form.PLAIN and arm == decides,
+            as_published=form is Form.PUBLISHED and arm == published_arm(design),
             parts=_parts(hypothesis, sesoi, form),
         )
-        for arm in design.design.arms
+        for arm in design.design.claim_arms
         for form in Form
-        if arm in _arms(hypothesis, design.design.arms, form)
+        if arm in _arms(hypothesis, design.design.claim_arms, form)
     )
 
 
-def _arms(hypothesis: Hypothesis, arms: tuple[Arm, ...], form: Form) -> tuple[Arm, ...]:
+def _arms(hypothesis: Hypothesis, arms: tuple[str, ...], form: Form) -> tuple[str, ...]:
     """List the arms that can differ.
 
     The teachers are the same in every arm, but the published study measured them on the
@@ -174,6 +177,34 @@ def _scale(measure: str) -> float:
     """How many of a measure's units make one of the plain form's: only bits and nats differ."""
     in_nats = measure != STRENGTH and BY_NAME[measure].unit.startswith("nats")
     return _NATS_PER_BIT if in_nats else 1.0
+
+
+def _check_conditions(hypothesis: Hypothesis, design: Design) -> None:
+    """Refuse a claim that the conditions of the deciding arm cannot answer.
+
+    Strengths along which everything is declared alone (dose_response) always can, or the finding
+    says that it has no data.
+    """
+    if isinstance(design.design, DoseResponse):
+        return
+    plan, arm = design.plan(), main_arm(design)
+    teams = {plan.strengths_of(student) for student in plan.students if student.arm == arm}
+    named = (*hypothesis.outcomes, hypothesis.predictor)
+    if _NEEDS_PAIRS & set(named) and min(map(len, teams)) < 2:
+        raise StudyError(
+            f"claims.{hypothesis.id}: compares the teachers of an ensemble with each other, and "
+            f"the students that decide (arm {arm}) have one teacher; let larger ensembles decide "
+            "(design.deciding), or take the claim out"
+        )
+    is_trend = hypothesis.predictor == STRENGTH
+    levels = {mean_strength(team) for team in teams} if is_trend else teams
+    if len(levels) < 2:
+        compared = "mean strengths of teachers" if is_trend else "ensembles"
+        raise StudyError(
+            f"claims.{hypothesis.id}: needs two {compared} or more among the students that decide "
+            f"(arm {arm}), which have {len(levels)}; list another condition of that arm, let "
+            "another arm decide (design.deciding), or take the claim out"
+        )
 
 
 def _check_sesoi(hypothesis: Hypothesis, sesoi: dict[str, float]) -> None:

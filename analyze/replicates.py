@@ -1,8 +1,11 @@
 """From one row per student to what a test takes: complete blocks, or rows in long form.
 
-A student is one row of the view ``measures``: ``student_id``, ``block``, ``arm``,
+A student is one row of the view ``measures``: ``student_id``, ``block``, ``condition_id``, ``arm``,
 ``teacher_strength`` and one column per measure. ``measures_by_half`` has the same
 columns and ``half``. What a test leaves out is named in its caveats, never dropped silently.
+
+Conditions of one arm may share their teachers' mean strength (weak-strong and strong-weak). A
+trend takes their mean, seed by seed; an association takes each as a condition of its own.
 """
 
 from collections import Counter
@@ -21,6 +24,9 @@ from store.measures import BY_NAME
 from store.vocabulary import Half, Role, Status
 
 _NAMED_AT_MOST = 8
+_CONDITION = ("teacher_strength", "condition_id")
+_ROW = ("block", *_CONDITION)
+"""What tells the students of one arm apart, in the order that they are laid out in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +86,10 @@ class HalvesChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runs:
-    """Single runs by strength. values: for each measure and strength, one number per run."""
+    """Single runs by condition, in ascending order of its strength, which may repeat.
+
+    values: for each measure and condition, one number per run.
+    """
 
     doses: tuple[float, ...]
     values: tuple[tuple[NDArray[np.float64], ...], ...]
@@ -126,8 +135,8 @@ def panel_of(students: pl.DataFrame, *, arm: str, outcome: str) -> PanelChoice:
     A strength at which no block has a value is left out, then every block that lacks
     one at a strength that remains. No panel below two strengths or without a complete block.
     """
-    rows = _finite(students.filter(pl.col("arm") == arm), [outcome])
     declared = students.filter(pl.col("arm") == arm)
+    rows = mean_by_strength(finite_rows(declared, [outcome]), [outcome])
     doses = tuple(sorted(rows["teacher_strength"].unique().to_list()))
     caveats = _strengths_lost(declared, doses, outcome)
     panel = complete_panel(rows, dose="teacher_strength", outcome=outcome)
@@ -135,7 +144,7 @@ def panel_of(students: pl.DataFrame, *, arm: str, outcome: str) -> PanelChoice:
     lost = sorted(set(declared["block"].to_list()) - set(complete))
     if lost and complete:
         caveats += (
-            f"Seed {_blocks(lost)} left out: no value of {_title(outcome)} at every strength.",
+            f"Seed {blocks_named(lost)} left out: no value of {_title(outcome)} at every strength.",
         )
     if panel is None:
         return PanelChoice(panel=None, caveats=(*caveats, _why_no_panel(doses, outcome)))
@@ -158,15 +167,17 @@ def complete_panel(rows: pl.DataFrame, *, dose: str, outcome: str) -> Panel | No
 
 
 def trend_rows_of(students: pl.DataFrame, *, arm: str, outcome: str) -> Table:
-    """Every row of one arm that has the outcome, with strength as its predictor."""
-    rows = _finite(students.filter(pl.col("arm") == arm), [outcome])
+    """Every seed and strength of one arm that has the outcome, with strength as its predictor."""
+    rows = mean_by_strength(
+        finite_rows(students.filter(pl.col("arm") == arm), [outcome]), [outcome]
+    )
     return _table(rows.sort("block", "teacher_strength"), "teacher_strength", outcome)
 
 
 def table_of(students: pl.DataFrame, *, arm: str, predictor: str, outcome: str) -> TableChoice:
     """Rows of one arm that have both predictor and outcome."""
     declared = students.filter(pl.col("arm") == arm)
-    rows = _finite(declared, [predictor, outcome]).sort("block", "teacher_strength")
+    rows = finite_rows(declared, [predictor, outcome]).sort(_ROW)
     caveats = _rows_lost(declared, rows, predictor, outcome)
     if reason := _why_no_table(rows, predictor, outcome):
         return TableChoice(table=None, caveats=(*caveats, reason))
@@ -176,8 +187,8 @@ def table_of(students: pl.DataFrame, *, arm: str, predictor: str, outcome: str) 
 def half_tables_of(halves: pl.DataFrame, *, arm: str, predictor: str, outcome: str) -> HalvesChoice:
     """Predictor and outcome on opposite halves, of the students that have both on both."""
     declared = halves.filter(pl.col("arm") == arm)
-    keys = ["block", "teacher_strength"]
-    finite = _finite(declared, [predictor, outcome])
+    keys = list(_ROW)
+    finite = finite_rows(declared, [predictor, outcome])
     first = finite.filter(pl.col("half") == Half.A)
     second = finite.filter(pl.col("half") == Half.B)
     both = first.join(second, on=keys, how="inner", suffix="_b").sort(keys)
@@ -193,8 +204,8 @@ def half_tables_of(halves: pl.DataFrame, *, arm: str, predictor: str, outcome: s
 
 def runs_of(students: pl.DataFrame, *, arm: str, measures: Sequence[str]) -> Runs:
     """Every run of one arm that has all of the measures, by strength."""
-    rows = _finite(students.filter(pl.col("arm") == arm), measures)
-    cells = rows.sort("teacher_strength", "block").partition_by("teacher_strength")
+    rows = finite_rows(students.filter(pl.col("arm") == arm), measures)
+    cells = rows.sort(*_CONDITION, "block").partition_by(*_CONDITION, maintain_order=True)
     return Runs(
         doses=tuple(cell["teacher_strength"][0] for cell in cells),
         values=tuple(
@@ -232,16 +243,43 @@ def _has_value(measure: str) -> pl.Expr:
     return pl.col(measure).is_not_null() & pl.col(measure).cast(pl.Float64).is_finite()
 
 
-def _finite(rows: pl.DataFrame, measures: Sequence[str]) -> pl.DataFrame:
+def finite_rows(rows: pl.DataFrame, measures: Sequence[str]) -> pl.DataFrame:
+    """Return the rows that have a value of every measure."""
     return rows.filter(pl.all_horizontal([_has_value(measure) for measure in measures]))
 
 
+def mean_by_strength(rows: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """Average the conditions of each strength, block by block; one row per block and strength.
+
+    rows: of one arm, with values. A strength of a block without a value of every condition that
+    any block has is left out: the mean of others would speak of another mixture. Where every
+    strength is one condition's, the rows are returned as they are.
+    """
+    counts = rows.group_by("teacher_strength").agg(
+        pl.col("condition_id").n_unique().alias("conditions")
+    )
+    if counts.filter(pl.col("conditions") > 1).is_empty():
+        return rows
+    means = rows.sort(_ROW).group_by("block", "teacher_strength", maintain_order=True)
+    averaged = means.agg(
+        *(pl.col(column).cast(pl.Float64).mean() for column in columns), pl.len().alias("found")
+    )
+    return averaged.join(counts, on="teacher_strength", maintain_order="left").filter(
+        pl.col("found") == pl.col("conditions")
+    )
+
+
 def _table(rows: pl.DataFrame, predictor: str, outcome: str) -> Table:
+    shared = (
+        "condition_id" in rows.columns
+        and rows["condition_id"].n_unique() > rows["teacher_strength"].n_unique()
+    )
     return Table(
         rows["block"].to_numpy().astype(np.int64),
         rows["teacher_strength"].to_numpy().astype(np.float64),
         rows[predictor].to_numpy().astype(np.float64),
         rows[outcome].to_numpy().astype(np.float64),
+        rows["condition_id"].to_numpy().astype(np.int64) if shared else None,
     )
 
 
@@ -261,8 +299,8 @@ def _rows_lost(
     lost = declared.height - kept.height
     if not lost or not kept.height:
         return ()
-    blocks = declared.join(kept, on=["block", "teacher_strength"], how="anti")["block"]
-    named = _blocks(sorted(set(blocks.to_list())))
+    blocks = declared.join(kept, on=list(_ROW), how="anti")["block"]
+    named = blocks_named(sorted(set(blocks.to_list())))
     return (
         f"{lost} of {declared.height} students (seed {named}) left out: no value of "
         f"{_title(predictor)} or of {_title(outcome)}.",
@@ -283,7 +321,7 @@ def _why_no_table(rows: pl.DataFrame, predictor: str, outcome: str) -> str | Non
             f"No student has a value both of {_title(predictor)} ({BY_NAME[predictor].null}) "
             f"and of {_title(outcome)} ({BY_NAME[outcome].null})."
         )
-    if rows["teacher_strength"].n_unique() < 2:
+    if rows["condition_id"].n_unique() < 2:
         return "Only one strength: an association within seeds needs two strengths or more."
     return None
 
@@ -292,7 +330,8 @@ def _title(measure: str) -> str:
     return BY_NAME[measure].title
 
 
-def _blocks(blocks: Sequence[int]) -> str:
+def blocks_named(blocks: Sequence[int]) -> str:
+    """Name seed blocks in a sentence, the first few."""
     shown = ", ".join(str(block) for block in blocks[:_NAMED_AT_MOST])
     rest = len(blocks) - _NAMED_AT_MOST
     more = f" and {rest} more" if rest > 0 else ""

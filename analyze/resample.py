@@ -135,12 +135,12 @@ def _widening(blocks: int) -> float:
 
 def _complete_blocks(table: Table) -> NDArray[np.int64]:
     blocks, rows = np.unique(table.block, return_counts=True)
-    return blocks[rows == len(np.unique(table.dose))]
+    return blocks[rows == len(np.unique(table.cell))]
 
 
 def _by_block(table: Table, values: Floats, blocks: NDArray[np.int64]) -> Floats:
     """Values as deviations from seed means, shape (blocks, strengths)."""
-    order = np.lexsort((table.dose, table.block))
+    order = np.lexsort((table.cell, table.block))
     kept = order[np.isin(table.block[order], blocks)]
     shaped = values[kept].reshape(len(blocks), -1)
     return shaped - shaped.mean(axis=1, keepdims=True)

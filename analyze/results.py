@@ -143,15 +143,18 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """One measure's mean over seeds at one strength of one arm.
+    """One measure's mean over seeds in one condition of one arm.
 
-    values: one per seed, in the order of ``blocks``; interval: 95 % t over seeds, None below
+    strength: of the teachers, their mean where they differ; teacher_strengths: of each, in slot
+    order. values: one per seed, in the order of ``blocks``; interval: 95 % t over seeds, None below
     3 seeds.
     """
 
     measure: str
     arm: str
+    condition_id: int
     strength: float
+    teacher_strengths: tuple[float, ...]
     blocks: tuple[int, ...]
     values: tuple[float, ...]
     mean: float
@@ -208,6 +211,30 @@ class Mediation:
     deciding: bool
     holds: bool | None
     sentence: str
+    n: int
+    evidence: tuple[Evidence, ...]
+    caveats: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """One contrast of the conditions of a factorial study, of one outcome.
+
+    name: ``t1`` to ``t3``, ``teachers``, ``mixed``, ``student``, or one of these ``_by_student``.
+    teachers: size of the ensembles. conditions, weights: what is weighed, weights summing to 0.
+    interaction: a difference of differences. sesoi: in ``unit``; None where no claim declares one.
+    n: complete seed blocks. evidence: ``contrast_t`` first, with its ``q_value`` over all
+    contrasts; empty where no block is complete.
+    """
+
+    name: str
+    teachers: int
+    outcome: str
+    unit: str
+    interaction: bool
+    conditions: tuple[int, ...]
+    weights: tuple[float, ...]
+    sesoi: float | None
     n: int
     evidence: tuple[Evidence, ...]
     caveats: tuple[str, ...] = ()
@@ -335,7 +362,7 @@ class MissingCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MutualInformation:
-    """What the plan prints of mutual information, per arm and strength.
+    """What the plan prints of mutual information, per condition.
 
     estimate: mean over seeds in bits, with its 95 % t interval; ceiling: log2 of the number of
     classes; entropies: of the ensemble's and the student's predicted labels, in bits; bias: mean
@@ -343,7 +370,9 @@ class MutualInformation:
     """
 
     arm: str
+    condition_id: int
     strength: float
+    teacher_strengths: tuple[float, ...]
     estimate: float
     interval: Interval | None
     ceiling: float
@@ -399,7 +428,7 @@ class Results:
 
     kind: ``descriptive`` below 3 seeds, where no p-value exists. secondary: the trends of
     measures that no primary claim is about, without verdicts. sequential: None where the number
-    of seeds is fixed.
+    of seeds is fixed. contrasts: of a factorial study, without verdicts.
     """
 
     format_version: Literal[1]
@@ -419,3 +448,4 @@ class Results:
     secondary: tuple[Evidence, ...] = ()
     sequential: SequentialLook | None = None
     multiverse: tuple[SpecificationCurve, ...] = ()
+    contrasts: tuple[Contrast, ...] = ()

@@ -8,10 +8,11 @@ rule analyze:
     log:
         f"{RESULTS}/logs/analyze.log",
     threads: 1
-    # as text: a changed claim, rule or mask runs the analysis again, and nothing before it
+    # as text: a changed claim, rule, mask or choice of who decides runs the analysis again, and nothing before it
     params:
         claims=DESIGN.model_dump_json(include={"claims"}),
         failed_runs=DESIGN.failed_runs,
+        design=DESIGN.design.model_dump_json(),
         attention=DESIGN.attention.model_dump_json(),
         store=f"{RESULTS}/store.duckdb",
     shell:

@@ -32,15 +32,16 @@ def single_seed_slope(
     sign: int,
     rng: np.random.Generator,
 ) -> SingleSeed:
-    """Share of picks of one run per strength whose every outcome moves in one direction.
+    """Share of picks of one run per condition whose every outcome moves in one direction.
 
-    outcomes: for each outcome, its values at each strength, one per run; the runs are the same
+    doses: of each condition, ascending; those of one strength count together as one.
+    outcomes: for each outcome, its values at each condition, one per run; the runs are the same
     for every outcome. The direction is that of the least-squares slope on strength, as one
     run per condition would be read; a slope of 0 counts for neither direction.
     Raises ValueError below two strengths or where a strength has no run.
     """
     _check_picks([len(values) for values in outcomes[0]])
-    weights = np.asarray(doses) - np.mean(doses)
+    weights = _slope_weights(doses)
     parts = [
         [weight * values for weight, values in zip(weights, outcome, strict=True)]
         for outcome in outcomes
@@ -110,6 +111,12 @@ def seeds_to_decide(
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
+
+
+def _slope_weights(doses: Sequence[float]) -> NDArray[np.float64]:
+    """Weigh conditions so that the mean of each strength's ones is what the slope is fitted to."""
+    distinct, place, sharing = np.unique(doses, return_inverse=True, return_counts=True)
+    return (distinct - np.mean(distinct))[place] / sharing[place]
 
 
 def _check_picks(runs: Sequence[int]) -> None:

@@ -182,7 +182,7 @@ def _side(
     if declared == (_GAP,):
         return _gap_side()
     return _label_side(
-        declared, classes=classes, teachers=design.design.teachers, coupled=_GAP in beside
+        declared, classes=classes, teachers=design.deciding_ensemble, coupled=_GAP in beside
     )
 
 

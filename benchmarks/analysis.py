@@ -163,9 +163,10 @@ def report() -> str:
     stored = simulate(design, Truth())
     counted = counts_of(assemble(design, stored))
     total = cpu_seconds(lambda: assemble(design, stored))
+    strengths = {teacher.strength for teacher in design.plan().teachers}
     lines = [
-        f"{stored.students.height:,} students of {SEEDS} seeds, {len(design.design.strengths)} "
-        f"strengths and {len(design.design.arms)} arms. {_machine()}.",
+        f"{stored.students.height:,} students of {SEEDS} seeds, {len(strengths)} "
+        f"strengths and {len(design.design.claim_arms)} arms. {_machine()}.",
         "",
         "| part | a call, CPU ms | calls in the study | CPU s |",
         "| --- | ---: | ---: | ---: |",

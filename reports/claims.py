@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Final
 
 from markupsafe import Markup
 
@@ -38,6 +39,9 @@ from reports.prose import (
 from reports.tables import Table, correlations_table, fit_table, points_csv, tests_table
 from store.measures import BY_NAME
 from store.vocabulary import Form
+
+_SPLIT_HALF: Final = "split_half_within_cr2"
+"""The test whose figure has two points of each replicate: one for each half of the images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +134,7 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
     published = next((view for view in views if view.finding.as_published), None)
     caveats = _caveats(deciding)
     fits = [fit for fit in results.fits if fit.hypothesis == name]
+    evidence = [item for finding in findings for item in finding.evidence]
     known = HYPOTHESES.get(name)
     return ClaimView(
         id=name,
@@ -153,7 +158,7 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
         caveats=caveats,
         differences=_differences(deciding),
         csv=points_csv(fits) if any(fit.points for fit in fits) else "",
-        on_halves=any(_twice(fit) for fit in fits),
+        on_halves=any(e.test == _SPLIT_HALF and e.rank is Rank.PRIMARY for e in evidence),
         undrawn=_undrawn(fits),
         curve=next((curve_view(cite, c) for c in results.multiverse if c.hypothesis == name), None),
     )
@@ -292,12 +297,6 @@ def _differences(finding: Finding) -> tuple[Difference, ...]:
         for name in names
         if name in BY_NAME and BY_NAME[name].differs
     )
-
-
-def _twice(fit: FitLine) -> bool:
-    """Whether each replicate stands for two points: one per half of the test images."""
-    seen = {(point.block, point.strength) for point in fit.points}
-    return len(fit.points) > len(seen)
 
 
 def _undrawn(fits: Sequence[FitLine]) -> str:

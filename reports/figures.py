@@ -6,7 +6,7 @@ name a style (``replicate``, ``fit``, ``band``), which the page's script fills i
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ import polars as pl
 from analyze.hypotheses import STRENGTH
 from analyze.results import FitLine, Results, Series
 from reports.numbers import fixed, strength_text
-from reports.prose import axis_title, capitalized, measure_title
+from reports.prose import axis_title, capitalized, measure_title, students_of
 
 SEEDS_DRAWN: Final = 40
 """Seed blocks whose replicates are drawn; fits and bands use all of them."""
@@ -91,18 +91,18 @@ def for_drawing(value: float | None) -> float | None:
 
 
 def replicate_columns(results: Results) -> Columns:
-    """One row per drawn seed, arm and strength, one column per measure of ``series``."""
-    cells: dict[tuple[str, float, int], dict[str, float | None]] = {}
+    """One row per drawn seed and condition, one column per measure of ``series``."""
+    cells: dict[tuple[str, float, int, int], dict[str, float | None]] = {}
     for series in results.series:
         for block, value in zip(series.blocks, series.values, strict=True):
-            key = (series.arm, series.strength, block)
+            key = (series.arm, series.strength, series.condition_id, block)
             cells.setdefault(key, {})[series.measure] = for_drawing(value)
-    drawn = set(sorted({block for _, _, block in cells})[:SEEDS_DRAWN])
-    keys = [key for key in sorted(cells) if key[2] in drawn]
+    drawn = set(sorted({key[-1] for key in cells})[:SEEDS_DRAWN])
+    keys = [key for key in sorted(cells) if key[-1] in drawn]
     columns: Columns = {
-        "arm": [arm for arm, _, _ in keys],
-        "strength": [strength for _, strength, _ in keys],
-        "block": [block for _, _, block in keys],
+        "arm": [arm for arm, _, _, _ in keys],
+        "strength": [_legible(strength) for _, strength, _, _ in keys],
+        "block": [block for _, _, _, block in keys],
     }
     for measure in dict.fromkeys(series.measure for series in results.series):
         columns[measure] = [cells[key].get(measure) for key in keys]
@@ -119,7 +119,7 @@ def fit_chart(book: ChartBook, fit: FitLine, index: int, *, alike: Sequence[FitL
     points = [point for point in fit.points if point.block in drawn]
     book.tables[f"{name}-points"] = {
         "block": [point.block for point in points],
-        "strength": [point.strength for point in points],
+        "strength": [_legible(point.strength) for point in points],
         "x": [for_drawing(point.x) for point in points],
         "y": [for_drawing(point.y) for point in points],
     }
@@ -170,12 +170,75 @@ def raw_chart(book: ChartBook, fit: FitLine) -> Chart | None:
     )
 
 
+def conditions_chart(
+    book: ChartBook,
+    series: Sequence[Series],
+    *,
+    name: Callable[[Sequence[float]], str],
+    who: str,
+    alike: Sequence[Series],
+) -> Chart:
+    """Draw a measure over the ensembles of one arm: a line per seed, and the mean over seeds.
+
+    series: one per ensemble. name: of an ensemble, by its teachers' strengths. alike: what is
+    drawn beside it, on the same vertical axis.
+    """
+    ordered = sorted(series, key=lambda one: (one.strength, one.condition_id))
+    labels = [name(one.teacher_strengths) for one in ordered]
+    measure = ordered[0].measure
+    made = f"conditions-{len(ordered[0].teacher_strengths)}-{measure}-{ordered[0].arm}"
+    drawn = set(sorted({block for one in ordered for block in one.blocks})[:SEEDS_DRAWN])
+    rows = [
+        (label, block, value)
+        for label, one in zip(labels, ordered, strict=True)
+        for block, value in zip(one.blocks, one.values, strict=True)
+        if block in drawn
+    ]
+    book.tables[made] = {
+        "ensemble": [label for label, _, _ in rows],
+        "block": [block for _, block, _ in rows],
+        "y": [for_drawing(value) for _, _, value in rows],
+    }
+    book.tables[f"{made}-mean"] = {
+        "ensemble": labels,
+        "y": [for_drawing(one.mean) for one in ordered],
+    }
+    return book.add(
+        Chart(
+            name=made,
+            title=f"{capitalized(axis_title(measure))}, one line per seed",
+            who=who,
+            description=f"{who}: {measure_title(measure)} of each of {len(drawn)} seeds, over the "
+            f"ensembles {', '.join(labels)}, ordered by mean strength; the thick line is the mean "
+            "over seeds.",
+            spec=_spec(alt.layer(*_conditions_layers(labels, alike))),
+            data={
+                "points": Slice(made, {n: n for n in ("ensemble", "block", "y")}),
+                "line": Slice(f"{made}-mean", {n: n for n in ("ensemble", "y")}),
+            },
+        )
+    )
+
+
+def _conditions_layers(labels: Sequence[str], alike: Sequence[Series]) -> list[alt.Chart]:
+    x = alt.X(
+        "ensemble:N", title="teachers, T1 first", sort=list(labels), axis=alt.Axis(labelAngle=0)
+    )
+    values = [value for one in alike for value in one.values]
+    y = alt.Y("y:Q", title=None, scale=alt.Scale(domain=_padded(values), nice=True, zero=False))
+    points = alt.Chart(alt.NamedData("points")).encode(x=x, y=y)
+    mean = alt.Chart(alt.NamedData("line")).mark_line(style="fit", point=False).encode(x=x, y=y)
+    seeds = points.mark_line(style="replicate").encode(detail="block:N")
+    return [seeds, points.mark_circle(style="trend-point"), mean]
+
+
 def curve_charts(book: ChartBook, curves: pl.DataFrame) -> list[Chart]:
     """Draw accuracy over epochs, one chart for the teachers and one for each arm's students."""
     book.tables["curves"] = {
         name: [for_drawing(v) if isinstance(v, float) else v for v in curves[name].to_list()]
         for name in ("role", "arm", "strength", "epoch", "train_loss", "test_accuracy")
     }
+    book.tables["curves"]["strength"] = [_legible(s) for s in curves["strength"].to_list()]
     groups = curves.select("role", "arm").unique().sort("role", "arm", descending=[True, False])
     drawn: list[Chart] = []
     for measure, words in (
@@ -183,7 +246,7 @@ def curve_charts(book: ChartBook, curves: pl.DataFrame) -> list[Chart]:
         ("train_loss", "training loss (nats, on augmented images)"),
     ):
         for role, arm in groups.iter_rows():
-            who = "Teachers" if role == "teacher" else f"Students, {arm} arm"
+            who = "Teachers" if role == "teacher" else students_of(arm)
             drawn.append(book.add(_curve_chart(measure, words, role, arm, who)))
     return drawn
 
@@ -210,6 +273,11 @@ def _curve_chart(measure: str, words: str, role: str, arm: str, who: str) -> Cha
     )
 
 
+def _legible(strength: float) -> float:
+    """Return a strength as a legend shows it: means of three teachers have no last digit."""
+    return float(f"{strength:.3g}")
+
+
 def _strength_color() -> alt.Color:
     legend = alt.Legend(title="strength", orient="top", direction="horizontal", symbolType="circle")
     return alt.Color("strength:O", legend=legend)
@@ -221,7 +289,7 @@ def _trend_layers(fit: FitLine, alike: Sequence[FitLine]) -> list[alt.Chart]:
         "x:Q",
         title="teachers’ augmentation strength",
         scale=alt.Scale(domain=_padded(strengths), nice=False),
-        axis=alt.Axis(values=strengths, format=".6~g", grid=False, labelOverlap=True),
+        axis=alt.Axis(values=strengths, format=".3~g", grid=False, labelOverlap=True),
     )
     y = alt.Y(
         "y:Q",

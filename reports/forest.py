@@ -5,15 +5,16 @@ the signed numbers, so a claim that expects a fall has its negative numbers on t
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from markupsafe import Markup
 
 from analyze.hypotheses import HYPOTHESES, Direction
-from analyze.results import Finding, Interval, OutcomeFinding, Verdict
+from analyze.results import Contrast, Finding, Interval, OutcomeFinding, Verdict
 from reports.numbers import MINUS
-from reports.prose import spoken_interval
+from reports.prose import spoken_contrast, spoken_interval
 from store.vocabulary import Form
 
 _WIDE: Final = 440
@@ -77,6 +78,46 @@ def forest(finding: Finding, outcome: OutcomeFinding, *, compact: bool = False) 
     return Markup("").join([*parts, Markup("</svg>")])
 
 
+def contrast_forest(contrast: Contrast, *, span: float, last: bool) -> Markup:
+    """Draw a contrast's estimate and 95 % interval, and its band where there is one.
+
+    span: value at the drawing's edge, the same for all that are drawn below each other. last:
+    with numbers on the axis. No direction was claimed, so that positive is right.
+    """
+    axis = _Axis(width=_WIDE, span=span, sign=1)
+    found = contrast.evidence[0]
+    parts = [
+        Markup(
+            '<svg class="forest" viewBox="0 0 {} {}" role="img" aria-label="{}" focusable="false">'
+        ).format(axis.width, _LANE + _LABELS if last else _LANE, spoken_contrast(contrast)),
+        Markup("") if contrast.sesoi is None else _band(contrast.sesoi, axis),
+        Markup('<line class="zero" x1="{0}" x2="{0}" y1="0" y2="{1}"/>').format(axis.x(0), _LANE),
+    ]
+    if last:
+        parts.append(_labels((0.0, *_round_ticks(span)), axis))
+    if found.interval is not None:
+        parts.append(_whisker("whisker", found.interval, axis))
+    if found.estimate is not None and math.isfinite(found.estimate):
+        parts.append(
+            Markup('<circle class="point" cx="{:.1f}" cy="{}" r="5.5"/>').format(
+                axis.x(found.estimate), _LANE / 2
+            )
+        )
+    return Markup("").join([*parts, Markup("</svg>")])
+
+
+def contrast_span(contrasts: Sequence[Contrast]) -> float:
+    """Value at the edge of drawings below each other: all that they show, with air around it."""
+    values = [0.0]
+    for contrast in contrasts:
+        values += [] if contrast.sesoi is None else [1.1 * contrast.sesoi]
+        for found in contrast.evidence[:1]:
+            values += [] if found.estimate is None else [abs(found.estimate)]
+            if found.interval is not None:
+                values += [abs(found.interval.low), abs(found.interval.high)]
+    return _ROOM * max(value for value in values if math.isfinite(value)) or 1.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Axis:
     """Values to places: zero in the middle, the claimed direction to the right."""
@@ -114,10 +155,15 @@ def _ticks(sesoi: float, axis: _Axis) -> Markup:
     # the band's bounds are named where their labels have room beside the zero's
     roomy = axis.length(sesoi) >= 2 * _MARGIN
     ends = (-sesoi, sesoi) if roomy else _round_ticks(axis.span)
-    labels = [(axis.x(0), "0"), *((axis.x(value), _signed(value)) for value in ends)]
+    return _labels((0.0, *ends), axis)
+
+
+def _labels(values: Sequence[float], axis: _Axis) -> Markup:
     return Markup("").join(
-        Markup('<text class="tick" x="{:.1f}" y="{}">{}</text>').format(x, _LANE + 14, text)
-        for x, text in labels
+        Markup('<text class="tick" x="{:.1f}" y="{}">{}</text>').format(
+            axis.x(value), _LANE + 14, _signed(value) if value else "0"
+        )
+        for value in values
     )
 
 

@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
+from reports.conditions import ensemble_words
 from reports.numbers import Number, fixed
 from reports.queries import (
     CLASS_NAMES,
@@ -57,15 +58,18 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """The chosen images at one strength."""
+    """The chosen images of one ensemble, named in ``teachers``."""
 
-    strength: float
+    teachers: str
     rows: tuple[Row, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Panels from the weakest to the strongest augmentation; ``absent`` says why there is none."""
+    """Panels from the weakest to the strongest augmentation; ``absent`` says why there is none.
+
+    Where ensembles may be mixed, the first such one of the arm that decides stands between.
+    """
 
     panels: tuple[Panel, ...]
     block: int | None
@@ -83,13 +87,10 @@ def make_gallery(store: Store, design: Design) -> Gallery:
     block = store.frame(GALLERY_BLOCK.sql)["block"][0]
     if block is None:
         return Gallery((), None, method, "No seed block is without failures.")
-    if design.design.teachers < 2:
+    if design.deciding_ensemble < 2:
         return Gallery((), block, method, "An ensemble of one teacher has no two to compare.")
     students = store.frame(GALLERY_MODELS.sql, (block,))
-    first_arm = students.filter(pl.col("arm") == students["arm"].min())
-    ends = [first_arm.row(0, named=True), first_arm.row(-1, named=True)]
-    if ends[0]["model_id"] == ends[1]["model_id"]:
-        ends = ends[:1]
+    ends = _ends(students.filter(pl.col("arm") == design.design.main_arm), design)
     overlap = {student["model_id"]: _overlap(store, student, method) for student in ends}
     ranked = overlap[ends[-1]["model_id"]]
     if ranked.is_empty():
@@ -99,6 +100,15 @@ def make_gallery(store: Store, design: Design) -> Gallery:
         _panel(store, design, student, overlap[student["model_id"]], chosen) for student in ends
     )
     return Gallery(panels, block, method)
+
+
+def _ends(students: pl.DataFrame, design: Design) -> list[dict[str, object]]:
+    """Choose the weakest, the first whose T1 and T2 differ, and the strongest, each once."""
+    plan = design.plan()
+    mixed = {s.condition_id for s in plan.students if len(set(plan.strengths_of(s)[:2])) > 1}
+    between = students.filter(pl.col("condition_id").is_in(mixed)).sort("condition_id").head(1)
+    chosen = [students.row(0, named=True), *between.rows(named=True), students.row(-1, named=True)]
+    return list({str(student["model_id"]): student for student in chosen}.values())
 
 
 def _overlap(store: Store, student: Mapping[str, object], method: str) -> pl.DataFrame:
@@ -144,7 +154,12 @@ def _panel(
         label = f"{image['class_name']}"
         plain = _picture(_pixels(image["png"]), f"Test image of class {label}", "test image")
         rows.append(Row(words, label, (plain, *seen), _iou(overlap, image_id, student)))
-    return Panel(float(str(student["teacher_strength"])), tuple(rows))
+    composition = {
+        s.condition_id: plan.strengths_of(s) for plan in [design.plan()] for s in plan.students
+    }
+    return Panel(
+        ensemble_words(composition[int(str(student["condition_id"]))], design), tuple(rows)
+    )
 
 
 def _iou(overlap: pl.DataFrame, image_id: int, student: Mapping[str, object]) -> Number | str:

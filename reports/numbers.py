@@ -213,8 +213,8 @@ def whole(value: float) -> str:
 
 
 def strength_text(strength: float) -> str:
-    """Write an augmentation strength: a fraction, as declared."""
-    return f"{strength:g}"
+    """Write an augmentation strength: a fraction, as declared, or a mean of some."""
+    return f"{strength:.4g}"
 
 
 def attribute(text: str) -> Markup:

@@ -8,7 +8,7 @@ import base64
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +20,8 @@ from markupsafe import Markup
 
 from analyze.results import Mediation, Results, Verdict
 from reports.claims import ClaimView, FindingView, arm_sentence, claim_views
+from reports.conditions import design_facts, design_table, ensemble_text
+from reports.contrasts import SizeContrasts, contrast_views
 from reports.figures import Chart, ChartBook, curve_charts, replicate_columns
 from reports.gallery import Gallery, make_gallery
 from reports.numbers import Citations, strength_text
@@ -28,6 +30,7 @@ from reports.prose import (
     VERDICTS,
     VerdictWords,
     adding_seeds_words,
+    arm_word,
     capitalized,
     in_words,
     study_sentence,
@@ -41,7 +44,7 @@ from reports.tables import (
     missing_table,
     secondary_table,
     series_csv,
-    series_table,
+    series_tables,
     tests_rows,
 )
 from store.design import Design
@@ -78,6 +81,9 @@ class Page:
     study_name: str
     sentence: str
     claims: tuple[ClaimView, ...]
+    contrasts: tuple[SizeContrasts, ...]
+    facts: tuple[tuple[str, str, str], ...]
+    block: Table
     tally: tuple[Tally, ...]
     published_tally: tuple[Tally, ...]
     common_caveats: tuple[str, ...]
@@ -86,10 +92,10 @@ class Page:
     mediation: tuple[MediationView, ...]
     gallery: Gallery
     curves: tuple[Chart, ...]
-    levels: Table
+    levels: tuple[Table, ...]
     information: Table
     secondary: Table
-    measures: Table
+    measures: tuple[Table, ...]
     measures_csv: str
     curves_csv: str
     missing: Table
@@ -104,7 +110,12 @@ def make_page(results: Results, design: Design, store: Store, study_file: Path) 
     cite = Citations(results)
     book = ChartBook(tables={"replicates": replicate_columns(results)})
     claims = claim_views(results, cite, book)
+    contrasts = contrast_views(results, design, cite, book)
     curves = store.frame(LEARNING_CURVES.sql)
+
+    def name(strengths: Sequence[float]) -> str:
+        return ensemble_text(strengths, design)
+
     measures = dict.fromkeys(series.measure for series in results.series)
     return Page(
         results=results,
@@ -113,10 +124,13 @@ def make_page(results: Results, design: Design, store: Store, study_file: Path) 
         study_name=study_file.name,
         sentence=study_sentence(design),
         claims=claims,
+        contrasts=contrasts,
+        facts=design_facts(design),
+        block=design_table(design),
         tally=_tally({claim.id: claim.deciding for claim in claims}),
         published_tally=_tally({c.id: c.published for c in claims if c.published is not None}),
         common_caveats=_common_caveats(results, claims),
-        arms=tuple(arm_sentence(str(arm)) for arm in design.design.arms),
+        arms=tuple(arm_sentence(str(arm)) for arm in design.design.claim_arms),
         adding_seeds=adding_seeds_words(cite, results.sequential),
         mediation=tuple(
             MediationView(mediation=m, table=tests_rows(cite, m.evidence, "Tests of mediation"))
@@ -124,10 +138,10 @@ def make_page(results: Results, design: Design, store: Store, study_file: Path) 
         ),
         gallery=make_gallery(store, design),
         curves=tuple(curve_charts(book, curves)) if curves.height else (),
-        levels=series_table(cite, results, LEVELS, "Affinity and diversity by strength"),
-        information=information_table(cite, results),
+        levels=series_tables(cite, results, LEVELS, "Affinity and diversity by strength", name),
+        information=information_table(cite, results, name),
         secondary=secondary_table(cite, results),
-        measures=series_table(cite, results, measures, "Every measure by strength"),
+        measures=series_tables(cite, results, measures, "Every measure by strength", name),
         measures_csv=series_csv(results),
         curves_csv=data_uri(curves.write_csv()),
         missing=missing_table(cite, results),
@@ -168,6 +182,7 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters["typeset"] = typeset
+    environment.filters["arm"] = arm_word
     environment.filters["capital"] = capitalized
     environment.filters["strength"] = strength_text
     environment.filters["words"] = in_words

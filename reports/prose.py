@@ -1,5 +1,6 @@
 """Words: verdicts, what was trained, what a test said. No number is made here."""
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -7,6 +8,7 @@ from markupsafe import Markup
 
 from analyze.hypotheses import HYPOTHESES, STRENGTH, Direction
 from analyze.results import (
+    Contrast,
     Evidence,
     Finding,
     OutcomeFinding,
@@ -25,10 +27,11 @@ from reports.numbers import (
     p_clause,
     whole,
 )
+from store.conditions import LEVELS, ConditionList, DoseResponse, Factorial
 from store.design import Design, Foreign
 from store.images import DigitsData, ForeignData
 from store.measures import BY_NAME
-from store.networks import Network
+from store.networks import Network, Networks
 from store.vocabulary import Arm, Form
 
 
@@ -106,6 +109,10 @@ TESTS: Final = {
     "diagnostic_residual_normality": "Diagnostic: normal residuals",
     "diagnostic_residual_spread": "Diagnostic: equal spread of residuals",
     "seed_image_bootstrap": "Seeds and test images resampled",
+    "contrast_t": "Contrast, t",
+    "contrast_sign_flip": "Sign-flip permutation of contrasts",
+    "contrast_wilcoxon": "Signed ranks of contrasts, Hodges–Lehmann",
+    "contrast_tost": "Equivalence of a contrast (TOST)",
     "mediation_joint": "Both paths jointly",
     "mediation_a": "Path a, strength to attention",
     "mediation_b": "Path b, attention to overfitting",
@@ -119,17 +126,38 @@ FAILED_RULES: Final = {
     "exclude_block": "a block with a failed network is left out whole",
     "exclude_student": "a student that failed, or whose teacher failed, is left out",
 }
+_SIZED_ARM: Final = re.compile(r"(?P<student>weak|strong|[0-9.e+-]+)_of_(?P<teachers>[0-9])")
 FORMS: Final = {Form.PLAIN: "sound measures", Form.PUBLISHED: "measures as published"}
 
 
 def arm_label(arm: str) -> str:
     """Name an arm in words."""
-    return ARMS[Arm(arm)] if arm in set(Arm) else arm
+    if arm in set(Arm):
+        return ARMS[Arm(arm)]
+    if _SIZED_ARM.fullmatch(arm):
+        return f"only their teachers’ augmentation differs ({arm} in the store)"
+    return "conditions as the study file lists them"
 
 
 def arm_word(arm: str) -> str:
     """Name an arm in short."""
-    return f"{arm} arm" if arm else "all students"
+    sized = _SIZED_ARM.fullmatch(arm)
+    if sized is None:
+        return f"{arm} arm" if arm else "all students"
+    student, teachers = sized["student"], _plural(int(sized["teachers"]), "teacher")
+    if student in LEVELS:
+        return f"{student} students of {teachers}"
+    return f"students at {student} of {teachers}"
+
+
+def students_of(arm: str) -> str:
+    """Name an arm's students, to begin a title with."""
+    return capitalized(arm_word(arm)) if _SIZED_ARM.fullmatch(arm) else f"Students, {arm_word(arm)}"
+
+
+def ensembles_label(size: int) -> str:
+    """Name the ensembles of one size."""
+    return "single teachers" if size == 1 else f"ensembles of {in_words(size)}"
 
 
 def form_label(form: str) -> str:
@@ -192,6 +220,8 @@ def study_sentence(design: Design) -> str:
     if design.foreign is not None:
         return _foreign_sentence(design, design.foreign)
     networks = design.own_training.networks
+    if not isinstance(cells, DoseResponse):
+        return _conditions_sentence(design, cells, networks)
     teacher, student = _network(networks.teacher), _network(networks.student)
     kind = "of the same kind" if teacher == student else f"({student})"
     levels = _plural(len(cells.strengths), "augmentation strength")
@@ -205,9 +235,46 @@ def study_sentence(design: Design) -> str:
     )
 
 
+def _conditions_sentence(
+    design: Design, cells: Factorial | ConditionList, networks: Networks
+) -> str:
+    """Say what was trained where teachers of one ensemble may differ in their augmentation."""
+    teacher, student = _network(networks.teacher), _network(networks.student)
+    plan = design.plan()
+    start = (
+        f"In each of {_plural(design.seeds, 'seed')}, "
+        f"{_plural(len(plan.teachers), 'teacher')} ({teacher}) were trained afresh on "
+        f"{_data(design)}"
+    )
+    kind = "of the same kind" if teacher == student else f"({student})"
+    students = f"{_plural(len(plan.students), 'student')} {kind}"
+    if isinstance(cells, ConditionList):
+        return (
+            f"{start}, and {students} were distilled from ensembles of them, one for each "
+            "condition that the study lists."
+        )
+    sizes = [in_words(size) for size in cells.teachers]
+    joined = " and ".join([", ".join(sizes[:-1]), sizes[-1]]) if len(sizes) > 1 else sizes[0]
+    one = "teacher" if cells.teachers == (1,) else "teachers"
+    return (
+        f"{start}, each slot of the ensemble once weakly augmented (strength {cells.weak:g}) and "
+        f"once strongly ({cells.strong:g}), and {students} were distilled from them: one for every "
+        f"way to make {joined} {one} and the student weak or strong."
+    )
+
+
 def _foreign_sentence(design: Design, foreign: Foreign) -> str:
     """Say what another software trained, in the words of the study file."""
     cells = design.design
+    if not isinstance(cells, DoseResponse):
+        plan = design.plan()
+        return (
+            f"In each of {_plural(design.seeds, 'seed')}, "
+            f"{_plural(len(plan.teachers), 'teacher')} ({foreign.teacher}) were trained afresh by "
+            f"{foreign.trainer} at strengths of {foreign.strength} on {_data(design)}, and "
+            f"{_plural(len(plan.students), 'student')} ({foreign.student}) were distilled from "
+            "ensembles of them."
+        )
     teachers = _plural(cells.teachers, "teacher")
     students = _plural(len(design.plan().students), "student")
     was, were = ("was" if n == 1 else "were" for n in (cells.teachers, len(design.plan().students)))
@@ -376,3 +443,61 @@ def spoken_interval(outcome: OutcomeFinding) -> str:
         low, high = outcome.interval_95.low, outcome.interval_95.high
         text += f", 95 % interval {fixed(low, digits)} to {fixed(high, digits)}"
     return text + f"; effects within ±{outcome.sesoi:g} are too small to matter"
+
+
+def contrast_title(name: str) -> str:
+    """Name a factorial contrast."""
+    effect, crossed, _ = name.partition("_by_student")
+    titles = {
+        "teachers": "All teachers" if crossed else "All teachers strong against all weak",
+        "mixed": "Mixture" if crossed else "Mixed against equal ensembles",
+        "student": "Student strong against weak",
+    }
+    slot = effect.upper() if crossed else f"{effect.upper()} strong against weak"
+    return f"{titles.get(effect, slot)} × student" if crossed else titles.get(effect, slot)
+
+
+def spoken_contrast(contrast: Contrast) -> str:
+    """Say a contrast's estimate, interval and SESOI for those who do not see the drawing."""
+    found = contrast.evidence[0]
+    if found.estimate is None:
+        return f"{contrast_title(contrast.name)}: no estimate"
+    digits = evidence_decimals(found)
+    text = f"{contrast_title(contrast.name)}: {fixed(found.estimate, digits)}"
+    if found.interval is not None:
+        low, high = (fixed(bound, digits) for bound in (found.interval.low, found.interval.high))
+        text += f", 95 % interval {low} to {high}"
+    if contrast.sesoi is not None:
+        text += f"; differences within ±{contrast.sesoi:.3g} are too small to matter"
+    return text
+
+
+def contrast_sentence(cite: Citations, contrast: Contrast) -> Markup:
+    """Write one contrast's t test as a journal would print it."""
+    found = contrast.evidence[0]
+    start = Markup("{}, {}, {}: ").format(
+        contrast_title(contrast.name), ensembles_label(contrast.teachers),
+        measure_title(contrast.outcome),
+    )  # fmt: skip
+    if found.estimate is None:
+        return start + "no estimate could be made."
+    digits = evidence_decimals(found)
+    parts = [
+        Markup("difference{} = {} {}").format(
+            " of differences" if contrast.interaction else "",
+            cite.plain(found, "estimate", digits),
+            found.unit,
+        )
+    ]
+    if found.interval is not None:
+        parts.append(Markup("95 % CI {}").format(cite.interval(found.interval, digits)))
+    if found.statistic is not None:
+        parts.append(_statistic(cite, found))
+    if found.p_value is not None:
+        parts.append(p_clause(cite.p(found)))
+    if found.q_value is not None:
+        q = cite.p(found, "q_value")
+        joint = "" if str(q).startswith(("<", ">")) else "= "
+        parts.append(Markup("<i>q</i> {}{}").format(joint, q))
+    parts.append(Markup("<i>N</i> = {} seeds").format(cite.count(found, "n")))
+    return start + Markup(", ").join(parts) + "."

@@ -58,6 +58,7 @@ GALLERY_MODELS: Final = Query(
     """\
 SELECT
     model_id,
+    condition_id,
     arm,
     strength,
     teacher_strength,

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -23,6 +23,7 @@ from reports.prose import (
     arm_word,
     capitalized,
     df_decimals,
+    ensembles_label,
     evidence_decimals,
     measure_title,
     test_name,
@@ -163,23 +164,59 @@ def fit_table(cite: Citations, fit: FitLine) -> Table:
     )
 
 
-def series_table(cite: Citations, results: Results, measures: Iterable[str], caption: str) -> Table:
-    """Return measures' means over seeds with their intervals, by arm and strength."""
+def series_tables(
+    cite: Citations,
+    results: Results,
+    measures: Iterable[str],
+    caption: str,
+    name: Callable[[Sequence[float]], str],
+) -> tuple[Table, ...]:
+    """Return measures' means over seeds with their intervals, by arm and ensemble.
+
+    name: of an ensemble, by its teachers' strengths. One table for each size of ensemble.
+    """
     wanted = list(measures)
-    strengths = sorted({s.strength for s in results.series if s.measure in wanted})
-    cells = {(s.measure, s.arm, s.strength): s for s in results.series}
-    keys = sorted(_series_keys(results, wanted), key=lambda key: wanted.index(key[0]))
+    sizes = sorted({len(s.teacher_strengths) for s in results.series if s.measure in wanted})
+    several = len(sizes) > 1
+    return tuple(
+        _series_table(
+            cite,
+            [s for s in results.series if len(s.teacher_strengths) == size],
+            wanted,
+            f"{caption}, {ensembles_label(size)}" if several else caption,
+            name,
+        )
+        for size in sizes
+    )
+
+
+def _series_table(
+    cite: Citations,
+    series: Sequence[Series],
+    wanted: Sequence[str],
+    caption: str,
+    name: Callable[[Sequence[float]], str],
+) -> Table:
+    ensembles = sorted(
+        {s.teacher_strengths: s.strength for s in series if s.measure in wanted}.items(),
+        key=lambda one: (one[1], one[0]),
+    )
+    cells = {(s.measure, s.arm, s.teacher_strengths): s for s in series}
+    keys = sorted(_series_keys(series, wanted), key=lambda key: wanted.index(key[0]))
     return Table(
         caption=caption,
-        head=("Measure", "Arm", *(strength_text(strength) for strength in strengths)),
+        head=("Measure", "Arm", *(name(strengths) for strengths, _ in ensembles)),
         rows=tuple(
             Row(
                 (
                     Markup("{}<small>{}</small>").format(
                         capitalized(measure_title(measure)), _unit(measure)
                     ),
-                    _arms_alike(results, measure) or arm,
-                    *(_mean(cite, cells.get((measure, arm, strength))) for strength in strengths),
+                    _arms_alike(series, measure) or _arm(arm),
+                    *(
+                        _mean(cite, cells.get((measure, arm, strengths)))
+                        for strengths, _ in ensembles
+                    ),
                 )
             )
             for measure, arm in keys
@@ -189,21 +226,25 @@ def series_table(cite: Citations, results: Results, measures: Iterable[str], cap
     )
 
 
-def _series_keys(results: Results, wanted: Sequence[str]) -> list[tuple[str, str]]:
+def _arm(arm: str) -> str:
+    return arm_word(arm).removesuffix(" arm")
+
+
+def _series_keys(all_series: Sequence[Series], wanted: Sequence[str]) -> list[tuple[str, str]]:
     """Measures and arms that have series; once where a measure is the same in every arm."""
-    keys = dict.fromkeys((s.measure, s.arm) for s in results.series if s.measure in wanted)
+    keys = dict.fromkeys((s.measure, s.arm) for s in all_series if s.measure in wanted)
     first: dict[str, str] = {}
     for measure, arm in keys:
         first.setdefault(measure, arm)
-    return [key for key in keys if key[1] == first[key[0]] or not _arms_alike(results, key[0])]
+    return [key for key in keys if key[1] == first[key[0]] or not _arms_alike(all_series, key[0])]
 
 
-def _arms_alike(results: Results, measure: str) -> str:
+def _arms_alike(all_series: Sequence[Series], measure: str) -> str:
     """Return "any" where a measure, being of the teachers alone, is the same in every arm."""
-    by_arm: dict[str, set[tuple[float, tuple[float, ...]]]] = {}
-    for series in results.series:
+    by_arm: dict[str, set[tuple[tuple[float, ...], tuple[float, ...]]]] = {}
+    for series in all_series:
         if series.measure == measure:
-            by_arm.setdefault(series.arm, set()).add((series.strength, series.values))
+            by_arm.setdefault(series.arm, set()).add((series.teacher_strengths, series.values))
     values = list(by_arm.values())
     return "any" if len(values) > 1 and all(item == values[0] for item in values) else ""
 
@@ -252,13 +293,18 @@ def secondary_table(cite: Citations, results: Results) -> Table:
     )
 
 
-def information_table(cite: Citations, results: Results) -> Table:
-    """Mutual information with everything needed to judge it."""
+def information_table(
+    cite: Citations, results: Results, name: Callable[[Sequence[float]], str]
+) -> Table:
+    """Mutual information with everything needed to judge it.
+
+    name: of an ensemble, by its teachers' strengths.
+    """
     return Table(
         caption="Mutual information of the ensemble’s and the student’s predicted labels",
         head=(
             "Arm",
-            "Strength",
+            "Teachers",
             "I, bits",
             "95 % interval",
             "Ceiling log₂ K",
@@ -272,8 +318,8 @@ def information_table(cite: Citations, results: Results) -> Table:
         rows=tuple(
             Row(
                 (
-                    info.arm,
-                    cite.number(info, "strength", strength_text(info.strength)),
+                    _arm(info.arm),
+                    name(info.teacher_strengths),
                     cite.plain(info, "estimate", digits),
                     cite.interval(info.interval, digits),
                     cite.plain(info, "ceiling", 3),
@@ -324,10 +370,13 @@ def series_csv(results: Results) -> str:
     """Return every series' values, one row per seed, as a CSV data URI."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("measure", "arm", "strength", "seed", "value"))
+    writer.writerow(("measure", "arm", "strength", "teachers", "seed", "value"))
     for series in results.series:
         for block, value in list(zip(series.blocks, series.values, strict=True))[:SEEDS_DRAWN]:
-            writer.writerow((series.measure, series.arm, series.strength, block, repr(value)))
+            teachers = " ".join(f"{strength:g}" for strength in series.teacher_strengths)
+            writer.writerow(
+                (series.measure, series.arm, series.strength, teachers, block, repr(value))
+            )
     return data_uri(text.getvalue())
 
 

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+from collections import Counter
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from store.augmentations import Augmentation, Graded, refused_strength
-from store.conditions import DoseResponse
+from store.conditions import Conditions
 from store.declared import Declared
 from store.errors import StudyError
 from store.images import Dataset, ForeignData
@@ -173,7 +174,7 @@ class Design(Declared):
     networks: Networks | None = None
     training: Training | None = None
     augmentation: Augmentation = Graded()
-    design: DoseResponse
+    design: Conditions
     distillation: Distillation = Distillation()
     attention: Attention = Attention()
     claims: dict[Literal["H1", "H2a", "H2b", "H3a", "H3b", "H4"], Claim] = Field(min_length=1)
@@ -224,6 +225,21 @@ class Design(Declared):
                 refused = refused_strength(self.augmentation, strength)
                 if refused:
                     raise ValueError(f"design.{key}: {refused}")
+        return self
+
+    @model_validator(mode="after")
+    def _foreign_students_are_told_apart(self) -> Self:
+        if self.foreign is None:
+            return self
+        students = self.plan().students
+        counted = Counter((student.arm, student.teacher_strength) for student in students)
+        for (arm, strength), count in counted.items():
+            if count > 1:
+                raise ValueError(
+                    f"design: {count} conditions of arm {arm} have teachers of mean strength "
+                    f"{strength:g}; models that another software trained are told apart by arm "
+                    "and mean strength, so give each of these conditions an arm of its own"
+                )
         return self
 
     @model_validator(mode="after")
@@ -288,6 +304,12 @@ class Design(Declared):
         """Return the seed blocks that a pack trains."""
         return range(pack * self.pack_size, min((pack + 1) * self.pack_size, self.seeds))
 
+    @property
+    def deciding_ensemble(self) -> int:
+        """Teachers of each student that decides."""
+        arm = self.design.main_arm
+        return next(len(each.teachers) for each in self.plan().students if each.arm == arm)
+
     def plan(self) -> BlockPlan:
         """Lay out one block."""
         return self.design.plan()
@@ -308,6 +330,8 @@ class Design(Declared):
         for key in _NO_EFFECT_ON_TRAINING:
             del dumped[key]
         dumped["attention_methods"] = [str(method) for method in self.attention.kept]
+        # which students decide is a matter of the analysis
+        dumped["design"].pop("deciding", None)
         for key in ("path", "decoders"):
             dumped["dataset"].pop(key, None)
         return dumped

@@ -6,10 +6,11 @@ between two runs of the same seed; no other column may.
 """
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 import polars as pl
 
-from store.vocabulary import MASK_WORDS, Arm, AttentionMethod, PairKind, Role, Split, Status
+from store.vocabulary import MASK_WORDS, AttentionMethod, PairKind, Role, Split, Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +78,14 @@ class Frame:
         return frame.select(self.schema.names())
 
 
-def _words(kind: type[Role | Arm | Split | Status | PairKind | AttentionMethod]) -> str:
+ARM: Final = (
+    "Students compared with each other: fixed | matched, or another name that the study declares; "
+    "STUDENT_of_N are students of that level or strength, of ensembles of N teachers."
+)
+MEAN_STRENGTH: Final = "Augmentation strength of its teachers, their mean where they differ."
+
+
+def _words(kind: type[Role | Split | Status | PairKind | AttentionMethod]) -> str:
     return " | ".join(str(word) for word in kind)
 
 
@@ -139,7 +147,7 @@ MODEL = Frame(
             meaning="The student's cell of the design.",
             null="a teacher",
         ),
-        Column(name="arm", dtype=pl.String(), meaning=_words(Arm), null="a teacher"),
+        Column(name="arm", dtype=pl.String(), meaning=ARM, null="a teacher"),
         Column(
             name="strength",
             dtype=pl.Float64(),
@@ -150,7 +158,7 @@ MODEL = Frame(
         Column(
             name="teacher_strength",
             dtype=pl.Float64(),
-            meaning="Augmentation strength of its teachers.",
+            meaning=MEAN_STRENGTH,
             unit="fraction of the policy's maximum",
             null="a teacher",
         ),
@@ -372,15 +380,21 @@ _CLAIM = (
     Column(
         name="hypothesis",
         dtype=pl.String(),
-        meaning="The claim's id: H1, H2a, ... or M; 'secondary' of measures that none is about.",
+        meaning="The claim's id: H1, H2a, ... or M; 'secondary' of measures that none is about, "
+        "'contrast' of a factorial study's contrasts.",
     ),
-    Column(name="arm", dtype=pl.String(), meaning="Students compared: fixed | matched."),
+    Column(
+        name="arm",
+        dtype=pl.String(),
+        meaning="Students compared, an arm of the table condition; of a factorial contrast the "
+        "ensembles compared, of_1 | of_2 | of_3.",
+    ),
     Column(name="form", dtype=pl.String(), meaning="Measures used: plain | published."),
     Column(name="outcome", dtype=pl.String(), meaning="The measure explained."),
     Column(
         name="predictor",
         dtype=pl.String(),
-        meaning="What explains it: a measure or teacher_strength.",
+        meaning="What explains it: a measure, teacher_strength, or the contrast of conditions.",
     ),
 )
 

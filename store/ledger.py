@@ -9,10 +9,10 @@ from typing import Final
 import polars as pl
 
 from store.design import Design
-from store.frames import MODEL, SHARD_FRAMES, Column, Frame
+from store.frames import ARM, MEAN_STRENGTH, MODEL, SHARD_FRAMES, Column, Frame
 from store.shard import Environment, Manifest
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 """Raised when a reader of the former version would misread the tables or views."""
 
 _VOLATILE_ENVIRONMENT: Final = ("host", "process", "started_at", "finished_at", "seconds")
@@ -103,12 +103,19 @@ CONDITION: Final = Frame(
     "one cell of the design: how a student and its teachers are augmented",
     (
         Column(name="condition_id", dtype=pl.Int32(), meaning=_CONDITION_ID.meaning),
-        _text("arm", "fixed | matched: how the student's strength follows its teachers'."),
+        _text("arm", ARM),
         Column(
             name="teacher_strength",
             dtype=pl.Float64(),
-            meaning="Augmentation strength of the teachers.",
+            meaning=MEAN_STRENGTH,
             unit="fraction of the policy's maximum",
+        ),
+        Column(
+            name="teacher_strengths",
+            dtype=pl.List(pl.Float64()),
+            meaning="Augmentation strength of each teacher, in slot order: the composition of the "
+            "ensemble.",
+            unit="fractions of the policy's maximum",
         ),
         Column(
             name="student_strength",
@@ -200,16 +207,18 @@ def study_row(design: Design, *, classes: int, images: str, schema_hash: str) ->
 
 def condition_rows(design: Design) -> pl.DataFrame:
     """Table CONDITION: one row per student of a block's plan."""
+    plan = design.plan()
     return pl.DataFrame(
         [
             {
                 "condition_id": student.condition_id,
                 "arm": str(student.arm),
                 "teacher_strength": student.teacher_strength,
+                "teacher_strengths": list(plan.strengths_of(student)),
                 "student_strength": student.strength,
                 "teachers": len(student.teachers),
             }
-            for student in design.plan().students
+            for student in plan.students
         ],
         schema=CONDITION.schema,
     )

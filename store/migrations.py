@@ -116,6 +116,15 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
             "UPDATE study SET logits_type = 'float32'",
         ),
     ),
+    Migration(
+        version=5,
+        summary="a condition says the strength of each of its teachers",
+        statements=(
+            "ALTER TABLE condition ADD COLUMN teacher_strengths DOUBLE[]",
+            "UPDATE condition SET teacher_strengths = "
+            "list_resize([]::DOUBLE[], teachers, teacher_strength)",
+        ),
+    ),
 )
 """In order; the last leads to ``store.ledger.SCHEMA_VERSION``."""
 

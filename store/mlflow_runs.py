@@ -89,13 +89,26 @@ def run_name(model: Mapping[str, Any]) -> str:
     """Name a run so that a list of them can be read."""
     if model["role"] == str(Role.TEACHER):
         return f"seed {model['block']} teacher {model['slot']} strength {model['strength']:g}"
-    return f"seed {model['block']} student {model['arm']} strength {model['teacher_strength']:g}"
+    return f"seed {model['block']} student {model['arm']} strength {_strength(model)}"
+
+
+def _strength(model: Mapping[str, Any]) -> str:
+    """Name the strength of a student's teachers, each where they differ."""
+    strengths = model["teacher_strengths"]
+    if len(set(strengths)) == 1:
+        return f"{model['teacher_strength']:g}"
+    return "+".join(f"{strength:g}" for strength in strengths)
 
 
 def _models(reader: Reader) -> Iterator[tuple[dict[str, Any], pl.DataFrame]]:
     """Every model with its epochs, block by block."""
     for (block,) in reader.frame("SELECT block FROM shard ORDER BY block").iter_rows():
-        models = reader.frame("SELECT * FROM model WHERE block = ? ORDER BY model_id", [block])
+        models = reader.frame(
+            "SELECT model.*, condition.teacher_strengths FROM model "
+            "LEFT JOIN condition ON model.condition_id = condition.condition_id "
+            "WHERE model.block = ? ORDER BY model.model_id",
+            [block],
+        )
         epochs = reader.frame(
             "SELECT epoch.* FROM epoch INNER JOIN model ON epoch.model_id = model.model_id "
             "WHERE model.block = ? ORDER BY epoch.model_id, epoch.epoch",

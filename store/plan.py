@@ -15,11 +15,14 @@ class Teacher(Declared):
 
 
 class Student(Declared):
-    """One student of a block, with the ordinals of its teachers."""
+    """One student of a block, with the ordinals of its teachers in the order of their slots.
+
+    teacher_strength: mean over its teachers. arm: students that it is compared with.
+    """
 
     ordinal: int
     condition_id: int
-    arm: Arm
+    arm: Arm | str
     teacher_strength: float
     strength: float
     teachers: tuple[int, ...]
@@ -35,6 +38,11 @@ class BlockPlan(Declared):
     def size(self) -> int:
         """Number of models."""
         return len(self.teachers) + len(self.students)
+
+    def strengths_of(self, student: Student) -> tuple[float, ...]:
+        """Return the strengths of a student's teachers, in the order of their slots."""
+        strength = {teacher.ordinal: teacher.strength for teacher in self.teachers}
+        return tuple(strength[ordinal] for ordinal in student.teachers)
 
     def pairs(self) -> dict[tuple[int, int], PairKind]:
         """Every two teachers of one ensemble, and every student with each of its teachers.

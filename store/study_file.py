@@ -9,11 +9,13 @@ import yaml
 from pydantic import ValidationError
 
 from store.augmentations import POLICIES
+from store.conditions import CONDITION_KINDS
 from store.design import Design
 from store.errors import DataError, StudyError
 from store.images import KINDS, ForeignData, ImageFolderData, ParquetData, image_folder_test
 from store.vocabulary import Split
 
+_TOLD_APART = KINDS | POLICIES | CONDITION_KINDS
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -102,7 +104,7 @@ def _explain(path: Path, error: ValidationError) -> str:
     faults = error.errors(include_url=False)
     # a mistyped key is both unknown and missing; the unknown one tells more
     first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
-    kinds = {*KINDS, *POLICIES, "[key]"}
+    kinds = {*KINDS, *POLICIES, *CONDITION_KINDS, "[key]"}
     named = [part for place, part in enumerate(first["loc"]) if not place or part not in kinds]
     key = ".".join(str(part) for part in named) or "study"
     if first["type"] == "extra_forbidden":
@@ -124,7 +126,7 @@ def _known_keys(location: tuple[int | str, ...]) -> str:
     """Keys allowed where an unknown one stood."""
     model: Any = Design
     for part in location[:-1]:
-        told_apart = KINDS.get(str(part)) or POLICIES.get(str(part))
+        told_apart = _TOLD_APART.get(str(part))
         if told_apart is not None and not hasattr(model, "model_fields"):
             model = told_apart
             continue

@@ -18,9 +18,10 @@ class Role(StrEnum):
 
 
 class Arm(StrEnum):
-    """How a student's own augmentation strength follows from its teachers'.
+    """How a student's own augmentation follows from its teachers', in a dose-response design.
 
-    ``fixed``: the same for every student, so that only the teachers differ.
+    Other designs name arms of their own. ``fixed``: the same for every student, so that only
+    the teachers differ.
     ``matched``: its teachers' strength, as in the published study.
     """
 

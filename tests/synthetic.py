@@ -41,16 +41,19 @@ networks:
 training:
   teacher: {{epochs: 4, batch_size: 10, learning_rate: 0.1, evaluate_every: 2}}
   student: {{epochs: 4, batch_size: 10, learning_rate: 0.1, evaluate_every: 2}}
-design: {{strengths: {strengths}, teachers: {teachers}, arms: {arms}}}
+design: {design}
 attention: {{tau: {tau}}}
 store: {{logits: {logits}}}
+{claims}"""
+
+CLAIMS = """\
 claims:
-  H1: {{sesoi: {{attention_iou_adjusted: 0.05}}}}
-  H2a: {{sesoi: {{generalization_gap: 0.02}}}}
-  H2b: {{sesoi: {{generalization_gap: 0.1}}}}
-  H3a: {{sesoi: {{agreement: 0.02, conditional_mutual_information_bits: 0.02}}}}
-  H3b: {{sesoi: {{generalization_gap: 0.1}}}}
-  H4: {{sesoi: {{conditional_mutual_information_bits: 0.1}}}}
+  H1: {sesoi: {attention_iou_adjusted: 0.05}}
+  H2a: {sesoi: {generalization_gap: 0.02}}
+  H2b: {sesoi: {generalization_gap: 0.1}}
+  H3a: {sesoi: {agreement: 0.02, conditional_mutual_information_bits: 0.02}}
+  H3b: {sesoi: {generalization_gap: 0.1}}
+  H4: {sesoi: {conditional_mutual_information_bits: 0.1}}
 """
 
 
@@ -74,6 +77,8 @@ def make_study(
     strengths: Sequence[float] = (0, 0.5, 1),
     teachers: int = 2,
     arms: Sequence[str] = ("fixed", "matched"),
+    conditions: str | None = None,
+    claims: str | None = None,
     test_images: int = 60,
     train_images: int = 40,
     tau: float = 0.4,
@@ -84,8 +89,9 @@ def make_study(
 ) -> SyntheticStudy:
     """Write a study file, its shards and pack manifests, and build its store.
 
-    failed, not_finite: (block, ordinal) of models that failed, or of which one clean test
-    image's logits are NaN. Students of failed teachers fail too.
+    conditions: the study file's design, in place of strengths, teachers and arms. claims: in
+    place of all. failed, not_finite: (block, ordinal) of models that failed, or of which one
+    clean test image's logits are NaN. Students of failed teachers fail too.
     """
     design, study_file = write_study(
         folder,
@@ -93,6 +99,8 @@ def make_study(
         strengths=strengths,
         teachers=teachers,
         arms=arms,
+        conditions=conditions,
+        claims=claims,
         test_images=test_images,
         train_images=train_images,
         tau=tau,
@@ -121,6 +129,8 @@ def write_study(
     strengths: Sequence[float] = (0, 0.5, 1),
     teachers: int = 2,
     arms: Sequence[str] = ("fixed", "matched"),
+    conditions: str | None = None,
+    claims: str | None = None,
     test_images: int = 60,
     train_images: int = 40,
     tau: float = 0.4,
@@ -130,13 +140,13 @@ def write_study(
     path.write_text(
         STUDY.format(
             seeds=seeds,
-            strengths=list(strengths),
-            teachers=teachers,
-            arms=list(arms),
+            design=conditions
+            or f"{{strengths: {list(strengths)}, teachers: {teachers}, arms: {list(arms)}}}",
             test_images=test_images,
             train_images=train_images,
             tau=tau,
             logits=logits,
+            claims=claims or CLAIMS,
         ),
         encoding="utf-8",
     )
@@ -335,7 +345,9 @@ class _Drawn:
             signal = 2.0 if split == "test" else 3.2 - 0.8 * strength
             signal -= 0.6 * (self._design.views()[view] - 0.3 * model.strength)
             drawn = signal * np.eye(CLASSES)[labels] + 0.6 * self._shared[split] + 0.7 * own
-            if isinstance(model, Student) and (model.teachers[0], view, split) in self._spoken:
+            if isinstance(model, Student) and all(
+                (teacher, view, split) in self._spoken for teacher in model.teachers
+            ):
                 taught = np.mean([self._spoken[t, view, split] for t in model.teachers], axis=0)
                 drawn = (0.4 - 0.3 * strength) * taught + (0.6 + 0.3 * strength) * drawn
             self._spoken[known] = drawn

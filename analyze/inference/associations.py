@@ -39,13 +39,15 @@ _CONSTANT: Final = 1e-10
 class WithinRegression:
     """A regression of y on x with factors, clustered by seed block; as ``two_way`` builds it.
 
-    block, dose, x, y: shape (rows,). factors: seed and strength, of each half.
+    block, dose, cell, x, y: shape (rows,). cell: as of ``Table``. factors: seed and cell, of each
+    half.
     x_within, y_within: residuals of x and y on the
     factors (deviations from seed and strength means where every cell is filled).
     """
 
     block: Ints
     dose: Floats
+    cell: Floats
     x: Floats
     y: Floats
     factors: Factors
@@ -75,8 +77,8 @@ class WithinFit:
 
 def two_way(table: Table) -> WithinRegression:
     """Set up y ~ x + seed factor + strength factor."""
-    factors = two_way_factors(table.block, table.dose)
-    return _regression(table.block, table.dose, table.x, table.y, factors)
+    factors = two_way_factors(table.block, table.cell)
+    return _regression(table.block, table.dose, table.cell, table.x, table.y, factors)
 
 
 def split_halves(table_ab: Table, table_ba: Table) -> WithinRegression:
@@ -87,13 +89,14 @@ def split_halves(table_ab: Table, table_ba: Table) -> WithinRegression:
     Raises ValueError where the two tables list different students.
     """
     same_students(table_ab, table_ba)
-    half = two_way_factors(table_ab.block, table_ab.dose)
+    half = two_way_factors(table_ab.block, table_ab.cell)
     strengths = np.asarray(np.kron(np.eye(2), half.others), dtype=np.float64)
     groups = np.concatenate([half.groups, half.groups + half.groups.max(initial=-1) + 1])
     factors = Factors(groups, strengths)
     return _regression(
         np.concatenate([table_ab.block, table_ba.block]),
         np.concatenate([table_ab.dose, table_ba.dose]),
+        np.concatenate([table_ab.cell, table_ba.cell]),
         np.concatenate([table_ab.x, table_ba.x]),
         np.concatenate([table_ab.y, table_ba.y]),
         factors,
@@ -103,7 +106,7 @@ def split_halves(table_ab: Table, table_ba: Table) -> WithinRegression:
 def same_students(one: Table, other: Table) -> tuple[Table, Table]:
     """Return both tables. Raises ValueError where they list different students."""
     blocks = np.array_equal(one.block, other.block)
-    if not (blocks and np.array_equal(one.dose, other.dose)):
+    if not (blocks and np.array_equal(one.cell, other.cell)):
         raise ValueError(
             "the halves list different students; drop a student that one half lacks from both"
         )
@@ -235,7 +238,7 @@ def describe(
     x, y = regression.x_within, regression.y_within
     caveats: tuple[str, ...] = ()
     slope: float | None = None
-    if len(np.unique(regression.dose)) < 2:
+    if len(np.unique(regression.cell)) < 2:
         caveats = (ONE_STRENGTH,)
     elif not varies(x, regression.x):
         caveats = (CONSTANT_X,)
@@ -270,11 +273,12 @@ def with_robust_t(described: Estimate, robust: RobustCoefficient, level: float) 
 
 
 def _regression(
-    block: Ints, dose: Floats, x: Floats, y: Floats, factors: Factors
+    block: Ints, dose: Floats, cell: Floats, x: Floats, y: Floats, factors: Factors
 ) -> WithinRegression:
     return WithinRegression(
         block=block,
         dose=dose,
+        cell=cell,
         x=x,
         y=y,
         factors=factors,

@@ -134,8 +134,8 @@ def _pooled(table: Table) -> Estimate:
 
 
 def _between_condition(table: Table) -> Estimate:
-    strengths = len(np.unique(table.dose))
-    value, reason = _between(table, table.dose, part=2)
+    strengths = len(np.unique(table.cell))
+    value, reason = _between(table, table.cell, part=2)
     if strengths < 3:
         value, reason = None, ONE_STRENGTH if strengths < 2 else ON_A_LINE
     return _describe(
@@ -171,15 +171,15 @@ def _within_seed(table: Table, level: float) -> Estimate:
         "within_seed",
         "repeated measures correlation (Bakdash & Marusich 2017)",
         value=_partial(table, factors),
-        otherwise=NO_VARIATION if len(np.unique(table.dose)) > 1 else ONE_STRENGTH,
+        otherwise=NO_VARIATION if len(np.unique(table.cell)) > 1 else ONE_STRENGTH,
         caveats=(COMMON_CAUSE,),
     )
     return _tested(described, len(table.x) - len(seeds) - 1, level)
 
 
 def _two_way_within(table: Table, level: float) -> Estimate:
-    factors = two_way_factors(table.block, table.dose)
-    one = len(np.unique(table.dose)) < 2
+    factors = two_way_factors(table.block, table.cell)
+    one = len(np.unique(table.cell)) < 2
     described = _describe(
         table,
         "two_way_within",
@@ -193,8 +193,8 @@ def _two_way_within(table: Table, level: float) -> Estimate:
 
 def _between(table: Table, labels: NDArray[np.generic], *, part: int) -> tuple[float | None, str]:
     """Correlate one effect per label (1: seeds, 2: strengths), or say why there is none."""
-    x_parts = additive_parts(table.block, table.dose, table.x)
-    y_parts = additive_parts(table.block, table.dose, table.y)
+    x_parts = additive_parts(table.block, table.cell, table.x)
+    y_parts = additive_parts(table.block, table.cell, table.y)
     if x_parts is None or y_parts is None:
         return None, DISCONNECTED
     first = np.unique(labels, return_index=True)[1]

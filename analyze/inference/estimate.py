@@ -62,17 +62,29 @@ class Table:
     """Replicates in long form, not necessarily balanced: one row per student.
 
     block: seed block, int, shape (rows,). dose: strength, shape (rows,). x: predictor, y:
-    outcome, shape (rows,), finite.
+    outcome, shape (rows,), finite. condition: shape (rows,), where conditions share a strength;
+    None where strength tells them apart.
     """
 
     block: NDArray[np.int64]
     dose: NDArray[np.float64]
     x: NDArray[np.float64]
     y: NDArray[np.float64]
+    condition: NDArray[np.int64] | None = None
+
+    @property
+    def cell(self) -> NDArray[np.float64]:
+        """Levels of the factor that within associations hold fixed beside seed, shape (rows,)."""
+        return self.dose if self.condition is None else self.condition.astype(np.float64)
+
+    def only(self, kept: NDArray[np.bool_]) -> "Table":
+        """Return some of the rows."""
+        condition = None if self.condition is None else self.condition[kept]
+        return Table(self.block[kept], self.dose[kept], self.x[kept], self.y[kept], condition)
 
     def __post_init__(self) -> None:
         """Refuse columns of different lengths and values that are not finite."""
-        lengths = {len(self.block), len(self.dose), len(self.x), len(self.y)}
+        lengths = {len(self.block), len(self.dose), len(self.x), len(self.y), len(self.cell)}
         if len(lengths) != 1:
             raise ValueError(f"columns have different lengths: {sorted(lengths)}")
         if not (np.isfinite(self.x).all() and np.isfinite(self.y).all()):

@@ -184,10 +184,10 @@ def _stack(table: Table, swapped: Table | None) -> _Rows:
     """Take every table's seed means out and sum products by seed."""
     tables = (table,) if swapped is None else same_students(table, swapped)
     seeds = codes_of(table.block)
-    doses = np.unique(table.dose)
+    cells = np.unique(table.cell)
     # all but the first; of one strength alone a column of zeros, which takes nothing out
-    above = doses[1:] if len(doses) > 1 else np.array([np.nan])
-    dummies = _centre(seeds, table.dose[:, None] == above)
+    above = cells[1:] if len(cells) > 1 else np.array([np.nan])
+    dummies = _centre(seeds, table.cell[:, None] == above)
     t = _centre(seeds, table.dose)
     moments, on_m, on_y = [], [], []
     for one in tables:
@@ -200,7 +200,7 @@ def _stack(table: Table, swapped: Table | None) -> _Rows:
     pairs = (dummies[:, :, None] * dummies[:, None, :]).reshape(len(dummies), width**2)
     return _Rows(
         rows=len(tables) * len(table.y),
-        strengths=len(doses),
+        strengths=len(cells),
         moments=np.sum(moments, axis=0),
         gram=sums_by(seeds, pairs).reshape(count, width, width),
         on_m=np.stack(on_m, axis=1),

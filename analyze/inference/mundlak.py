@@ -51,11 +51,11 @@ def mundlak(table: Table, *, level: float = 0.95) -> Mundlak:
     Source: Mundlak (1978), Econometrica 46(1); Wooldridge (2021), two-way Mundlak regression.
     """
     regression = two_way(table)
-    parts = additive_parts(table.block, table.dose, table.x)
+    parts = additive_parts(table.block, table.cell, table.x)
     names = ("within", "between_seed", "between_strength", "context")
     blank = [_blank(regression, name) for name in names]
-    if parts is None or np.unique(table.dose).size < 2:
-        reason = ONE_STRENGTH if np.unique(table.dose).size < 2 else DISCONNECTED
+    if parts is None or np.unique(table.cell).size < 2:
+        reason = ONE_STRENGTH if np.unique(table.cell).size < 2 else DISCONNECTED
         found = [replace(one, caveats=(reason,)) for one in blank]
     else:
         design = np.column_stack([np.ones(len(table.y)), *parts])

@@ -84,7 +84,7 @@ def residual_spread(table: Table) -> Diagnostic:
     name, statistic_name = "residual_spread", "F"
     residuals = _residuals(table)
     words = _undefined(table, residuals)
-    cells = [residuals[table.dose == dose] for dose in np.unique(table.dose)]
+    cells = [residuals[table.cell == cell] for cell in np.unique(table.cell)]
     if words is None and (len(cells) < 2 or min(len(cell) for cell in cells) < FEWEST_SEEDS):
         words = "a strength with fewer than 3 students: spreads are not compared"
     if words is not None:
@@ -184,8 +184,7 @@ def _below(one: Estimate) -> bool:
 
 
 def _without(table: Table, block: int) -> Table:
-    kept = table.block != block
-    return Table(table.block[kept], table.dose[kept], table.x[kept], table.y[kept])
+    return table.only(table.block != block)
 
 
 def _residuals(table: Table) -> Floats:

@@ -43,12 +43,14 @@ DRAWN_MEASURES: Final = frozenset(
 _KEY: Final = {
     "block": pl.Int64,
     "arm": pl.String,
+    "condition_id": pl.Int64,
     "teacher_strength": pl.Float64,
     "half": pl.String,
     "measure": pl.String,
     "value": pl.Float64,
 }
 
+_STUDENT: Final = ("block", "arm", "condition_id", "teacher_strength")
 _NO_ANSWER: Final = -1
 _MOST_DRAWS: Final = 1000
 _FEWEST_DRAWS: Final = 200
@@ -68,8 +70,8 @@ class DrawnCells:
 class ImageDraws:
     """One measure of one student on one subset of the test images a row.
 
-    rows: block, arm, teacher_strength, half, measure, value (as measured), moved (its change in
-    each draw of the images, of one length). images: test images drawn from.
+    rows: block, arm, condition_id, teacher_strength, half, measure, value (as measured), moved
+    (its change in each draw of the images, of one length). images: test images drawn from.
     """
 
     rows: pl.DataFrame
@@ -83,22 +85,29 @@ class ImageDraws:
         measure: str,
         blocks: Sequence[int | str],
         strengths: Sequence[float],
+        conditions: Sequence[int] | None = None,
     ) -> DrawnCells | None:
         """Return the measure of students given by block and strength, both of length (rows,).
 
-        None where one of them was not measured on resampled images.
+        conditions: of the students, which tell them apart where strengths do not; without them,
+        students of one block and strength are averaged. None where one of them was not measured
+        on resampled images.
         """
         wanted = self.rows.filter(
             (pl.col("arm") == arm) & (pl.col("half") == half) & (pl.col("measure") == measure)
         )
-        known = zip(wanted["block"], wanted["teacher_strength"], strict=True)
-        places = {key: place for place, key in enumerate(known)}
+        told_apart = "teacher_strength" if conditions is None else "condition_id"
+        places: dict[tuple[int | str, float], list[int]] = {}
+        for place, key in enumerate(zip(wanted["block"], wanted[told_apart], strict=True)):
+            places.setdefault(key, []).append(place)
+        asked = strengths if conditions is None else conditions
         try:
-            at = [places[key] for key in zip(blocks, strengths, strict=True)]
+            at = [places[key] for key in zip(blocks, asked, strict=True)]
         except KeyError:
             return None
         return DrawnCells(
-            value=wanted["value"].to_numpy()[at], moved=wanted["moved"].to_numpy()[at]
+            value=_averaged(wanted["value"].to_numpy(), at),
+            moved=_averaged(wanted["moved"].to_numpy(), at),
         )
 
 
@@ -117,6 +126,13 @@ class Drawing:
     def moved(self, influence: Influence, subset: NDArray[np.bool_]) -> Floats:
         """Change of a measure on a subset of the images in each draw, shape (draws,)."""
         return self.excess @ influence.images / int(subset.sum())
+
+
+def _averaged(values: Floats, places: Sequence[Sequence[int]]) -> Floats:
+    """Average the rows of values at each list of places."""
+    if all(len(some) == 1 for some in places):
+        return values[[some[0] for some in places]]
+    return np.stack([values[some].mean(axis=0) for some in map(list, places)])
 
 
 def draws_affordable(*, images: int, rows: int) -> int:
@@ -152,10 +168,10 @@ def block_draws(
 ) -> pl.DataFrame:
     """Rows of ``ImageDraws`` of some students, of each measure and subset of the images.
 
-    students: student_id, block, arm, teacher_strength, train_accuracy, teacher_ids. answers:
-    student_id, image_id, ensemble_class, student_class on clean test images. attention: rows of
-    MASKED_ATTENTION of one method and the clean view. A measure that is undefined, or would be
-    without one of the images, has no row.
+    students: student_id, block, arm, condition_id, teacher_strength, train_accuracy, teacher_ids.
+    answers: student_id, image_id, ensemble_class, student_class on clean test images. attention:
+    rows of MASKED_ATTENTION of one method and the clean view. A measure that is undefined, or
+    would be without one of the images, has no row.
     """
     said = {int(frame["student_id"][0]): frame for frame in answers.partition_by("student_id")}
     maps = {int(frame["model_id"][0]): frame for frame in attention.partition_by("model_id")}
@@ -178,7 +194,7 @@ def block_draws(
 def _key(
     student: Mapping[str, object], half: Half, measure: str, value: float
 ) -> dict[str, object]:
-    named = {name: student[name] for name in ("block", "arm", "teacher_strength")}
+    named = {name: student[name] for name in _STUDENT}
     return named | {"half": str(half), "measure": measure, "value": value}
 
 

@@ -108,7 +108,7 @@
   }
 
   const redraw = () => [...views.keys()].forEach(draw);
-  const drawRest = () => boxes.filter((box) => !views.has(box)).forEach(draw);
+  const drawRest = () => boxes.filter((box) => !views.has(box) && box.offsetParent).forEach(draw);
 
   if (window.vegaEmbed && boxes.length) {
     const near = new IntersectionObserver(

@@ -2,8 +2,11 @@
 -- Returns: The ten images with the lowest mean IoU over seeds and pairs.
 -- Change: LIMIT; the strength.
 WITH strongest AS (
-    SELECT max(teacher_strength) AS teacher_strength
+    -- of ensembles of several sizes, the largest
+    SELECT teacher_strengths
     FROM condition
+    ORDER BY teacher_strength DESC, teachers DESC, condition_id ASC
+    LIMIT 1
 )
 
 SELECT
@@ -11,6 +14,6 @@ SELECT
     seen.label,
     seen.attention_iou
 FROM teacher_disagreement AS seen
-INNER JOIN strongest ON seen.teacher_strength = strongest.teacher_strength
+INNER JOIN strongest ON seen.teacher_strengths = strongest.teacher_strengths
 ORDER BY seen.attention_iou ASC NULLS LAST, seen.image_id ASC
 LIMIT 10;

@@ -1,5 +1,5 @@
 -- Question: On which images do teachers disagree most?
--- Returns: The ten images on which most pairs of teachers, over all strengths, name different
+-- Returns: The ten images on which most pairs of teachers, over all ensembles, name different
 -- classes.
 -- Change: LIMIT; WHERE teacher_strength = 1 for one strength.
 SELECT

@@ -36,8 +36,10 @@ taught AS (
 SELECT
     student.model_id AS student_id,
     student.block,
+    student.condition_id,
     student.arm,
     student.teacher_strength,
+    condition.teacher_strengths,
     taught.teachers,
     together.accuracy AS test_accuracy_ensemble,
     taught.average AS test_accuracy_teachers,
@@ -45,6 +47,7 @@ SELECT
     together.accuracy - taught.average AS gain_over_teachers,
     together.accuracy - taught.best AS gain_over_best_teacher
 FROM model AS student
+INNER JOIN condition ON student.condition_id = condition.condition_id
 INNER JOIN taught ON student.model_id = taught.student_id
 LEFT JOIN together ON student.model_id = together.student_id
 WHERE student.role = 'student';

@@ -63,6 +63,7 @@ graded AS (
 level_affinity AS (
     SELECT
         graded.student_id,
+        graded.view,
         strict_mean(ratio.ratio) AS affinity
     FROM graded
     INNER JOIN model AS unaugmented
@@ -71,7 +72,20 @@ level_affinity AS (
             AND unaugmented.role = 'teacher'
             AND unaugmented.strength = 0
     LEFT JOIN ratio ON unaugmented.model_id = ratio.model_id AND graded.view = ratio.view
-    GROUP BY graded.student_id
+    GROUP BY graded.student_id, graded.view
+),
+
+-- of an ensemble: the mean over its teachers, whose levels may differ
+mixed AS (
+    SELECT
+        teacher_level.student_id,
+        strict_mean(level_affinity.affinity) AS affinity
+    FROM teacher_level
+    INNER JOIN level_affinity
+        ON
+            teacher_level.student_id = level_affinity.student_id
+            AND teacher_level.view = level_affinity.view
+    GROUP BY teacher_level.student_id
 ),
 
 own AS (
@@ -98,9 +112,9 @@ plain_loss AS (
 
 SELECT
     own.student_id,
-    level_affinity.affinity,
+    mixed.affinity,
     own.train_loss / nullif(plain_loss.train_loss, 0) AS diversity,
     own.affinity_published
 FROM own
-LEFT JOIN level_affinity ON own.student_id = level_affinity.student_id
+LEFT JOIN mixed ON own.student_id = mixed.student_id
 LEFT JOIN plain_loss ON own.block = plain_loss.block;

@@ -10,6 +10,8 @@ SELECT
     whole.condition_id,
     whole.arm,
     whole.teacher_strength,
+    whole.teacher_strengths,
+    whole.teachers,
     whole.student_strength,
     whole.test_accuracy,
     whole.train_accuracy,

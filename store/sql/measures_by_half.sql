@@ -45,6 +45,8 @@ SELECT
     model.condition_id,
     model.arm,
     model.teacher_strength,
+    condition.teacher_strengths,
+    condition.teachers,
     model.strength AS student_strength,
     measured.test_accuracy,
     measured.train_accuracy,
@@ -73,5 +75,6 @@ SELECT
     measured.test_accuracy_ensemble
 FROM measured
 INNER JOIN model ON measured.student_id = model.model_id
+LEFT JOIN condition ON model.condition_id = condition.condition_id
 LEFT JOIN estimated
     ON measured.student_id = estimated.student_id AND measured.half = estimated.half;

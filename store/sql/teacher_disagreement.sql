@@ -1,18 +1,20 @@
--- How far the teachers of one strength disagree on each clean test image, over all seeds: in
+-- How far the teachers of one ensemble disagree on each clean test image, over all seeds: in
 -- what they say, and in where they look.
--- Grain: (teacher_strength, image_id). disagreement in [0, 1] is the share of pairs of teachers
--- of one ensemble that name different classes; pairs are those whose logits are finite.
--- attention_iou in [0, 1] is the mean over pairs where it is defined.
--- Absent for ensembles of one teacher and where all pairs have a failed teacher; disagreement is
--- NULL when no pair's logits are finite, attention_iou when it is undefined for every pair.
+-- Grain: (teacher_strengths, image_id): ensembles of one composition. disagreement in [0, 1] is the
+-- share of pairs of teachers of one ensemble that name different classes; pairs are those whose
+-- logits are finite. attention_iou in [0, 1] is the mean over pairs where it is defined. Absent for
+-- ensembles of one teacher and where all pairs have a failed teacher; disagreement is NULL when no
+-- pair's logits are finite, attention_iou when it is undefined for every pair.
 CREATE VIEW teacher_disagreement AS
 WITH team AS (
     -- two arms may learn from one pair: it is counted once
     SELECT DISTINCT
+        condition.teacher_strengths,
         student.teacher_strength,
         pair.model_a,
         pair.model_b
     FROM model AS student
+    INNER JOIN condition ON student.condition_id = condition.condition_id
     INNER JOIN student_teacher AS one ON student.model_id = one.student_id
     INNER JOIN student_teacher AS other ON student.model_id = other.student_id
     INNER JOIN model_pair AS pair
@@ -31,6 +33,7 @@ attended AS (
 
 SELECT
     team.teacher_strength,
+    team.teacher_strengths,
     image.image_id,
     image.label,
     avg((a.predicted != b.predicted)::INTEGER) AS disagreement,
@@ -47,4 +50,4 @@ LEFT JOIN attended
         team.model_a = attended.model_a
         AND team.model_b = attended.model_b
         AND a.image_id = attended.image_id
-GROUP BY team.teacher_strength, image.image_id, image.label;
+GROUP BY team.teacher_strength, team.teacher_strengths, image.image_id, image.label;

@@ -1,7 +1,7 @@
 -- How long training took, per condition: its students, and the teachers that they learned from.
 -- Grain: (condition_id). Seconds of wall time, failed models included: they took time too.
--- Teachers serve every condition of their strength: teacher_seconds of two such conditions are
--- the same seconds, not to be added. Multiply by a power in watts with energy_kwh.
+-- A teacher serves every condition of its slot and strength: teacher_seconds of two conditions may
+-- be the same seconds, not to be added. Multiply by a power in watts with energy_kwh.
 -- Never NULL; a condition without students is absent.
 CREATE VIEW training_time AS
 -- sums of floats depend on their order, and blocks come in any: hence ORDER BY
@@ -38,6 +38,7 @@ SELECT
     condition.condition_id,
     condition.arm,
     condition.teacher_strength,
+    condition.teacher_strengths,
     condition.student_strength,
     learned.students_trained,
     learned.student_seconds,

@@ -66,10 +66,12 @@ def simulate(design: Design, truth: Truth, *, seed: int = 1) -> Stored:
             base = {
                 "student_id": block * MODELS_PER_BLOCK_LIMIT + student.ordinal,
                 "block": block,
+                "condition_id": student.condition_id,
                 "arm": str(student.arm),
                 "teacher_strength": student.teacher_strength,
+                "teacher_strengths": list(design.plan().strengths_of(student)),
             }
-            values = _values(truth, student.teacher_strength, own[student.teacher_strength], rng)
+            values = _values(truth, student.teacher_strength, own[student.teachers], rng)
             rows.append(base | values)
             noise = {name: truth.half_noise * rng.normal() for name in values}
             for half, way in ((Half.A, 1), (Half.B, -1)):
@@ -123,9 +125,10 @@ def _without(rows: pl.DataFrame, students: list[int], names: list[str]) -> pl.Da
 
 def _teacher_noise(
     design: Design, truth: Truth, rng: np.random.Generator
-) -> dict[float, NDArray[np.float64]]:
+) -> dict[tuple[int, ...], NDArray[np.float64]]:
     """Noise of the attention that all students of the same teachers share."""
-    return {strength: truth.spread * rng.normal(size=1) for strength in design.design.strengths}
+    teams = dict.fromkeys(student.teachers for student in design.plan().students)
+    return {team: truth.spread * rng.normal(size=1) for team in teams}
 
 
 def _values(

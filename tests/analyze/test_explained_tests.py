@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from simulated import Truth, simulate, study
+from simulated import CLAIMS, Truth, simulate, study
 
 from analyze.assemble import assemble
 
@@ -39,6 +39,10 @@ def emitted() -> set[str]:
         *(item for finding in results.findings for item in finding.evidence),
         *(item for mediation in results.mediation for item in mediation.evidence),
     ]
+    layout = {"kind": "factorial", "teachers": [2]}
+    design = study(seeds=4, design=layout, claims={"H2a": CLAIMS["H2a"]})
+    contrasts = assemble(design, simulate(design, Truth())).contrasts
+    evidence += [item for contrast in contrasts for item in contrast.evidence]
     return {item.test for item in evidence}
 
 

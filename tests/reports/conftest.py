@@ -42,7 +42,7 @@ class Written:
         return self
 
 
-def _write(folder: Path, results: Results | None, **study: Any) -> Written:
+def written_of(folder: Path, results: Results | None, **study: Any) -> Written:
     """results: None for what the analysis says of the synthetic study."""
     made = make_study(folder, **study)
     path = folder / "results.json"
@@ -57,13 +57,13 @@ def _write(folder: Path, results: Results | None, **study: Any) -> Written:
 @pytest.fixture
 def write_page(tmp_path: Path) -> Callable[..., Written]:
     """Factory of pages in a fresh folder."""
-    return partial(_write, tmp_path)
+    return partial(written_of, tmp_path)
 
 
 @pytest.fixture(scope="session")
 def analyzed(tmp_path_factory: pytest.TempPathFactory) -> Written:
     """The page of a synthetic study as the analysis sees it."""
-    return _write(
+    return written_of(
         tmp_path_factory.mktemp("analyzed"), None, seeds=4, strengths=(0, 0.5, 1), failed=[(1, 2)]
     )
 
@@ -71,7 +71,7 @@ def analyzed(tmp_path_factory: pytest.TempPathFactory) -> Written:
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Written:
     """The page of drawn results with every kind of verdict."""
-    return _write(tmp_path_factory.mktemp("drawn"), drawn_results(), seeds=2)
+    return written_of(tmp_path_factory.mktemp("drawn"), drawn_results(), seeds=2)
 
 
 @pytest.fixture
@@ -134,4 +134,4 @@ def elements(html: str) -> list[Element]:
     return reader.elements
 
 
-__all__ = ["Element", "Tab", "Written", "elements", "results_to_json"]
+__all__ = ["Element", "Tab", "Written", "elements", "results_to_json", "written_of"]

@@ -277,7 +277,9 @@ class _Writer:
                         Series(
                             measure=measure,
                             arm=arm,
+                            condition_id=self._condition(arm, strength),
                             strength=strength,
+                            teacher_strengths=(strength, strength),
                             blocks=tuple(range(self._seeds)),
                             values=tuple(values.tolist()),
                             mean=mean,
@@ -288,11 +290,17 @@ class _Writer:
                     )
         return tuple(made)
 
+    def _condition(self, arm: str, strength: float) -> int:
+        places = list(self._strengths)
+        return list(self._arms).index(arm) * len(places) + places.index(strength)
+
     def information(self) -> tuple[MutualInformation, ...]:
         return tuple(
             MutualInformation(
                 arm=arm,
+                condition_id=self._condition(arm, strength),
                 strength=strength,
+                teacher_strengths=(strength, strength),
                 estimate=2.61 - 0.4 * strength,
                 interval=Interval(low=2.5 - 0.4 * strength, high=2.7 - 0.4 * strength, level=0.95),
                 ceiling=float(np.log2(10)),

@@ -58,6 +58,6 @@ def test_images_are_those_with_the_highest_median_and_lowest_overlap(write_page)
         reverse=True,
     )
     strongest = gallery.panels[-1]
-    assert strongest.strength == 1
+    assert strongest.teachers == "Teachers at strength 1"
     shown = [row.iou.value for row in strongest.rows]
     assert shown == [iou[0], iou[(len(iou) - 1) // 2], iou[-1]]

@@ -140,7 +140,7 @@ def whole_measures(block: Block, student: int) -> dict[str, float | None]:
     row = block.models[student]
     teachers, images, view = row["teacher_ids"], block.test["all"], row["view"]
     pairs = [(a, b) for n, a in enumerate(teachers) for b in teachers[n + 1 :]]
-    level = block.models[teachers[0]]["view"]
+    levels = {t: block.models[t]["view"] for t in teachers}
     plain = [m for m, r in block.models.items() if r["role"] == "teacher" and r["strength"] == 0]
     evaluated = [r["test_accuracy"] for r in block.epochs[student] if r["test_accuracy"]]
     running = max(block.epochs[student], key=lambda r: r["epoch"])["train_accuracy"]
@@ -148,12 +148,16 @@ def whole_measures(block: Block, student: int) -> dict[str, float | None]:
         "cka": mean(block.cka[pair] for pair in pairs) if pairs else None,
         "cka_teacher_student": mean(block.cka[t, student] for t in teachers),
         "affinity": mean(
-            accuracy(block, t, level, images) / accuracy(block, t, "clean", images) for t in plain
+            mean(
+                accuracy(block, t, level, images) / accuracy(block, t, "clean", images)
+                for t in plain
+            )
+            for level in levels.values()
         )
         if plain
         else None,
         "affinity_published": mean(
-            accuracy(block, t, level, images) / accuracy(block, t, "clean", images)
+            accuracy(block, t, levels[t], images) / accuracy(block, t, "clean", images)
             for t in teachers
         ),
         "diversity": mean(final_loss(block, t) for t in teachers)

@@ -327,7 +327,9 @@ def ensembles_against_teachers(plain: Plain) -> Rows:
             if None not in alone:
                 together = mean(plain.heard(s, i) == plain.labels[i] for i in plain.test)
                 found.append((together, mean(alone), max(present(alone))))
-        rows.append((strength, len(found), *(mean(values) for values in zip(*found, strict=True))))
+        rows.append(
+            (2, strength, len(found), *(mean(values) for values in zip(*found, strict=True)))
+        )
     return rows
 
 
@@ -346,7 +348,9 @@ def time_and_energy(plain: Plain) -> Rows:
             sum(plain.models[m]["train_seconds"] for m in models) / 3600
             for models in (students, teachers)
         ]
-        rows.append((condition, arm, strength, *hours, *(65 * h / 1000 for h in hours)))
+        rows.append(
+            (condition, arm, strength, [strength] * 2, *hours, *(65 * h / 1000 for h in hours))
+        )
     return rows
 
 

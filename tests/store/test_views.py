@@ -52,14 +52,14 @@ def same(found: float | None, expected: float | None) -> bool:
 
 def test_measures_has_one_row_per_student_and_every_measure_in_order(study: SyntheticStudy):
     found = rows(study, "SELECT * FROM measures")
-    assert found.columns[6:] == [measure.name for measure in MEASURES]
+    assert found.columns[8:] == [measure.name for measure in MEASURES]
     assert found["student_id"].n_unique() == found.height == len(study.members) * 6
-    assert set(found.schema.dtypes()[6:]) == {pl.Float64()}
+    assert set(found.schema.dtypes()[8:]) == {pl.Float64()}
 
 
 def test_measures_by_half_has_what_the_dictionary_says_is_by_half(study: SyntheticStudy):
     found = rows(study, "SELECT * FROM measures_by_half")
-    assert found.columns[7:] == [measure.name for measure in MEASURES if measure.by_half]
+    assert found.columns[9:] == [measure.name for measure in MEASURES if measure.by_half]
     assert found.height == len(study.members) * 6 * 3
 
 
@@ -242,3 +242,51 @@ def test_published_affinity_is_of_teachers_trained_with_the_augmentation(
     assert (found.filter(teacher_strength=0)["affinity_published"] == 1).all()
     strong = found.filter(teacher_strength=1)
     assert (strong["affinity"] != strong["affinity_published"]).any()
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> SyntheticStudy:
+    """Weak is no augmentation, so that affinity is defined; ensembles of two and of three."""
+    conditions = "{kind: factorial, teachers: [2, 3], weak: 0, strong: 1}"
+    folder = tmp_path_factory.mktemp("mixed")
+    return make_study(folder, seeds=1, test_images=40, train_images=20, conditions=conditions)
+
+
+def test_measures_of_mixed_ensembles_equal_their_plain_loops(mixed: SyntheticStudy):
+    block = read_block(mixed, mixed.members[0])
+    found = rows(mixed, "SELECT * FROM measures")
+    assert found.height == len(block.students()) == 24
+    for student in block.students():
+        row = found.row(by_predicate=pl.col("student_id") == student, named=True)
+        expected = plain_measures.measures(block, student, "all")
+        expected |= plain_measures.whole_measures(block, student)
+        assert not {name for name, value in expected.items() if not same(row[name], value)}, student
+
+
+def test_the_composition_of_every_ensemble_stands_in_slot_order(mixed: SyntheticStudy):
+    found = rows(
+        mixed,
+        "SELECT measures.teacher_strengths, measures.teachers, measures.teacher_strength, "
+        "list(teacher.strength ORDER BY teacher.slot) AS trained "
+        "FROM measures INNER JOIN student_teacher USING (student_id) "
+        "INNER JOIN model AS teacher ON student_teacher.teacher_id = teacher.model_id "
+        "GROUP BY measures.student_id, measures.teacher_strengths, measures.teachers, "
+        "measures.teacher_strength",
+    )
+    assert found.height == 24
+    for strengths, teachers, mean, trained in found.iter_rows():
+        assert strengths == trained
+        assert teachers == len(strengths)
+        assert mean == pytest.approx(sum(strengths) / teachers)
+
+
+def test_disagreement_is_of_one_composition_and_counts_a_pair_once(mixed: SyntheticStudy):
+    """Weak and strong students learn from one pair; WS and SW are no one ensemble."""
+    found = rows(mixed, "SELECT * FROM teacher_disagreement")
+    pairs = {
+        tuple(strengths): set(rows["pairs"].to_list())
+        for (strengths,), rows in found.group_by("teacher_strengths")
+    }
+    assert len(pairs) == 4 + 8
+    assert {len(team): counts for team, counts in pairs.items()} == {2: {1}, 3: {3}}
+    assert all(counts == ({1} if len(team) == 2 else {3}) for team, counts in pairs.items())
