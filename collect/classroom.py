@@ -1,5 +1,6 @@
 """Training of one block's models: who learns with whom, what is kept, what is done in need."""
 
+import copy
 import logging
 import shutil
 import time
@@ -119,13 +120,11 @@ class Classroom:
             else:
                 members[learner.ordinal] = found
                 self._finished(learner.ordinal)
-        asked = {ordinal for learner in waiting for ordinal in _teachers_of(learner)}
-        answering = {ordinal: frozen(teachers[ordinal].model) for ordinal in sorted(asked)}
         limits = self._runtime.limits
         while waiting:
             chunk = waiting[: limits.together]
             try:
-                members |= self._in_lockstep(chunk, answering)
+                members |= self._in_lockstep(chunk, teachers)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -156,19 +155,22 @@ class Classroom:
         return None if record is None else Member(learner, model, record)
 
     def _in_lockstep(
-        self, chunk: Sequence[Learner], answering: Mapping[int, CifarResNet]
+        self, chunk: Sequence[Learner], teachers: Mapping[int, Member]
     ) -> dict[int, Member]:
         recipe = self._recipe(chunk[0])
+        answering = self._answering(chunk, teachers)
         trainees = {learner.ordinal: self._trainee(learner, recipe) for learner in chunk}
         kept = self._scratch / f"unfinished-{chunk[0].ordinal:03d}.safetensors"
-        before = checkpoint.load_unfinished(kept, trainees)
+        before = checkpoint.load_unfinished(kept, trainees, teachers=answering)
         started = saved = time.perf_counter()
 
         def keep() -> None:
             nonlocal saved
             now = time.perf_counter()
             if now - saved >= _SAVE_SECONDS:
-                checkpoint.save_unfinished(kept, trainees, before + now - started)
+                checkpoint.save_unfinished(
+                    kept, trainees, before + now - started, teachers=answering
+                )
                 saved = now
 
         train(
@@ -197,6 +199,19 @@ class Classroom:
             self._finished(learner.ordinal)
         kept.unlink(missing_ok=True)
         return members
+
+    def _answering(
+        self, chunk: Sequence[Learner], teachers: Mapping[int, Member]
+    ) -> dict[int, CifarResNet]:
+        """Copy the teachers of some students, as they answer; the trained ones stay as they are.
+
+        In train mode their statistics move while they teach, and start as trained in every
+        group: so a student's bits do not depend on who learns beside it.
+        """
+        asked = sorted({ordinal for learner in chunk for ordinal in _teachers_of(learner)})
+        if self._design.distillation.teacher_mode == "train":
+            return {ordinal: copy.deepcopy(teachers[ordinal].model).train() for ordinal in asked}
+        return {ordinal: frozen(teachers[ordinal].model) for ordinal in asked}
 
     def _trainee(self, learner: Learner, recipe: Recipe) -> Trainee:
         teachers = _teachers_of(learner)

@@ -13,7 +13,7 @@ from store.errors import StudyError
 from store.images import Dataset, ForeignData
 from store.networks import Networks
 from store.plan import BlockPlan
-from store.training import Distillation, Training
+from store.training import AnyDistillation, Distillation, Training
 from store.vocabulary import (
     MODELS_PER_BLOCK_LIMIT,
     AttentionMethod,
@@ -174,7 +174,7 @@ class Design(Declared):
     training: Training | None = None
     augmentation: Augmentation = Graded()
     design: DoseResponse
-    distillation: Distillation = Distillation()
+    distillation: AnyDistillation = Distillation()
     attention: Attention = Attention()
     claims: dict[Literal["H1", "H2a", "H2b", "H3a", "H3b", "H4"], Claim] = Field(min_length=1)
     failed_runs: Literal["exclude_block", "exclude_student"] = Field(
