@@ -6,6 +6,7 @@ from analyze.association_answers import answer_association
 from analyze.caveats import study_caveats, with_disagreements
 from analyze.conclude import Answered, finding_of, levels_of
 from analyze.decide import ALPHA, MINIMUM_SEEDS
+from analyze.distillation import distillation_effects
 from analyze.image_answers import with_new_images
 from analyze.looks import look_at
 from analyze.mediations import mediations_of
@@ -15,7 +16,7 @@ from analyze.pictures import information_of, measures_to_draw, series_of
 from analyze.questions import Question, questions_of
 from analyze.replicates import Replicates, Stored, missing_counts, select_replicates
 from analyze.results import Results, SequentialLook
-from analyze.secondary import secondary_of
+from analyze.secondary import adjusted_together, secondary_of
 from analyze.trend_answers import answer_trend
 from store.design import Design
 
@@ -39,6 +40,10 @@ def assemble(design: Design, stored: Stored) -> Results:
         for each in answered
     )
     drawn = measures_to_draw(questions)
+    secondary, distillation = adjusted_together(
+        secondary_of(questions, replicates, design),
+        distillation_effects(replicates, study_seed=design.study_seed),
+    )
     tested = replicates.counts.seeds_analyzed >= MINIMUM_SEEDS
     return Results(
         format_version=1,
@@ -61,7 +66,7 @@ def assemble(design: Design, stored: Stored) -> Results:
         missing=missing_counts(stored, drawn),
         caveats=study_caveats(design, replicates.counts, questions, findings, look),
         mediation=mediations_of(answered, findings, replicates, study_seed=design.study_seed),
-        secondary=secondary_of(questions, replicates, design),
+        secondary=secondary,
         sequential=look,
         multiverse=curves_of(
             questions,
@@ -70,6 +75,7 @@ def assemble(design: Design, stored: Stored) -> Results:
             design=design,
             classes=stored.classes,
         ),
+        distillation=distillation,
     )
 
 

@@ -44,7 +44,7 @@ class Evidence:
     estimate: in ``unit``; None where the test gives none. n: independent units (seeds),
     never images. rows: students that went in. value_name: what ``estimate`` is (``slope``,
     ``correlation``, ``bayes_factor_10``, ...). smallest_p: of an exact test, the least p
-    that this many seeds can give. q_value: of a secondary measure, its p adjusted over all of
+    that this many seeds can give. q_value: of a secondary test, its p adjusted over all of
     them (Benjamini and Hochberg 1995).
     """
 
@@ -210,6 +210,31 @@ class Mediation:
     sentence: str
     n: int
     evidence: tuple[Evidence, ...]
+    caveats: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistillationEffect:
+    """What distillation itself does to one outcome, in one arm: distilled minus control students.
+
+    teacher_strength: of the students compared; None: the mean over all within each seed.
+    differences: one per seed, in the order of ``blocks`` and in ``unit``. control, distilled:
+    means over these seeds. d_z: mean over SD of the differences; hedges_g_av: over the average SD
+    of both kinds of student, corrected for few seeds. evidence: Student's t over seeds, whose
+    q_value is adjusted over all secondary tests, and the sign-flip test.
+    """
+
+    arm: str
+    outcome: str
+    unit: str
+    teacher_strength: float | None
+    blocks: tuple[int, ...] = ()
+    differences: tuple[float, ...] = ()
+    control: float | None = None
+    distilled: float | None = None
+    d_z: float | None = None
+    hedges_g_av: float | None = None
+    evidence: tuple[Evidence, ...] = ()
     caveats: tuple[str, ...] = ()
 
 
@@ -399,7 +424,7 @@ class Results:
 
     kind: ``descriptive`` below 3 seeds, where no p-value exists. secondary: the trends of
     measures that no primary claim is about, without verdicts. sequential: None where the number
-    of seeds is fixed.
+    of seeds is fixed. distillation: empty where the study has no control students.
     """
 
     format_version: Literal[1]
@@ -419,3 +444,4 @@ class Results:
     secondary: tuple[Evidence, ...] = ()
     sequential: SequentialLook | None = None
     multiverse: tuple[SpecificationCurve, ...] = ()
+    distillation: tuple[DistillationEffect, ...] = ()

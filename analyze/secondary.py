@@ -11,12 +11,13 @@ from typing import Final
 from scipy import stats
 
 from analyze.answers import About, evidence_of
+from analyze.distillation import p_values, with_q_values
 from analyze.hypotheses import STRENGTH
 from analyze.inference.estimate import Estimate
 from analyze.inference.trends import slope_t
 from analyze.questions import Question, main_arm
 from analyze.replicates import Replicates, panel_of
-from analyze.results import Evidence, Rank
+from analyze.results import DistillationEffect, Evidence, Rank
 from store.design import Design
 from store.measures import MEASURES
 from store.vocabulary import Form
@@ -31,14 +32,26 @@ def secondary_of(
     """Test the trend of every secondary measure, in the arm that decides for students.
 
     Secondary is every measure in its sound form that is no outcome of a primary trend. A measure
-    without a complete seed block has its reason as caveat, and no estimate. ``q_value``: the
-    Benjamini-Hochberg adjusted p over those with a p.
+    without a complete seed block has its reason as caveat, and no estimate.
     """
     arm = main_arm(design)
-    found = [_trend(measure, arm, replicates) for measure in _measures(questions)]
-    tested = {one.outcome: one.p_value for one in found if one.p_value is not None}
-    q_values = dict(zip(tested, adjusted_for_false_discoveries(list(tested.values())), strict=True))
-    return tuple(replace(one, q_value=q_values.get(one.outcome)) for one in found)
+    return tuple(_trend(measure, arm, replicates) for measure in _measures(questions))
+
+
+def adjusted_together(
+    trends: Sequence[Evidence], effects: Sequence[DistillationEffect]
+) -> tuple[tuple[Evidence, ...], tuple[DistillationEffect, ...]]:
+    """Give every secondary test its q: trends and effects of distillation are one family.
+
+    The Benjamini-Hochberg adjusted p over those with a p.
+    """
+    every = [*(one.p_value for one in trends), *p_values(effects)]
+    adjusted = iter(adjusted_for_false_discoveries([p for p in every if p is not None]))
+    q_values = [None if p is None else next(adjusted) for p in every]
+    return (
+        tuple(replace(one, q_value=q) for one, q in zip(trends, q_values, strict=False)),
+        with_q_values(effects, q_values[len(trends) :]),
+    )
 
 
 def adjusted_for_false_discoveries(p_values: Sequence[float]) -> tuple[float, ...]:

@@ -71,6 +71,7 @@ VERDICTS: Final = {
 ARMS: Final = {
     Arm.FIXED: "student’s own augmentation fixed",
     Arm.MATCHED: "student’s augmentation matched to its teachers’",
+    Arm.CONTROL: "student without teachers, which learns from the labels alone",
 }
 _SMALL: Final = (
     "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",

@@ -210,8 +210,9 @@ def _is(row: dict[str, Any], wanted: Teacher | Student) -> bool:
         return False
     if isinstance(wanted, Teacher):
         return row["role"] == Role.TEACHER and row["slot"] == wanted.slot
-    same = row["teacher_strength"] is not None and (
-        abs(row["teacher_strength"] - wanted.teacher_strength) <= _TOLERANCE
+    found, asked = row["teacher_strength"], wanted.teacher_strength
+    same = found is asked or (
+        found is not None and asked is not None and abs(found - asked) <= _TOLERANCE
     )
     return row["role"] == Role.STUDENT and row["arm"] == wanted.arm and same
 
@@ -219,6 +220,11 @@ def _is(row: dict[str, Any], wanted: Teacher | Student) -> bool:
 def _described(wanted: Teacher | Student) -> str:
     if isinstance(wanted, Teacher):
         return f"teacher of slot {wanted.slot} and strength {wanted.strength:g}"
+    if wanted.teacher_strength is None:
+        return (
+            f"student of arm {wanted.arm} and strength {wanted.strength:g}, without a "
+            "teacher_strength"
+        )
     return (
         f"student of arm {wanted.arm}, teacher_strength {wanted.teacher_strength:g} and strength "
         f"{wanted.strength:g}"

@@ -11,7 +11,19 @@ from store.vocabulary import Arm
 Strength = Annotated[float, Field(ge=0, le=1, description="a fraction in [0, 1]")]
 
 
-class DoseResponse(Declared):
+class Conditions(Declared):
+    """What every kind of conditions may have.
+
+    control: whether a block has, beside its distilled students, one at each of their strengths
+    that learns from the labels alone.
+    """
+
+    left_out_at_default = ("control",)
+
+    control: bool = False
+
+
+class DoseResponse(Conditions):
     """Teachers at every strength; students in up to two arms on the same teachers."""
 
     kind: Literal["dose_response"] = "dose_response"
@@ -24,6 +36,8 @@ class DoseResponse(Declared):
     def _values_are_distinct(self) -> Self:
         if len(set(self.strengths)) != len(self.strengths):
             raise ValueError(f"strengths {list(self.strengths)} repeat a value")
+        if Arm.CONTROL in self.arms:
+            raise ValueError("arms: control is no arm to list; write control: true beside arms")
         if len(set(self.arms)) != len(self.arms):
             raise ValueError(f"arms {[str(arm) for arm in self.arms]} repeat a value")
         return self

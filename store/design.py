@@ -12,7 +12,7 @@ from store.declared import Declared
 from store.errors import StudyError
 from store.images import Dataset, ForeignData
 from store.networks import Networks
-from store.plan import BlockPlan
+from store.plan import BlockPlan, with_controls
 from store.training import AnyDistillation, Distillation, Training
 from store.vocabulary import (
     MODELS_PER_BLOCK_LIMIT,
@@ -138,6 +138,16 @@ class AddingSeeds(Declared):
         return self
 
 
+class SharedTeachers(Declared):
+    """Pools of teachers that seed blocks share, instead of teachers of their own.
+
+    pools: how many; block b learns from pool b modulo that. The teachers of a pool are the same
+    networks for all of its blocks, so a statement about teachers has ``pools`` replicates.
+    """
+
+    pools: int = Field(ge=1, le=100_000)
+
+
 class Engine(Declared):
     """Declared arithmetic. It changes bits, so it is part of every shard's key.
 
@@ -161,6 +171,8 @@ class Storage(Declared):
 class Design(Declared):
     """One study, whole: what is trained, what is measured, what is claimed."""
 
+    left_out_at_default = ("shared_teachers",)
+
     study: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     title: str = Field(min_length=1, max_length=300)
     study_seed: int = Field(ge=0, lt=2**63)
@@ -174,6 +186,7 @@ class Design(Declared):
     training: Training | None = None
     augmentation: Augmentation = Graded()
     design: DoseResponse
+    shared_teachers: SharedTeachers | None = None
     distillation: AnyDistillation = Distillation()
     attention: Attention = Attention()
     claims: dict[Literal["H1", "H2a", "H2b", "H3a", "H3b", "H4"], Claim] = Field(min_length=1)
@@ -284,13 +297,18 @@ class Design(Declared):
         """Number of jobs that train."""
         return -(-self.seeds // self.pack_size)
 
+    def pool_of(self, block: int) -> int | None:
+        """Return the pool that a block's teachers are of; None where they are its own."""
+        return None if self.shared_teachers is None else block % self.shared_teachers.pools
+
     def blocks_of(self, pack: int) -> range:
         """Return the seed blocks that a pack trains."""
         return range(pack * self.pack_size, min((pack + 1) * self.pack_size, self.seeds))
 
     def plan(self) -> BlockPlan:
-        """Lay out one block."""
-        return self.design.plan()
+        """Lay out one block: the conditions, and control students where they are declared."""
+        plan = self.design.plan()
+        return with_controls(plan) if self.design.control else plan
 
     def views(self) -> dict[str, float]:
         """Every view that some student trains on or that strengths name, with its strength."""

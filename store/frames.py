@@ -152,12 +152,12 @@ MODEL = Frame(
             dtype=pl.Float64(),
             meaning="Augmentation strength of its teachers.",
             unit="fraction of the policy's maximum",
-            null="a teacher",
+            null="a teacher, or a student without teachers",
         ),
         Column(
             name="teacher_ids",
             dtype=pl.List(pl.Int32()),
-            meaning="model_id of its teachers, in slot order.",
+            meaning="model_id of its teachers, in slot order; empty for a student without.",
             null="a teacher",
         ),
         Column(name="network", dtype=pl.String(), meaning="Architecture, as declared."),
@@ -311,7 +311,8 @@ EPOCH = Frame(
         Column(
             name="train_loss",
             dtype=pl.Float64(),
-            meaning="Mean training loss over the epoch, on augmented images in train mode.",
+            meaning="Mean training loss over the epoch, on augmented images in train mode; of a "
+            "student that matches logits, the declared mean of nats and squared logits.",
             unit="nats",
         ),
         Column(
@@ -372,7 +373,8 @@ _CLAIM = (
     Column(
         name="hypothesis",
         dtype=pl.String(),
-        meaning="The claim's id: H1, H2a, ... or M; 'secondary' of measures that none is about.",
+        meaning="The claim's id: H1, H2a, ... or M; 'secondary' of measures that none is about; "
+        "'distillation' of students against those without teachers.",
     ),
     Column(name="arm", dtype=pl.String(), meaning="Students compared: fixed | matched."),
     Column(name="form", dtype=pl.String(), meaning="Measures used: plain | published."),
@@ -380,7 +382,8 @@ _CLAIM = (
     Column(
         name="predictor",
         dtype=pl.String(),
-        meaning="What explains it: a measure or teacher_strength.",
+        meaning="What explains it: a measure or teacher_strength; 'control': what distilled "
+        "students are compared with.",
     ),
 )
 
@@ -421,8 +424,8 @@ EVIDENCE = Frame(
         _number("smallest_p", "Least p that this many seeds can give.", "the test is not exact"),
         _number(
             "q_value",
-            "p adjusted over all secondary measures (Benjamini and Hochberg 1995).",
-            "not the trend of a secondary measure",
+            "p adjusted over all secondary tests (Benjamini and Hochberg 1995).",
+            "no secondary test, or one beside another of the same",
         ),
         *_bounds("interval", "the confidence interval", "the test gives none"),
         Column(name="n", dtype=pl.Int32(), meaning="Independent units: seeds, never images."),

@@ -12,7 +12,7 @@ from store.design import Design
 from store.frames import MODEL, SHARD_FRAMES, Column, Frame
 from store.shard import Environment, Manifest
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 """Raised when a reader of the former version would misread the tables or views."""
 
 _VOLATILE_ENVIRONMENT: Final = ("host", "process", "started_at", "finished_at", "seconds")
@@ -103,12 +103,17 @@ CONDITION: Final = Frame(
     "one cell of the design: how a student and its teachers are augmented",
     (
         Column(name="condition_id", dtype=pl.Int32(), meaning=_CONDITION_ID.meaning),
-        _text("arm", "fixed | matched: how the student's strength follows its teachers'."),
+        _text(
+            "arm",
+            "fixed | matched: how the student's strength follows its teachers'; "
+            "control: a student without teachers.",
+        ),
         Column(
             name="teacher_strength",
             dtype=pl.Float64(),
             meaning="Augmentation strength of the teachers.",
             unit="fraction of the policy's maximum",
+            null="students without teachers",
         ),
         Column(
             name="student_strength",
@@ -130,6 +135,12 @@ SHARD: Final = Frame(
         _text("shard", "Folder name of the shard."),
         _text("content", "SHA-256 of its content, columns not volatile."),
         _count("protocol", "Training protocol that it was written under."),
+        Column(
+            name="pool",
+            dtype=pl.Int32(),
+            meaning="The pool that its teachers are of: blocks of one pool have the same teachers.",
+            null="its teachers are its own",
+        ),
         _ENVIRONMENT_ID,
         *(
             Column(
@@ -239,8 +250,8 @@ def environment_row(environment: Environment) -> pl.DataFrame:
     return pl.DataFrame([row], schema=ENVIRONMENT.schema)
 
 
-def ledger_row(manifest: Manifest, shard: str) -> pl.DataFrame:
-    """One row of table SHARD."""
+def ledger_row(manifest: Manifest, shard: str, *, pool: int | None) -> pl.DataFrame:
+    """One row of table SHARD; pool: of the block's teachers."""
     environment = manifest.environment
     files = manifest.files
     row: dict[str, object] = {
@@ -249,6 +260,7 @@ def ledger_row(manifest: Manifest, shard: str) -> pl.DataFrame:
         "shard": shard,
         "content": manifest.content,
         "protocol": manifest.protocol,
+        "pool": pool,
         "environment_id": environment_id(environment),
         **{f"{frame.name}_rows": files[frame.name].rows for frame in SHARD_FRAMES},
         **{f"{frame.name}_content": files[frame.name].content for frame in SHARD_FRAMES},

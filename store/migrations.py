@@ -116,6 +116,11 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
             "UPDATE study SET logits_type = 'float32'",
         ),
     ),
+    Migration(
+        version=5,
+        summary="a student may have no teachers; a seed block says the pool of its teachers",
+        statements=("ALTER TABLE shard ADD COLUMN IF NOT EXISTS pool INTEGER",),
+    ),
 )
 """In order; the last leads to ``store.ledger.SCHEMA_VERSION``."""
 

@@ -89,6 +89,8 @@ def run_name(model: Mapping[str, Any]) -> str:
     """Name a run so that a list of them can be read."""
     if model["role"] == str(Role.TEACHER):
         return f"seed {model['block']} teacher {model['slot']} strength {model['strength']:g}"
+    if model["teacher_strength"] is None:
+        return f"seed {model['block']} student {model['arm']} strength {model['strength']:g}"
     return f"seed {model['block']} student {model['arm']} strength {model['teacher_strength']:g}"
 
 

@@ -21,11 +21,13 @@ class Arm(StrEnum):
     """How a student's own augmentation strength follows from its teachers'.
 
     ``fixed``: the same for every student, so that only the teachers differ.
-    ``matched``: its teachers' strength, as in the published study.
+    ``matched``: its teachers' strength, as in the published study. ``control``: it has no
+    teachers, and learns from the labels alone.
     """
 
     FIXED = "fixed"
     MATCHED = "matched"
+    CONTROL = "control"
 
 
 class Split(StrEnum):
