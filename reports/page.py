@@ -20,6 +20,7 @@ from markupsafe import Markup
 
 from analyze.results import Mediation, Results, Verdict
 from reports.claims import ClaimView, FindingView, arm_sentence, claim_views
+from reports.distillation import OutcomeView, distillation_views
 from reports.figures import Chart, ChartBook, curve_charts, replicate_columns
 from reports.gallery import Gallery, make_gallery
 from reports.numbers import Citations, strength_text
@@ -84,6 +85,7 @@ class Page:
     arms: tuple[str, ...]
     adding_seeds: Markup
     mediation: tuple[MediationView, ...]
+    distillation: tuple[OutcomeView, ...]
     gallery: Gallery
     curves: tuple[Chart, ...]
     levels: Table
@@ -116,12 +118,16 @@ def make_page(results: Results, design: Design, store: Store, study_file: Path) 
         tally=_tally({claim.id: claim.deciding for claim in claims}),
         published_tally=_tally({c.id: c.published for c in claims if c.published is not None}),
         common_caveats=_common_caveats(results, claims),
-        arms=tuple(arm_sentence(str(arm)) for arm in design.design.arms),
+        arms=tuple(
+            arm_sentence(arm)
+            for arm in dict.fromkeys(str(student.arm) for student in design.plan().students)
+        ),
         adding_seeds=adding_seeds_words(cite, results.sequential),
         mediation=tuple(
             MediationView(mediation=m, table=tests_rows(cite, m.evidence, "Tests of mediation"))
             for m in results.mediation
         ),
+        distillation=distillation_views(results, cite),
         gallery=make_gallery(store, design),
         curves=tuple(curve_charts(book, curves)) if curves.height else (),
         levels=series_table(cite, results, LEVELS, "Affinity and diversity by strength"),
