@@ -6,6 +6,7 @@ to a temporary name and renamed. Nothing is ever unpickled.
 
 import hashlib
 import json
+import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -49,6 +50,27 @@ _UNFINISHED = TypeAdapter(_Unfinished)
 def save(path: Path, model: CifarResNet, record: Record) -> None:
     """Write a model's weights and its record, whole or not at all."""
     _write(path, dict(_state(model)), _RECORD.dump_json(record).decode())
+
+
+def publish(path: Path, model: CifarResNet, record: Record) -> Record:
+    """Write a model for others to use, unless one of them was first; return whose record holds.
+
+    Whoever is first, weights are the same; what stands is read back into the model.
+    """
+    own = path.with_name(f".{path.name}.{uuid.uuid4().hex}.own")
+    save(own, model, record)
+    try:
+        os.link(own, path)
+    except FileExistsError:
+        found = load(path, model)
+        if found is not None:
+            return found
+        own.replace(path)  # what stood there is damaged
+    except OSError:
+        own.replace(path)  # a file system without links: whole, if not the first
+    finally:
+        own.unlink(missing_ok=True)
+    return record
 
 
 def save_unfinished(

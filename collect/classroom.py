@@ -18,7 +18,7 @@ from collect.engine import Runtime
 from collect.environment import fingerprint
 from collect.memory import is_out_of_memory, release_memory
 from collect.models import CifarResNet, build, frozen
-from collect.seeding import Purpose, Streams, model_streams
+from collect.seeding import Purpose, Streams, model_streams, pool_teacher_streams
 from collect.train import Trainee, TrainingSet, cross_entropy, distilled_from, train
 from store.atomic import write_text
 from store.design import Design
@@ -50,8 +50,9 @@ class Classroom:
 
     Teachers come first. Students of one strength see the same images in the same order, and
     are taught together: each teacher answers a batch once. Finished models, and how far the
-    others have come, are kept in ``scratch``. finished: called with a model's ordinal when it is
-    trained or found trained.
+    others have come, are kept in ``scratch``. Teachers that blocks share are kept in ``pools``
+    too: whoever comes first trains them, on ``teachers_data``. finished: called with a model's
+    ordinal when it is trained or found trained.
     """
 
     def __init__(
@@ -60,17 +61,22 @@ class Classroom:
         block: int,
         *,
         data: TrainingSet,
+        teachers_data: TrainingSet,
         classes: int,
         runtime: Runtime,
         scratch: Path,
+        pools: Path,
         finished: Callable[[int], None],
     ) -> None:
         self._design = design
         self._block = block
         self._data = data
+        self._teachers_data = teachers_data
+        self._pool = design.pool_of(block)
         self._classes = classes
         self._runtime = runtime
         self._scratch = scratch
+        self._pools = pools
         self._finished = finished
 
     def train(self) -> dict[int, Member]:
@@ -78,7 +84,9 @@ class Classroom:
         self._keep_to_one_engine()
         plan = self._design.plan()
         members: dict[int, Member] = {}
-        for group in _alike(plan.teachers, lambda teacher: (teacher.slot, teacher.strength)):
+        for group in self._in_turn(
+            _alike(plan.teachers, lambda teacher: (teacher.slot, teacher.strength))
+        ):
             members |= self._taught(group, {})
         # two arms may ask for the same student of the same teachers: it is trained once
         twins = _alike(plan.students, lambda student: (student.teachers, student.strength))
@@ -91,6 +99,17 @@ class Classroom:
                 members[twin.ordinal] = Member(twin, found.model, found.record)
                 self._finished(twin.ordinal)
         return dict(sorted(members.items()))
+
+    def _in_turn(self, groups: list[list[Teacher]]) -> list[list[Teacher]]:
+        """Let blocks of one pool begin at different teachers: so they share the work of them all.
+
+        No bit depends on the order.
+        """
+        shared = self._design.shared_teachers
+        if shared is None:
+            return groups
+        first = self._block // shared.pools % len(groups)
+        return [*groups[first:], *groups[:first]]
 
     def _keep_to_one_engine(self) -> None:
         """Forget what another engine trained: within a block, rounding must not differ."""
@@ -175,7 +194,7 @@ class Classroom:
 
         train(
             list(trainees.values()),
-            self._data,
+            self._teachers_data if isinstance(chunk[0], Teacher) else self._data,
             recipe=recipe,
             policy=self._design.augmentation,
             strength=chunk[0].strength,
@@ -194,11 +213,18 @@ class Classroom:
                 finished_at=datetime.now(UTC),
                 epochs=tuple(trainee.epochs),
             )
-            checkpoint.save(self._path(learner), trainee.model, record)
+            record = self._kept(learner, trainee.model, record)
             members[learner.ordinal] = Member(learner, trainee.model, record)
             self._finished(learner.ordinal)
         kept.unlink(missing_ok=True)
         return members
+
+    def _kept(self, learner: Learner, model: CifarResNet, record: Record) -> Record:
+        """Keep a finished model; of a shared teacher, the one that stood there first holds."""
+        if self._pool is not None and isinstance(learner, Teacher):
+            return checkpoint.publish(self._path(learner), model, record)
+        checkpoint.save(self._path(learner), model, record)
+        return record
 
     def _answering(
         self, chunk: Sequence[Learner], teachers: Mapping[int, Member]
@@ -231,6 +257,8 @@ class Classroom:
     def _streams(self, learner: Learner) -> Streams:
         seed = self._design.study_seed
         if isinstance(learner, Teacher):
+            if self._pool is not None:
+                return pool_teacher_streams(seed, self._pool, learner.slot)
             return model_streams(seed, self._block, Role.TEACHER, learner.slot)
         return model_streams(seed, self._block, Role.STUDENT, 0)
 
@@ -243,6 +271,10 @@ class Classroom:
         return recipes.teacher if isinstance(learner, Teacher) else recipes.student
 
     def _path(self, learner: Learner) -> Path:
+        if self._pool is not None and isinstance(learner, Teacher):
+            key = self._design.teachers_key(self._pool, fingerprint(self._runtime))
+            name = f"slot-{learner.slot}-strength-{learner.strength!r}.safetensors"
+            return self._pools / f"{self._pool:05d}-{key}" / name
         return self._scratch / f"model-{learner.ordinal:03d}.safetensors"
 
 

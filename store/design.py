@@ -208,6 +208,15 @@ class Design(Declared):
         return self
 
     @model_validator(mode="after")
+    def _looks_count_replicates(self) -> Self:
+        if self.shared_teachers is not None and self.adding_seeds.rule != "none":
+            raise ValueError(
+                "adding_seeds: more seeds bring no new teachers where teachers are shared, so its "
+                "levels would be wrong; leave out shared_teachers, or write rule: none"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _says_who_trains(self) -> Self:
         foreign = isinstance(self.dataset, ForeignData)
         if foreign != (self.foreign is not None):
@@ -300,6 +309,27 @@ class Design(Declared):
     def pool_of(self, block: int) -> int | None:
         """Return the pool that a block's teachers are of; None where they are its own."""
         return None if self.shared_teachers is None else block % self.shared_teachers.pools
+
+    def teachers_key(self, pool: int, engine: str) -> str:
+        """Return what a pool's teachers depend on, as 16 hexadecimal digits.
+
+        engine: what was observed of the arithmetic. Neither students nor which strengths there
+        are, nor the number of pools, change it.
+        """
+        numbers = self.numbers()
+        of_teachers = {
+            key: numbers[key]
+            for key in ("study_seed", "device", "engine", "dataset", "augmentation")
+        }
+        for key in ("networks", "training"):
+            of_teachers[key] = numbers[key]["teacher"]
+        content = {
+            "numbers": of_teachers,
+            "pool": pool,
+            "engine": engine,
+            "protocol": TRAINING_PROTOCOL,
+        }
+        return _digest(content)[:16]
 
     def blocks_of(self, pack: int) -> range:
         """Return the seed blocks that a pack trains."""
