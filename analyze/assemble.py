@@ -28,15 +28,21 @@ def assemble(design: Design, stored: Stored) -> Results:
     """
     questions = questions_of(design)
     replicates = select_replicates(
-        stored, failed_runs=design.failed_runs, seeds_declared=design.seeds
+        stored,
+        failed_runs=design.failed_runs,
+        seeds_declared=design.seeds,
+        pools=design.shared_teachers.pools if design.shared_teachers else None,
     )
     answered = tuple(
-        _answer(question, replicates, design, stored.image_draws) for question in questions
+        _answer(question, _asked(question, replicates), design, stored.image_draws)
+        for question in questions
     )
     look = _look(design, questions, replicates)
     levels = levels_of(answered, look)
     findings = tuple(
-        finding_of(each, levels, replicates, study_seed=design.study_seed, look=look)
+        finding_of(
+            each, levels, _asked(each.question, replicates), study_seed=design.study_seed, look=look
+        )
         for each in answered
     )
     drawn = measures_to_draw(questions)
@@ -54,7 +60,7 @@ def assemble(design: Design, stored: Stored) -> Results:
         alpha=ALPHA,
         counts=replicates.counts,
         findings=with_disagreements(findings),
-        series=series_of(replicates.students, drawn),
+        series=series_of(replicates.students, drawn, replicates.pools),
         fits=tuple(a.fit for each in answered for a in each.answers if a.fit is not None),
         mutual_information=information_of(
             replicates.students,
@@ -62,21 +68,29 @@ def assemble(design: Design, stored: Stored) -> Results:
             stored.contingency,
             images=stored.images,
             classes=stored.classes,
+            pools=replicates.pools,
         ),
         missing=missing_counts(stored, drawn),
         caveats=study_caveats(design, replicates.counts, questions, findings, look),
         mediation=mediations_of(answered, findings, replicates, study_seed=design.study_seed),
         secondary=secondary,
         sequential=look,
-        multiverse=curves_of(
-            questions,
-            replicates,
-            stored.variants,
-            design=design,
-            classes=stored.classes,
+        multiverse=tuple(
+            curve
+            for question in questions
+            for asked in [_asked(question, replicates)]
+            if asked.pools is None
+            for curve in curves_of(
+                [question], asked, stored.variants, design=design, classes=stored.classes
+            )
         ),
         distillation=distillation,
     )
+
+
+def _asked(question: Question, replicates: Replicates) -> Replicates:
+    """Return the replicates that a question is about: seeds, or pools of teachers they share."""
+    return replicates if question.hypothesis.needs_students else replicates.of_teachers()
 
 
 def _look(

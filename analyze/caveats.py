@@ -9,6 +9,7 @@ from analyze.hypotheses import HYPOTHESES, STRENGTH
 from analyze.looks import level_words, rule_words
 from analyze.questions import Question
 from analyze.results import Finding, ReplicateCounts, SequentialLook, Verdict
+from analyze.shared_teachers import cost_of_sharing
 from store.design import Design
 from store.measures import BY_NAME
 from store.vocabulary import Arm
@@ -71,6 +72,7 @@ def study_caveats(
         *_named_strengths(design),
         *_new_images(counts),
         *_few(counts),
+        *cost_of_sharing(counts),
         *(_partial(counts) if look is None else ()),
         *_failed(counts),
         *(_family(questions) if look is None else _at_look(questions, look)),

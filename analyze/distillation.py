@@ -18,6 +18,7 @@ from analyze.inference.estimate import Panel
 from analyze.inference.trends import sign_flip
 from analyze.replicates import Replicates
 from analyze.results import DistillationEffect, Rank
+from analyze.shared_teachers import pool_means
 from store.measures import BY_NAME
 from store.vocabulary import Form
 
@@ -72,7 +73,8 @@ def _of_arm(
     for strength in (None, *strengths) if len(strengths) > 1 else (None,):
         some = pairs if strength is None else pairs.filter(teacher_strength=strength)
         rng = stream(study_seed, DISTILLATION, arm, outcome, f"{strength}")
-        yield _effect(_paired(some), arm, outcome, strength, rng)
+        paired = _by_pool(_paired(some), replicates)
+        yield _effect(paired, arm, outcome, strength, rng)
 
 
 def _pairs(replicates: Replicates, arm: str, outcome: str) -> pl.DataFrame:
@@ -107,6 +109,25 @@ def _paired(pairs: pl.DataFrame) -> _Paired:
         values=means.select("control", "distilled").to_numpy().astype(np.float64),
         rows=int(means["conditions"].sum()),
         caveats=_left_out(pairs, known, means) if means.height else (),
+    )
+
+
+def _by_pool(paired: _Paired, replicates: Replicates) -> _Paired:
+    """Average the seeds of each pool of shared teachers: their differences are not independent."""
+    pools = replicates.pools
+    if pools is None or not paired.blocks:
+        return paired
+    blocks = np.array(paired.blocks, dtype=np.int64)
+    means = [pool_means(column, blocks, pools) for column in paired.values.T]
+    return replace(
+        paired,
+        blocks=tuple(np.unique(blocks % pools).tolist()),
+        values=np.column_stack(means),
+        caveats=(
+            *paired.caveats,
+            f"Teachers are shared: n counts the pools of teachers, each the mean of its seeds; "
+            f"{len(blocks)} seeds in all.",
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from analyze.inference.sample import mean_test
 from analyze.metrics.information import choose_estimator, entropy
 from analyze.questions import Question
 from analyze.results import Interval, MutualInformation, Series
+from analyze.shared_teachers import pool_means
 from store.measures import BY_NAME
 from store.vocabulary import Half
 
@@ -34,11 +35,13 @@ def measures_to_draw(questions: Sequence[Question]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*named, *ALWAYS, *(name for name in published if name)]))
 
 
-def series_of(students: pl.DataFrame, measures: Sequence[str]) -> tuple[Series, ...]:
+def series_of(
+    students: pl.DataFrame, measures: Sequence[str], pools: int | None = None
+) -> tuple[Series, ...]:
     """Mean over seeds of each measure at each strength of each arm, with its 95 % t interval.
 
     students: rows of ``measures``. A measure without any value at a strength has no series
-    there.
+    there. pools: of teachers that blocks share; mean and interval are then of the pools' means.
     """
     found: list[Series] = []
     cells = students.sort("arm", "teacher_strength", "block").group_by(
@@ -49,6 +52,7 @@ def series_of(students: pl.DataFrame, measures: Sequence[str]) -> tuple[Series, 
             known = rows.filter(pl.col(measure).cast(pl.Float64).is_finite())
             if known.height:
                 values = known[measure].to_numpy().astype(np.float64)
+                own = pool_means(values, known["block"].to_numpy(), pools)
                 found.append(
                     Series(
                         measure=measure,
@@ -56,8 +60,8 @@ def series_of(students: pl.DataFrame, measures: Sequence[str]) -> tuple[Series, 
                         strength=_float(strength),
                         blocks=tuple(known["block"].to_list()),
                         values=tuple(values.tolist()),
-                        mean=float(values.mean()),
-                        interval=mean_interval(values),
+                        mean=float(own.mean()),
+                        interval=mean_interval(own),
                     )
                 )
     return tuple(found)
@@ -81,11 +85,13 @@ def information_of(
     *,
     images: int,
     classes: int,
+    pools: int | None = None,
 ) -> tuple[MutualInformation, ...]:
     """Return mutual information per arm and strength with what a reader needs to judge it.
 
     students: rows of ``measures``. estimates: the table ``estimate``, which says the estimator
     and its bias. contingency: of all test images. images: of the test split.
+    pools: of teachers that blocks share; the interval is then over the pools' means.
     """
     entropies = label_entropies(contingency, classes=classes)
     detail = estimates.filter(
@@ -101,7 +107,9 @@ def information_of(
             arm=str(arm),
             strength=_float(strength),
             estimate=_mean(cell, "value"),
-            interval=mean_interval(cell["value"].to_numpy()),
+            interval=mean_interval(
+                pool_means(cell["value"].to_numpy(), cell["block"].to_numpy(), pools)
+            ),
             ceiling=math.log2(classes),
             teacher_entropy=_mean(cell, "ensemble_bits"),
             student_entropy=_mean(cell, "student_bits"),

@@ -7,7 +7,7 @@ columns and ``half``. What a test leaves out is named in its caveats, never drop
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -49,13 +49,29 @@ class Replicates:
     """The students that the analysis may use, after the study's rule for failed runs.
 
     students, halves: of students that have teachers, on which every claim is tested. controls:
-    rows of ``measures`` of those that have none.
+    rows of ``measures`` of those that have none. pools: of teachers, block b learning from pool b
+    modulo that; None where every block has teachers of its own.
     """
 
     students: pl.DataFrame
     halves: pl.DataFrame
     controls: pl.DataFrame
     counts: ReplicateCounts
+    pools: int | None = None
+
+    def of_teachers(self) -> "Replicates":
+        """Return one block of each pool: for what is measured of teachers alone, others repeat it.
+
+        Where every block has teachers of its own, all of them.
+        """
+        if self.pools is None:
+            return self
+        pool = pl.col("block") % self.pools
+        first = self.students.group_by(pool.alias("pool")).agg(pl.col("block").min())["block"]
+        once = pl.col("block").is_in(first.implode())
+        return replace(
+            self, students=self.students.filter(once), halves=self.halves.filter(once), pools=None
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,12 +107,14 @@ class Runs:
     values: tuple[tuple[NDArray[np.float64], ...], ...]
 
 
-def select_replicates(stored: Stored, *, failed_runs: str, seeds_declared: int) -> Replicates:
+def select_replicates(
+    stored: Stored, *, failed_runs: str, seeds_declared: int, pools: int | None = None
+) -> Replicates:
     """Apply the study's rule for failed runs and count what it leaves.
 
     ``exclude_block`` leaves out every block in which a model failed; ``exclude_student`` only
     the students that failed or have a failed teacher. A student without teachers that failed
-    leaves its block to the claims, which are not about it.
+    leaves its block to the claims, which are not about it. pools: of teachers that blocks share.
     Raises ValueError for another rule.
     """
     if failed_runs not in ("exclude_block", "exclude_student"):
@@ -122,13 +140,24 @@ def select_replicates(stored: Stored, *, failed_runs: str, seeds_declared: int) 
         failed_rule=failed_runs,
         failures=tuple(_describe_failure(row) for row in failed.iter_rows(named=True)),
         excluded=excluded,
+        teacher_pools=_pools_shared(students, pools),
     )
     return Replicates(
         students=students,
         halves=stored.halves.filter(~lost & ~alone),
         controls=left.filter(alone),
         counts=counts,
+        pools=None if counts.teacher_pools is None else pools,
     )
+
+
+def _pools_shared(students: pl.DataFrame, pools: int | None) -> int | None:
+    """Count the pools that teach these students; None where no two blocks share one."""
+    if pools is None:
+        return None
+    blocks = students["block"].unique()
+    found = (blocks % pools).n_unique()
+    return found if found < len(blocks) else None
 
 
 def panel_of(students: pl.DataFrame, *, arm: str, outcome: str) -> PanelChoice:

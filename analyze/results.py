@@ -41,11 +41,11 @@ class Evidence:
     """What one fitted test says of one outcome of one claim.
 
     test: a stable identifier, e.g. ``per_seed_slope_t``. method: the same in words.
-    estimate: in ``unit``; None where the test gives none. n: independent units (seeds),
-    never images. rows: students that went in. value_name: what ``estimate`` is (``slope``,
-    ``correlation``, ``bayes_factor_10``, ...). smallest_p: of an exact test, the least p
-    that this many seeds can give. q_value: of a secondary test, its p adjusted over all of
-    them (Benjamini and Hochberg 1995).
+    estimate: in ``unit``; None where the test gives none. n: independent units (seeds; of
+    teachers alone that seeds share, pools), never images. rows: students that went in.
+    value_name: what ``estimate`` is (``slope``, ``correlation``, ``bayes_factor_10``, ...).
+    smallest_p: of an exact test, the least p that this many seeds can give. q_value: of a
+    secondary test, its p adjusted over all of them (Benjamini and Hochberg 1995).
     """
 
     hypothesis: str
@@ -146,7 +146,7 @@ class Series:
     """One measure's mean over seeds at one strength of one arm.
 
     values: one per seed, in the order of ``blocks``; interval: 95 % t over seeds, None below
-    3 seeds.
+    3 seeds. Where seeds share teachers, mean and interval are those of the pools' means.
     """
 
     measure: str
@@ -218,7 +218,8 @@ class DistillationEffect:
     """What distillation itself does to one outcome, in one arm: distilled minus control students.
 
     teacher_strength: of the students compared; None: the mean over all within each seed.
-    differences: one per seed, in the order of ``blocks`` and in ``unit``. control, distilled:
+    differences: one per seed, in the order of ``blocks`` and in ``unit``; where seeds share
+    teachers one per pool, the mean of its seeds, and ``blocks`` are pools. control, distilled:
     means over these seeds. d_z: mean over SD of the differences; hedges_g_av: over the average SD
     of both kinds of student, corrected for few seeds. evidence: Student's t over seeds, whose
     q_value is adjusted over all secondary tests, and the sign-flip test.
@@ -382,7 +383,11 @@ class MutualInformation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicateCounts:
-    """Seed blocks and models declared, present, failed and analyzed."""
+    """Seed blocks and models declared, present, failed and analyzed.
+
+    teacher_pools: pools that teach the seeds analyzed; None where every seed has teachers of its
+    own.
+    """
 
     seeds_declared: int
     seeds_stored: int
@@ -392,6 +397,7 @@ class ReplicateCounts:
     failed_rule: str
     failures: tuple[str, ...]
     excluded: tuple[str, ...]
+    teacher_pools: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,9 @@ from analyze.inference.trends import slope_t
 from analyze.questions import Question, main_arm
 from analyze.replicates import Replicates, panel_of
 from analyze.results import DistillationEffect, Evidence, Rank
+from analyze.shared_teachers import shared_slope, teachers_alone
 from store.design import Design
-from store.measures import MEASURES
+from store.measures import BY_NAME, MEASURES
 from store.vocabulary import Form
 
 SECONDARY: Final = "secondary"
@@ -78,10 +79,12 @@ def _measures(questions: Sequence[Question]) -> tuple[str, ...]:
 
 
 def _trend(measure: str, arm: str, replicates: Replicates) -> Evidence:
-    chosen = panel_of(replicates.students, arm=arm, outcome=measure)
+    own = replicates.of_teachers() if BY_NAME[measure].of_teachers else replicates
+    chosen = panel_of(own.students, arm=arm, outcome=measure)
     subject = About(
         hypothesis=SECONDARY, arm=arm, form=Form.PLAIN, outcome=measure, predictor=STRENGTH
     )
+    alone = teachers_alone(replicates.counts) if own is not replicates else ()
     if chosen.panel is None:
         estimate = Estimate(
             test="per_seed_slope_t",
@@ -93,6 +96,7 @@ def _trend(measure: str, arm: str, replicates: Replicates) -> Evidence:
             caveats=chosen.caveats,
         )
     else:
-        estimate = slope_t(chosen.panel)
-        estimate = replace(estimate, caveats=(*chosen.caveats, *estimate.caveats))
+        shared = own.pools
+        estimate = slope_t(chosen.panel) if shared is None else shared_slope(chosen.panel, shared)
+        estimate = replace(estimate, caveats=(*alone, *chosen.caveats, *estimate.caveats))
     return evidence_of(subject, [estimate], Rank.BESIDE)[0]

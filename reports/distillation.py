@@ -42,13 +42,14 @@ class OutcomeView:
 def distillation_views(results: Results, cite: Citations) -> tuple[OutcomeView, ...]:
     """Return one view per outcome, in the order of the results; none without control students."""
     outcomes = dict.fromkeys(effect.outcome for effect in results.distillation)
+    shared = results.counts.teacher_pools is not None
     return tuple(
-        _view([e for e in results.distillation if e.outcome == outcome], cite)
+        _view([e for e in results.distillation if e.outcome == outcome], cite, shared=shared)
         for outcome in outcomes
     )
 
 
-def _view(effects: Sequence[DistillationEffect], cite: Citations) -> OutcomeView:
+def _view(effects: Sequence[DistillationEffect], cite: Citations, *, shared: bool) -> OutcomeView:
     outcome = effects[0].outcome
     averaged = [effect for effect in effects if effect.teacher_strength is None]
     caveats = [
@@ -59,7 +60,7 @@ def _view(effects: Sequence[DistillationEffect], cite: Citations) -> OutcomeView
     return OutcomeView(
         title=capitalized(measure_title(outcome)),
         axis=f"Distilled minus control, {axis_title(outcome)}",
-        sentences=tuple(_sentence(effect, cite) for effect in averaged if effect.evidence),
+        sentences=tuple(_sentence(e, cite, shared=shared) for e in averaged if e.evidence),
         drawing=_drawing([effect for effect in effects if effect.evidence]),
         table=_table(effects, cite),
         caveats=tuple(dict.fromkeys(caveats)),
@@ -73,7 +74,7 @@ def _who(effect: DistillationEffect) -> str:
     return f"{effect.arm} arm, teachers at {strength_text(effect.teacher_strength)}"
 
 
-def _sentence(effect: DistillationEffect, cite: Citations) -> Markup:
+def _sentence(effect: DistillationEffect, cite: Citations, *, shared: bool) -> Markup:
     """Say the averaged effect with its interval, seeds and p."""
     test = effect.evidence[0]
     digits = evidence_decimals(test)
@@ -87,7 +88,8 @@ def _sentence(effect: DistillationEffect, cite: Citations) -> Markup:
         text += Markup(", 95{}% interval {}").format(THIN, _bounds(cite, test))
     if test.p_value is not None:
         text += Markup(", {}").format(p_clause(cite.p(test)))
-    return text + Markup(" ({} seeds).").format(cite.count(test, "n"))
+    counted = "teacher pools" if shared else "seeds"
+    return text + Markup(" ({} {}).").format(cite.count(test, "n"), counted)
 
 
 def _bounds(cite: Citations, test: Evidence) -> Markup:

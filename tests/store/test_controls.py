@@ -1,14 +1,18 @@
-"""Students without teachers in plan, store and exports."""
+"""Students without teachers, and teachers that blocks share, in plan, store and exports."""
 
 import polars as pl
 import pytest
 from synthetic import make_study
 
+from store.builder import changing
 from store.database import open_reader
 from store.design import Design
 from store.doctor import examine
+from store.huggingface import export_huggingface
 from store.ledger import condition_rows
+from store.mlflow_runs import export_mlflow
 from store.plan import with_controls
+from store.recipes import recipes
 from store.vocabulary import Arm
 
 
@@ -65,6 +69,42 @@ def test_views_and_recipes_read_controls(study):
     assert time.filter(pl.col("arm") == "control")["teachers_trained"].to_list() == [0] * 3
     assert time.height == len(study.design.plan().students)
     assert curves["arm"].to_list() == ["control", "fixed", "matched", None]
+
+
+def test_every_recipe_of_the_cookbook_reads_a_store_with_controls(study):
+    with open_reader(study.store) as reader:
+        for recipe in recipes():
+            reader.frame(recipe.sql)
+
+
+def test_exports_name_controls_by_their_own_strength(study, tmp_path):
+    with open_reader(study.store) as reader:
+        export_mlflow(reader, tmp_path / "mlflow")
+        export_huggingface(reader, tmp_path / "hub")
+    names = {
+        tag.read_text(encoding="utf-8").strip()
+        for tag in (tmp_path / "mlflow").rglob("mlflow.runName")
+    }
+    assert {f"seed 0 student control strength {s:g}" for s in (0, 0.5, 1)} <= names
+
+
+def test_the_store_says_the_pool_of_every_block_and_doctor_compares_it(tmp_path):
+    study = make_study(tmp_path, seeds=3, strengths=(0, 1), more="shared_teachers: {pools: 2}")
+    with open_reader(study.store) as reader:
+        rows = reader.frame("SELECT block, pool FROM shard ORDER BY block").rows()
+    assert rows == [(0, 0), (1, 1), (2, 0)]
+    # the drawn teachers of blocks 0 and 2 are two sets, which shared ones cannot be
+    said = [fault.what for fault in examine(study.store, shards=study.shards)]
+    assert said == [
+        f"model: teacher {n} of pool 0 is not the same network in all of its blocks"
+        for n in range(4)
+    ]
+    with changing(study.store) as tables:
+        tables.run("UPDATE shard SET pool = 1 WHERE block = 0")
+        tables.run("UPDATE model SET weights_hash = 'one' WHERE role = 'teacher'")
+    said = [fault.what for fault in examine(study.store, shards=None)]
+    assert "shard: block 0 says pool 1; the study gives it 0" in said
+    assert not any("not the same network" in text for text in said)
 
 
 def test_a_study_keeps_its_shards_and_a_control_gives_others(study):

@@ -155,6 +155,27 @@ def test_a_fault_in_how_networks_are_trained_is_one_clear_line(tmp_path, changes
     assert "\n" not in str(caught.value)
 
 
+def test_blocks_take_turns_at_the_pools_of_shared_teachers():
+    shared = _changed(shared_teachers={"pools": 3})
+    assert [shared.pool_of(block) for block in range(5)] == [0, 1, 2, 0, 1]
+    assert _changed().pool_of(4) is None
+    assert shared.shard_key(0) != _changed().shard_key(0)
+    assert "shared_teachers" not in _changed().declared()
+    # a teacher is the same whatever its students are, and however many pools there are
+    other = _changed(
+        shared_teachers={"pools": 5},
+        distillation={"temperature": 5},
+        design={"strengths": [0, 1], "control": True},
+    )
+    assert other.teachers_key(1, "engine") == shared.teachers_key(1, "engine")
+    assert shared.teachers_key(1, "engine") != shared.teachers_key(2, "engine")
+    assert shared.teachers_key(1, "engine") != shared.teachers_key(1, "another")
+    with pytest.raises(ValueError, match="more seeds bring no new teachers"):
+        _changed(shared_teachers={"pools": 3}, adding_seeds=_looks(6, 12))
+    with pytest.raises(ValueError, match="greater than or equal to 1"):
+        _changed(shared_teachers={"pools": 0})
+
+
 def test_how_logits_are_stored_changes_the_study_and_no_key():
     halves = _changed(store={"logits": "float16"})
     assert halves.shard_key(3) == _changed().shard_key(3)
