@@ -56,7 +56,9 @@ def _outcome_sentence(found: OutcomeFinding, *, sign: int, counted: str) -> str:
             few = f"Fewer than 3 {counted.split(' ', 1)[1].removesuffix('s')}s"
             return f"{title}: {numbers}. {few}: described, not tested."
         case _:
-            return f"Not decided whether {_lower(title)} {claimed}: {numbers}.{_more_seeds(found)}"
+            return (
+                f"Not decided whether {_lower(title)} {claimed}: {numbers}.{_more(found, counted)}"
+            )
 
 
 def _nothing(found: OutcomeFinding, counted: str) -> str:
@@ -89,12 +91,13 @@ def _size_note(found: OutcomeFinding) -> str:
     return f" Its size is uncertain: it may be below {size}, the smallest effect of interest."
 
 
-def _more_seeds(found: OutcomeFinding) -> str:
+def _more(found: OutcomeFinding, counted: str) -> str:
     if found.seeds_to_decide is None:
         return ""
+    kind = counted.split(" ", 1)[1].removesuffix("s")
     return (
-        f" About {found.seeds_to_decide} seeds would decide it in four of five studies, "
-        "if new seeds vary as these do."
+        f" About {found.seeds_to_decide} {kind}s would decide it in four of five studies, "
+        f"if new {kind}s vary as these do."
     )
 
 

@@ -52,18 +52,27 @@ def distillation_views(results: Results, cite: Citations) -> tuple[OutcomeView, 
 def _view(effects: Sequence[DistillationEffect], cite: Citations, *, shared: bool) -> OutcomeView:
     outcome = effects[0].outcome
     averaged = [effect for effect in effects if effect.teacher_strength is None]
-    caveats = [
-        f"{capitalized(_who(effect))}: {text[0].lower()}{text[1:]}"
-        for effect in effects
-        for text in (*effect.caveats, *(effect.evidence[0].caveats if effect.evidence else ()))
-    ]
     return OutcomeView(
         title=capitalized(measure_title(outcome)),
         axis=f"Distilled minus control, {axis_title(outcome)}",
         sentences=tuple(_sentence(e, cite, shared=shared) for e in averaged if e.evidence),
         drawing=_drawing([effect for effect in effects if effect.evidence]),
         table=_table(effects, cite),
-        caveats=tuple(dict.fromkeys(caveats)),
+        caveats=_caveats(effects),
+    )
+
+
+def _caveats(effects: Sequence[DistillationEffect]) -> tuple[str, ...]:
+    """Say each caveat once, with the students that it is about unless that is all of them."""
+    about: dict[str, list[DistillationEffect]] = {}
+    for effect in effects:
+        for text in (*effect.caveats, *(effect.evidence[0].caveats if effect.evidence else ())):
+            about.setdefault(text, []).append(effect)
+    return tuple(
+        text
+        if len(named) == len(effects)
+        else f"{capitalized('; '.join(map(_who, named)))}: {text[0].lower()}{text[1:]}"
+        for text, named in about.items()
     )
 
 

@@ -197,6 +197,17 @@ def test_what_distillation_does_is_drawn_told_and_tabled(analyzed):
     assert "Control arm: student without teachers" in html
 
 
+def test_where_teachers_are_shared_the_page_counts_pools_and_says_what_that_costs(write_page):
+    more = "shared_teachers: {pools: 3}"
+    written = write_page(None, seeds=6, strengths=(0, 1), arms=("fixed",), more=more)
+    words = re.sub("<[^>]+>", "", written.page.read_text(encoding="utf-8"))
+    assert "For each of three pools, two teachers" in words
+    assert "distilled from the teachers of one pool" in words
+    assert "n = 3 teacher pools" in words
+    assert "6 seeds learned from 3 pools of teachers" in words
+    assert re.search(r"Teacher pools\s*3", words)
+
+
 def test_points_can_be_taken_away_at_full_precision(drawn):
     links = [e for e in elements(drawn.html) if e.tag == "a" and "download" in e.attributes]
     link = next(e for e in links if e.attributes["download"].endswith("H1.csv"))
