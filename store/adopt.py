@@ -365,15 +365,23 @@ def _prediction_rows(
 
 
 def _check_trained(runs: _Runs, block: int, trained: dict[str, pl.Series]) -> None:
-    """Models of one block must have learned from the same images, as many as declared."""
+    """Models of one block must have learned from the same images, as many as declared.
+
+    Teachers that seeds share have images of their own.
+    """
     path, size = runs.path(PREDICTIONS), runs.data.train_subset.size
+    apart = runs.design.shared_teachers is not None
+    teachers = set(runs.models.filter(pl.col("role") == Role.TEACHER)["model"].to_list())
     for name, images in trained.items():
         if len(images) != size:
             raise DataError(
                 f"{path}: model {name} has the clean view of {len(images)} training images; the "
                 f"study declares dataset.train_subset.size {size}, those that it learned from"
             )
-        first = next(iter(trained))
+        alike = (
+            other for other in trained if not apart or (other in teachers) == (name in teachers)
+        )
+        first = next(alike)
         if not images.equals(trained[first]):
             raise DataError(
                 f"{path}: models {first} and {name} of seed {block} have other training images; "
