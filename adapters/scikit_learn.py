@@ -184,8 +184,9 @@ def train(
     """
     started = time.perf_counter()
     kind = MLPRegressor if teachers else MLPClassifier
+    role = Role.STUDENT if isinstance(planned, Student) else Role.TEACHER
     network = kind(
-        hidden_layer_sizes=(_HIDDEN[Role.STUDENT if teachers else Role.TEACHER],),
+        hidden_layer_sizes=(_HIDDEN[role],),
         learning_rate_init=_RATE,
         batch_size=min(_BATCH, len(subset)),  # pyright: ignore[reportArgumentType]
         random_state=int(rng.integers(2**31)),

@@ -7,6 +7,7 @@ from analyze.caveats import study_caveats, with_disagreements
 from analyze.conclude import Answered, finding_of, levels_of
 from analyze.contrasts import OUTCOMES, contrasts_of
 from analyze.decide import ALPHA, MINIMUM_SEEDS
+from analyze.distillation import distillation_effects
 from analyze.image_answers import with_new_images
 from analyze.looks import look_at
 from analyze.mediations import mediations_of
@@ -16,7 +17,7 @@ from analyze.pictures import information_of, measures_to_draw, series_of
 from analyze.questions import Question, questions_of
 from analyze.replicates import Replicates, Stored, missing_counts, select_replicates
 from analyze.results import Results, SequentialLook
-from analyze.secondary import secondary_of
+from analyze.secondary import adjusted_together, secondary_of
 from analyze.trend_answers import answer_trend
 from store.conditions import Factorial
 from store.design import Design
@@ -29,18 +30,28 @@ def assemble(design: Design, stored: Stored) -> Results:
     """
     questions = questions_of(design)
     replicates = select_replicates(
-        stored, failed_runs=design.failed_runs, seeds_declared=design.seeds
+        stored,
+        failed_runs=design.failed_runs,
+        seeds_declared=design.seeds,
+        pools=design.shared_teachers.pools if design.shared_teachers else None,
     )
     answered = tuple(
-        _answer(question, replicates, design, stored.image_draws) for question in questions
+        _answer(question, _asked(question, replicates), design, stored.image_draws)
+        for question in questions
     )
     look = _look(design, questions, replicates)
     levels = levels_of(answered, look)
     findings = tuple(
-        finding_of(each, levels, replicates, study_seed=design.study_seed, look=look)
+        finding_of(
+            each, levels, _asked(each.question, replicates), study_seed=design.study_seed, look=look
+        )
         for each in answered
     )
     drawn = measures_to_draw(questions, OUTCOMES if isinstance(design.design, Factorial) else ())
+    secondary, distillation = adjusted_together(
+        secondary_of(questions, replicates, design),
+        distillation_effects(replicates, study_seed=design.study_seed),
+    )
     tested = replicates.counts.seeds_analyzed >= MINIMUM_SEEDS
     return Results(
         format_version=1,
@@ -51,7 +62,7 @@ def assemble(design: Design, stored: Stored) -> Results:
         alpha=ALPHA,
         counts=replicates.counts,
         findings=with_disagreements(findings),
-        series=series_of(replicates.students, drawn),
+        series=series_of(replicates.students, drawn, replicates.pools),
         fits=tuple(a.fit for each in answered for a in each.answers if a.fit is not None),
         mutual_information=information_of(
             replicates.students,
@@ -59,21 +70,30 @@ def assemble(design: Design, stored: Stored) -> Results:
             stored.contingency,
             images=stored.images,
             classes=stored.classes,
+            pools=replicates.pools,
         ),
         missing=missing_counts(stored, drawn),
         caveats=study_caveats(design, replicates.counts, questions, findings, look),
         mediation=mediations_of(answered, findings, replicates, study_seed=design.study_seed),
-        secondary=secondary_of(questions, replicates, design),
+        secondary=secondary,
         sequential=look,
-        multiverse=curves_of(
-            questions,
-            replicates,
-            stored.variants,
-            design=design,
-            classes=stored.classes,
+        multiverse=tuple(
+            curve
+            for question in questions
+            for asked in [_asked(question, replicates)]
+            if asked.pools is None
+            for curve in curves_of(
+                [question], asked, stored.variants, design=design, classes=stored.classes
+            )
         ),
         contrasts=contrasts_of(replicates, design),
+        distillation=distillation,
     )
+
+
+def _asked(question: Question, replicates: Replicates) -> Replicates:
+    """Return the replicates that a question is about: seeds, or pools of teachers they share."""
+    return replicates if question.hypothesis.needs_students else replicates.of_teachers()
 
 
 def _look(

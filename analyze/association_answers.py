@@ -28,6 +28,8 @@ from analyze.questions import Part, Question
 from analyze.replicates import Replicates, half_tables_of, table_of
 from analyze.resample import resample_within
 from analyze.results import Evidence, FitLine, Rank
+from analyze.shared_teachers import shared_within
+from analyze.table_pools import taken_as_fresh
 from store.measures import BY_NAME
 
 _UNSPLIT: Final = (
@@ -81,20 +83,28 @@ def answer_association(
 ) -> Answer:
     """Run the within association with CR2 by seed and, from 3 seeds on, what stands beside it.
 
-    On opposite halves of the test images where both measures have them.
+    On opposite halves of the test images where both measures have them. Where seeds share
+    teachers, the crossed model decides, and what counts seeds says so.
     """
     rows = rows_of(question, part.predictor, part.outcome, replicates)
     if isinstance(rows, str):
         return Answer(part=part, primary=None, caveats=(rows,))
-    primary = rows.primary()
+    pools = replicates.pools
+    primary = rows.primary() if pools is None else shared_within(rows.tables, pools)
     evidence = evidence_of(about(question, part), [primary], Rank.PRIMARY)
     caveats = rows.caveats if rows.halves else (*rows.caveats, _UNSPLIT)
     tested = primary.n >= MINIMUM_SEEDS
     if tested:
         rng = stream(study_seed, question.hypothesis.id, question.arm, question.form, part.outcome)
         correlations = correlate(rows.whole)
-        found = rows.looked_at(primary, np.unique(rows.tables[0].block).tolist())
+        found = (
+            rows.looked_at(primary, np.unique(rows.tables[0].block).tolist())
+            if pools is None
+            else ()
+        )
         beside = beside_association(rows, correlations, found, rng)
+        if pools is not None:
+            beside = taken_as_fresh((rows.primary(), *beside))
         evidence += evidence_of(about(question, part), beside, Rank.BESIDE)
         evidence += _coupled(question, part, replicates)
         if correlations.conflict and correlations.conflict.clear:
@@ -105,7 +115,7 @@ def answer_association(
         primary=primary,
         evidence=evidence,
         fit=_fit_line(question, part, rows.regression(), primary),
-        resample=resample_within(rows.tables) if tested else None,
+        resample=resample_within(rows.tables) if tested and pools is None else None,
         blocks=complete_blocks(rows.whole),
         caveats=caveats,
     )
@@ -181,7 +191,8 @@ def _coupled(question: Question, part: Part, replicates: Replicates) -> tuple[Ev
     for predictor in part.coupled:
         rows = rows_of(question, predictor, part.outcome, replicates)
         if not isinstance(rows, str):
-            primary = rows.primary()
+            pools = replicates.pools
+            primary = rows.primary() if pools is None else shared_within(rows.tables, pools)
             estimate = replace(primary, caveats=(*primary.caveats, _COUPLED))
             subject = about(question, part, predictor=predictor)
             found += evidence_of(subject, [estimate], Rank.COUPLED)

@@ -9,6 +9,7 @@ from analyze.hypotheses import HYPOTHESES, STRENGTH
 from analyze.looks import level_words, rule_words
 from analyze.questions import Question
 from analyze.results import Finding, ReplicateCounts, SequentialLook, Verdict
+from analyze.shared_teachers import cost_of_sharing
 from store.conditions import DoseResponse, Factorial
 from store.design import Design
 from store.measures import BY_NAME
@@ -85,6 +86,7 @@ def study_caveats(
         *_mixtures(design),
         *_new_images(counts),
         *_few(counts),
+        *cost_of_sharing(counts),
         *(_partial(counts) if look is None else ()),
         *_failed(counts),
         *(_family(questions) if look is None else _at_look(questions, look)),
@@ -136,7 +138,7 @@ def _mixtures(design: Design) -> tuple[str, ...]:
     layout = design.design
     if not isinstance(layout, Factorial):
         plan = design.plan()
-        if all(len(set(plan.strengths_of(student))) == 1 for student in plan.students):
+        if all(len(set(plan.strengths_of(student))) <= 1 for student in plan.students):
             return ()
         return (
             "The dose is the mean strength of an ensemble's teachers; of teachers that differ it "

@@ -28,6 +28,7 @@ from analyze.seeds import (
     single_seed_slope,
 )
 from analyze.sentences import claim_sentence
+from analyze.shared_teachers import teachers_alone
 
 SECONDARY_ALPHA: Final = ALPHA
 """Level of the secondary claim: outside the Holm family; with one, Benjamini-Hochberg's too."""
@@ -98,6 +99,7 @@ def finding_of(
         outcomes,
         seeds=[answer.seeds for answer in answered.answers],
         sign=hypothesis.direction.sign,
+        replicate=_replicate(question, replicates),
     )
     standing = standing_words(verdict, look) if look is not None and question.deciding else ""
     return Finding(
@@ -115,7 +117,13 @@ def finding_of(
         outcomes=outcomes,
         evidence=tuple(item for answer in answered.answers for item in answer.evidence),
         single_seed=_single_seed(question, replicates, study_seed),
+        caveats=() if question.hypothesis.needs_students else teachers_alone(replicates.counts),
     )
+
+
+def _replicate(question: Question, replicates: Replicates) -> str:
+    shared = replicates.counts.teacher_pools is not None
+    return "teacher pool" if shared and not question.hypothesis.needs_students else "seed"
 
 
 def _outcome(

@@ -19,6 +19,7 @@ from analyze.inference.estimate import Estimate
 from analyze.replicates import Replicates, blocks_named, finite_rows
 from analyze.results import Contrast, Evidence, Rank
 from analyze.secondary import adjusted_for_false_discoveries
+from analyze.shared_teachers import means_of_pools, pool_means, teachers_alone
 from store.conditions import LEVELS, Factorial, arm_of
 from store.design import Design
 from store.measures import BY_NAME, Subject
@@ -48,7 +49,10 @@ class _Ensembles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Complete:
-    """Blocks with a value in every condition, shape (blocks, conditions); why others are not."""
+    """Blocks with a value in every condition, shape (blocks, conditions); why others are not.
+
+    Where seeds share teachers, the pools of these and the means of their seeds.
+    """
 
     blocks: tuple[int, ...]
     values: NDArray[np.float64]
@@ -95,8 +99,13 @@ def _of_outcome(
     ensembles: _Ensembles, outcome: str, replicates: Replicates, design: Design
 ) -> tuple[Contrast, ...]:
     """Take every contrast of one outcome; of teachers alone, those that the student is not in."""
-    complete = _complete(ensembles, outcome, replicates.students)
-    alone = BY_NAME[outcome].subject is Subject.TEACHER_TEACHER
+    alone = BY_NAME[outcome].of_teachers
+    own = replicates.of_teachers() if alone else replicates
+    complete = _by_pool(_complete(ensembles, outcome, own.students), own.pools)
+    if own is not replicates:
+        complete = replace(
+            complete, caveats=(*teachers_alone(replicates.counts), *complete.caveats)
+        )
     return tuple(
         _contrast(weighing, ensembles, outcome, complete, design)
         for weighing in weighings(ensembles.teachers)
@@ -121,6 +130,19 @@ def _complete(ensembles: _Ensembles, outcome: str, students: pl.DataFrame) -> _C
         blocks=tuple(blocks.to_list()),
         values=values,
         caveats=_why_lost(outcome, lost, some=len(blocks) > 0, any_value=rows.height > 0),
+    )
+
+
+def _by_pool(complete: _Complete, pools: int | None) -> _Complete:
+    """Average the seeds of each pool of shared teachers: their contrasts are not independent."""
+    if pools is None or not complete.blocks:
+        return complete
+    blocks = np.array(complete.blocks, dtype=np.int64)
+    means = [pool_means(column, blocks, pools) for column in complete.values.T]
+    return _Complete(
+        blocks=tuple(np.unique(blocks % pools).tolist()),
+        values=np.column_stack(means),
+        caveats=(*complete.caveats, means_of_pools(len(blocks))),
     )
 
 

@@ -100,7 +100,8 @@ def detectable_text(design: Design, found: tuple[Detectable, ...]) -> str:
 def _doses(design: Design) -> tuple[float, ...]:
     """Teachers' strengths of the students that decide."""
     arm = main_arm(design)
-    return tuple(sorted({s.teacher_strength for s in design.plan().students if s.arm == arm}))
+    strengths = {s.teacher_strength for s in design.plan().students if s.arm == arm}
+    return tuple(sorted(strength for strength in strengths if strength is not None))
 
 
 def _tested(truth: Truth, seeds: int, seed: int) -> tuple[Estimate, ...]:

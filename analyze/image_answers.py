@@ -38,7 +38,9 @@ def with_new_images(
     batches in the order of the images, and take the best epoch on them.
     """
     primary = answer.primary
-    if primary is None or draws is None or not question.deciding or answer.seeds < MINIMUM_SEEDS:
+    shared = replicates.pools is not None  # it draws seeds, not pools
+    asked = question.deciding and answer.seeds >= MINIMUM_SEEDS and not shared
+    if primary is None or draws is None or not asked:
         return answer
     find = _trend if question.is_trend else _association
     estimate = find(question, answer.part, replicates, draws, primary)

@@ -16,6 +16,10 @@ from analyze.sentences import mediation_sentence
 
 STATEMENT: Final = "Augmentation acts on the student's overfitting through attention diversity."
 MEDIATION: Final = "M"
+_SHARED: Final = (
+    "Seeds share teachers, and tests of paths and effects count seeds: they are left out, and only "
+    "the verdicts of both paths are read."
+)
 _UNTESTED: Final = frozenset({Verdict.DESCRIPTIVE, Verdict.NO_DATA})
 
 
@@ -50,7 +54,8 @@ def _mediation(
 ) -> Mediation:
     part = question.parts[0]
     rows = rows_of(question, part.predictor, part.outcome, replicates)
-    untested = isinstance(rows, str) or path_b.n < MINIMUM_SEEDS
+    shared = replicates.pools is not None
+    untested = isinstance(rows, str) or path_b.n < MINIMUM_SEEDS or shared
     paths = None if untested else _paths(question, rows, study_seed)
     holds = _holds(path_a, path_b)
     return Mediation(
@@ -64,7 +69,7 @@ def _mediation(
         ),
         n=path_b.n,
         evidence=() if paths is None else _evidence(question, paths),
-        caveats=() if paths is None else paths.caveats,
+        caveats=(_SHARED,) if shared else () if paths is None else paths.caveats,
     )
 
 

@@ -13,6 +13,7 @@ from analyze.inference.sample import mean_test
 from analyze.metrics.information import choose_estimator, entropy
 from analyze.questions import Question
 from analyze.results import Interval, MutualInformation, Series
+from analyze.shared_teachers import pool_means
 from store.measures import BY_NAME
 from store.vocabulary import Half
 
@@ -42,11 +43,13 @@ def measures_to_draw(
     )
 
 
-def series_of(students: pl.DataFrame, measures: Sequence[str]) -> tuple[Series, ...]:
+def series_of(
+    students: pl.DataFrame, measures: Sequence[str], pools: int | None = None
+) -> tuple[Series, ...]:
     """Mean over seeds of each measure in each condition, with its 95 % t interval.
 
     students: rows of ``measures``. A measure without any value in a condition has no series
-    there.
+    there. pools: of teachers that blocks share; mean and interval are then of the pools' means.
     """
     found: list[Series] = []
     for condition, rows in _conditions(students):
@@ -54,6 +57,7 @@ def series_of(students: pl.DataFrame, measures: Sequence[str]) -> tuple[Series, 
             known = rows.filter(pl.col(measure).cast(pl.Float64).is_finite())
             if known.height:
                 values = known[measure].to_numpy().astype(np.float64)
+                own = pool_means(values, known["block"].to_numpy(), pools)
                 found.append(
                     Series(
                         measure=measure,
@@ -63,8 +67,8 @@ def series_of(students: pl.DataFrame, measures: Sequence[str]) -> tuple[Series, 
                         teacher_strengths=condition.teacher_strengths,
                         blocks=tuple(known["block"].to_list()),
                         values=tuple(values.tolist()),
-                        mean=float(values.mean()),
-                        interval=mean_interval(values),
+                        mean=float(own.mean()),
+                        interval=mean_interval(own),
                     )
                 )
     return tuple(found)
@@ -88,11 +92,13 @@ def information_of(
     *,
     images: int,
     classes: int,
+    pools: int | None = None,
 ) -> tuple[MutualInformation, ...]:
     """Return mutual information per condition with what a reader needs to judge it.
 
     students: rows of ``measures``. estimates: the table ``estimate``, which says the estimator
     and its bias. contingency: of all test images. images: of the test split.
+    pools: of teachers that blocks share; the interval is then over the pools' means.
     """
     entropies = label_entropies(contingency, classes=classes)
     detail = estimates.filter(
@@ -108,7 +114,9 @@ def information_of(
             strength=condition.strength,
             teacher_strengths=condition.teacher_strengths,
             estimate=_mean(cell, "value"),
-            interval=mean_interval(cell["value"].to_numpy()),
+            interval=mean_interval(
+                pool_means(cell["value"].to_numpy(), cell["block"].to_numpy(), pools)
+            ),
             ceiling=math.log2(classes),
             teacher_entropy=_mean(cell, "ensemble_bits"),
             student_entropy=_mean(cell, "student_bits"),

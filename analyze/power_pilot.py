@@ -100,6 +100,11 @@ def pilot_of_study(
     pilot's own estimate. Raises AnalysisError where a claim is not the study's or the pilot
     has too little of everything, StudyError where a SESOI does not name the claim's outcomes.
     """
+    if design.shared_teachers is not None:
+        raise AnalysisError(
+            f"{design.study}: its seeds share teachers, and seeds are planned for teachers of "
+            "their own; take a pilot without shared_teachers, or give variances by hand"
+        )
     questions = [question for question in questions_of(design) if question.deciding]
     known = [question.hypothesis.id for question in questions]
     for name in chosen:

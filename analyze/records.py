@@ -9,10 +9,11 @@ from store.frames import EVIDENCE, FINDING
 
 
 def evidence_frame(results: Results) -> pl.DataFrame:
-    """Rows of EVIDENCE: tests of every finding, of mediation, of secondary measures, contrasts."""
+    """Rows of EVIDENCE: of findings, mediation, secondary measures, contrasts and distillation."""
     every = [item for finding in results.findings for item in finding.evidence]
     every += [item for mediation in results.mediation for item in mediation.evidence]
     every += [item for contrast in results.contrasts for item in contrast.evidence]
+    every += [item for effect in results.distillation for item in effect.evidence]
     rows = [_evidence_row(item) for item in (*every, *results.secondary)]
     return EVIDENCE.check(pl.DataFrame(rows, schema=EVIDENCE.schema, orient="row"))
 

@@ -10,7 +10,7 @@ trend takes their mean, seed by seed; an association takes each as a condition o
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -21,7 +21,7 @@ from analyze.metrics.image_draws import ImageDraws
 from analyze.metrics.variants import VARIANT
 from analyze.results import MissingCount, ReplicateCounts
 from store.measures import BY_NAME
-from store.vocabulary import Half, Role, Status
+from store.vocabulary import Arm, Half, Role, Status
 
 _NAMED_AT_MOST = 8
 _CONDITION = ("teacher_strength", "condition_id")
@@ -52,11 +52,32 @@ class Stored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replicates:
-    """The students that the analysis may use, after the study's rule for failed runs."""
+    """The students that the analysis may use, after the study's rule for failed runs.
+
+    students, halves: of students that have teachers, on which every claim is tested. controls:
+    rows of ``measures`` of those that have none. pools: of teachers, block b learning from pool b
+    modulo that; None where every block has teachers of its own.
+    """
 
     students: pl.DataFrame
     halves: pl.DataFrame
+    controls: pl.DataFrame
     counts: ReplicateCounts
+    pools: int | None = None
+
+    def of_teachers(self) -> "Replicates":
+        """Return one block of each pool: for what is measured of teachers alone, others repeat it.
+
+        Where every block has teachers of its own, all of them.
+        """
+        if self.pools is None:
+            return self
+        pool = pl.col("block") % self.pools
+        first = self.students.group_by(pool.alias("pool")).agg(pl.col("block").min())["block"]
+        once = pl.col("block").is_in(first.implode())
+        return replace(
+            self, students=self.students.filter(once), halves=self.halves.filter(once), pools=None
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,27 +116,30 @@ class Runs:
     values: tuple[tuple[NDArray[np.float64], ...], ...]
 
 
-def select_replicates(stored: Stored, *, failed_runs: str, seeds_declared: int) -> Replicates:
+def select_replicates(
+    stored: Stored, *, failed_runs: str, seeds_declared: int, pools: int | None = None
+) -> Replicates:
     """Apply the study's rule for failed runs and count what it leaves.
 
     ``exclude_block`` leaves out every block in which a model failed; ``exclude_student`` only
-    the students that failed or have a failed teacher.
+    the students that failed or have a failed teacher. A student without teachers that failed
+    leaves its block to the claims, which are not about it. pools: of teachers that blocks share.
     Raises ValueError for another rule.
     """
     if failed_runs not in ("exclude_block", "exclude_student"):
         raise ValueError(f"rule for failed runs {failed_runs!r} is unknown")
     failed = stored.models.filter(pl.col("status") == Status.FAILED).sort("model_id")
     if failed_runs == "exclude_block":
-        lost = pl.col("block").is_in(failed["block"].unique().implode())
-        excluded = tuple(
-            f"seed block {block}: a model of it failed"
-            for block in failed["block"].unique().sort().to_list()
-        )
+        blocks = failed.filter(pl.col("arm").ne_missing(str(Arm.CONTROL)))["block"].unique().sort()
+        lost = pl.col("block").is_in(blocks.implode())
+        excluded = tuple(f"seed block {block}: a model of it failed" for block in blocks.to_list())
     else:
         ids = _students_touched(stored.models, failed["model_id"].to_list())
         lost = pl.col("student_id").is_in(pl.Series(ids, dtype=pl.Int32).implode())
         excluded = tuple(_describe_student(stored.models, student) for student in ids)
-    students = stored.students.filter(~lost)
+    alone = pl.col("arm") == str(Arm.CONTROL)
+    left = stored.students.filter(~lost)
+    students = left.filter(~alone)
     counts = ReplicateCounts(
         seeds_declared=seeds_declared,
         seeds_stored=stored.models["block"].n_unique(),
@@ -125,8 +149,24 @@ def select_replicates(stored: Stored, *, failed_runs: str, seeds_declared: int) 
         failed_rule=failed_runs,
         failures=tuple(_describe_failure(row) for row in failed.iter_rows(named=True)),
         excluded=excluded,
+        teacher_pools=_pools_shared(students, pools),
     )
-    return Replicates(students=students, halves=stored.halves.filter(~lost), counts=counts)
+    return Replicates(
+        students=students,
+        halves=stored.halves.filter(~lost & ~alone),
+        controls=left.filter(alone),
+        counts=counts,
+        pools=None if counts.teacher_pools is None else pools,
+    )
+
+
+def _pools_shared(students: pl.DataFrame, pools: int | None) -> int | None:
+    """Count the pools that teach these students; None where no two blocks share one."""
+    if pools is None:
+        return None
+    blocks = students["block"].unique()
+    found = (blocks % pools).n_unique()
+    return found if found < len(blocks) else None
 
 
 def panel_of(students: pl.DataFrame, *, arm: str, outcome: str) -> PanelChoice:
@@ -216,16 +256,20 @@ def runs_of(students: pl.DataFrame, *, arm: str, measures: Sequence[str]) -> Run
 
 
 def missing_counts(stored: Stored, measures: Sequence[str]) -> tuple[MissingCount, ...]:
-    """Count, for every measure, the stored students without a value, by reason."""
+    """Count, for every measure, the stored students without a value, by reason.
+
+    Students without teachers are left out: nothing of what is drawn is about them.
+    """
     failed = stored.models.filter(pl.col("status") == Status.FAILED)["model_id"].to_list()
     touched = set(_students_touched(stored.models, failed))
     reasons = {
         (row["student_id"], row["measure"]): row["reason"]
         for row in stored.estimates.filter(pl.col("half") == Half.ALL).iter_rows(named=True)
     }
+    taught = stored.students.filter(pl.col("arm") != str(Arm.CONTROL))
     counted: list[MissingCount] = []
     for measure in measures:
-        lacking = stored.students.filter(~_has_value(measure))["student_id"].to_list()
+        lacking = taught.filter(~_has_value(measure))["student_id"].to_list()
         found = Counter(
             "a model failed"
             if student in touched
@@ -357,6 +401,11 @@ def _describe_failure(row: dict[str, object]) -> str:
 def _describe_student(models: pl.DataFrame, student: int) -> str:
     row = models.row(by_predicate=pl.col("model_id") == student, named=True)
     cause = "it failed" if row["status"] == Status.FAILED else "a teacher of it failed"
+    if row["teacher_strength"] is None:
+        return (
+            f"student {student} of seed block {row['block']}, {row['arm']} arm, strength "
+            f"{row['strength']:g}: {cause}"
+        )
     return (
         f"student {student} of seed block {row['block']}, {row['arm']} arm, teachers at "
         f"{row['teacher_strength']:g}: {cause}"

@@ -41,11 +41,11 @@ class Evidence:
     """What one fitted test says of one outcome of one claim.
 
     test: a stable identifier, e.g. ``per_seed_slope_t``. method: the same in words.
-    estimate: in ``unit``; None where the test gives none. n: independent units (seeds),
-    never images. rows: students that went in. value_name: what ``estimate`` is (``slope``,
-    ``correlation``, ``bayes_factor_10``, ...). smallest_p: of an exact test, the least p
-    that this many seeds can give. q_value: of a secondary measure, its p adjusted over all of
-    them (Benjamini and Hochberg 1995).
+    estimate: in ``unit``; None where the test gives none. n: independent units (seeds; of
+    teachers alone that seeds share, pools), never images. rows: students that went in.
+    value_name: what ``estimate`` is (``slope``, ``correlation``, ``bayes_factor_10``, ...).
+    smallest_p: of an exact test, the least p that this many seeds can give. q_value: of a
+    secondary test, its p adjusted over all of them (Benjamini and Hochberg 1995).
     """
 
     hypothesis: str
@@ -147,7 +147,7 @@ class Series:
 
     strength: of the teachers, their mean where they differ; teacher_strengths: of each, in slot
     order. values: one per seed, in the order of ``blocks``; interval: 95 % t over seeds, None below
-    3 seeds.
+    3 seeds. Where seeds share teachers, mean and interval are those of the pools' means.
     """
 
     measure: str
@@ -223,8 +223,8 @@ class Contrast:
     name: ``t1`` to ``t3``, ``teachers``, ``mixed``, ``student``, or one of these ``_by_student``.
     teachers: size of the ensembles. conditions, weights: what is weighed, weights summing to 0.
     interaction: a difference of differences. sesoi: in ``unit``; None where no claim declares one.
-    n: complete seed blocks. evidence: ``contrast_t`` first, with its ``q_value`` over all
-    contrasts; empty where no block is complete.
+    n: complete seed blocks, or the pools of teachers that they share. evidence: ``contrast_t``
+    first, with its ``q_value`` over all contrasts; empty where no block is complete.
     """
 
     name: str
@@ -237,6 +237,32 @@ class Contrast:
     sesoi: float | None
     n: int
     evidence: tuple[Evidence, ...]
+    caveats: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistillationEffect:
+    """What distillation itself does to one outcome, in one arm: distilled minus control students.
+
+    teacher_strength: of the students compared; None: the mean over all within each seed.
+    differences: one per seed, in the order of ``blocks`` and in ``unit``; where seeds share
+    teachers one per pool, the mean of its seeds, and ``blocks`` are pools. control, distilled:
+    means over these seeds. d_z: mean over SD of the differences; hedges_g_av: over the average SD
+    of both kinds of student, corrected for few seeds. evidence: Student's t over seeds, whose
+    q_value is adjusted over all secondary tests, and the sign-flip test.
+    """
+
+    arm: str
+    outcome: str
+    unit: str
+    teacher_strength: float | None
+    blocks: tuple[int, ...] = ()
+    differences: tuple[float, ...] = ()
+    control: float | None = None
+    distilled: float | None = None
+    d_z: float | None = None
+    hedges_g_av: float | None = None
+    evidence: tuple[Evidence, ...] = ()
     caveats: tuple[str, ...] = ()
 
 
@@ -386,7 +412,11 @@ class MutualInformation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicateCounts:
-    """Seed blocks and models declared, present, failed and analyzed."""
+    """Seed blocks and models declared, present, failed and analyzed.
+
+    teacher_pools: pools that teach the seeds analyzed; None where every seed has teachers of its
+    own.
+    """
 
     seeds_declared: int
     seeds_stored: int
@@ -396,6 +426,7 @@ class ReplicateCounts:
     failed_rule: str
     failures: tuple[str, ...]
     excluded: tuple[str, ...]
+    teacher_pools: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -428,7 +459,8 @@ class Results:
 
     kind: ``descriptive`` below 3 seeds, where no p-value exists. secondary: the trends of
     measures that no primary claim is about, without verdicts. sequential: None where the number
-    of seeds is fixed. contrasts: of a factorial study, without verdicts.
+    of seeds is fixed. contrasts: of a factorial study, without verdicts. distillation: empty where
+    the study has no control students.
     """
 
     format_version: Literal[1]
@@ -449,3 +481,4 @@ class Results:
     sequential: SequentialLook | None = None
     multiverse: tuple[SpecificationCurve, ...] = ()
     contrasts: tuple[Contrast, ...] = ()
+    distillation: tuple[DistillationEffect, ...] = ()

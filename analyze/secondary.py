@@ -11,14 +11,16 @@ from typing import Final
 from scipy import stats
 
 from analyze.answers import About, evidence_of
+from analyze.distillation import p_values, with_q_values
 from analyze.hypotheses import STRENGTH
 from analyze.inference.estimate import Estimate
 from analyze.inference.trends import slope_t
 from analyze.questions import Question, main_arm
 from analyze.replicates import Replicates, panel_of
-from analyze.results import Evidence, Rank
+from analyze.results import DistillationEffect, Evidence, Rank
+from analyze.shared_teachers import shared_slope, teachers_alone
 from store.design import Design
-from store.measures import MEASURES
+from store.measures import BY_NAME, MEASURES
 from store.vocabulary import Form
 
 SECONDARY: Final = "secondary"
@@ -31,14 +33,26 @@ def secondary_of(
     """Test the trend of every secondary measure, in the arm that decides for students.
 
     Secondary is every measure in its sound form that is no outcome of a primary trend. A measure
-    without a complete seed block has its reason as caveat, and no estimate. ``q_value``: the
-    Benjamini-Hochberg adjusted p over those with a p.
+    without a complete seed block has its reason as caveat, and no estimate.
     """
     arm = main_arm(design)
-    found = [_trend(measure, arm, replicates) for measure in _measures(questions)]
-    tested = {one.outcome: one.p_value for one in found if one.p_value is not None}
-    q_values = dict(zip(tested, adjusted_for_false_discoveries(list(tested.values())), strict=True))
-    return tuple(replace(one, q_value=q_values.get(one.outcome)) for one in found)
+    return tuple(_trend(measure, arm, replicates) for measure in _measures(questions))
+
+
+def adjusted_together(
+    trends: Sequence[Evidence], effects: Sequence[DistillationEffect]
+) -> tuple[tuple[Evidence, ...], tuple[DistillationEffect, ...]]:
+    """Give every secondary test its q: trends and effects of distillation are one family.
+
+    The Benjamini-Hochberg adjusted p over those with a p.
+    """
+    every = [*(one.p_value for one in trends), *p_values(effects)]
+    adjusted = iter(adjusted_for_false_discoveries([p for p in every if p is not None]))
+    q_values = [None if p is None else next(adjusted) for p in every]
+    return (
+        tuple(replace(one, q_value=q) for one, q in zip(trends, q_values, strict=False)),
+        with_q_values(effects, q_values[len(trends) :]),
+    )
 
 
 def adjusted_for_false_discoveries(p_values: Sequence[float]) -> tuple[float, ...]:
@@ -65,10 +79,12 @@ def _measures(questions: Sequence[Question]) -> tuple[str, ...]:
 
 
 def _trend(measure: str, arm: str, replicates: Replicates) -> Evidence:
-    chosen = panel_of(replicates.students, arm=arm, outcome=measure)
+    own = replicates.of_teachers() if BY_NAME[measure].of_teachers else replicates
+    chosen = panel_of(own.students, arm=arm, outcome=measure)
     subject = About(
         hypothesis=SECONDARY, arm=arm, form=Form.PLAIN, outcome=measure, predictor=STRENGTH
     )
+    alone = teachers_alone(replicates.counts) if own is not replicates else ()
     if chosen.panel is None:
         estimate = Estimate(
             test="per_seed_slope_t",
@@ -80,6 +96,7 @@ def _trend(measure: str, arm: str, replicates: Replicates) -> Evidence:
             caveats=chosen.caveats,
         )
     else:
-        estimate = slope_t(chosen.panel)
-        estimate = replace(estimate, caveats=(*chosen.caveats, *estimate.caveats))
+        shared = own.pools
+        estimate = slope_t(chosen.panel) if shared is None else shared_slope(chosen.panel, shared)
+        estimate = replace(estimate, caveats=(*alone, *chosen.caveats, *estimate.caveats))
     return evidence_of(subject, [estimate], Rank.BESIDE)[0]

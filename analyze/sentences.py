@@ -9,13 +9,20 @@ from analyze.results import Interval, OutcomeFinding, Verdict
 from store.measures import BY_NAME
 
 
-def claim_sentence(outcomes: Sequence[OutcomeFinding], *, seeds: Sequence[int], sign: int) -> str:
+def claim_sentence(
+    outcomes: Sequence[OutcomeFinding],
+    *,
+    seeds: Sequence[int],
+    sign: int,
+    replicate: str = "seed",
+) -> str:
     """Say what was found of a claim: outcome by outcome, then whether the claim needs more.
 
-    seeds: in the primary test of each outcome. sign: that the claim expects.
+    seeds: in the primary test of each outcome. sign: that the claim expects. replicate: what
+    these are, where they are not seeds.
     """
     said = " ".join(
-        _outcome_sentence(outcome, sign=sign, seeds=count)
+        _outcome_sentence(outcome, sign=sign, counted=_counted(count, replicate))
         for outcome, count in zip(outcomes, seeds, strict=True)
     )
     verdicts = {outcome.verdict for outcome in outcomes}
@@ -24,10 +31,14 @@ def claim_sentence(outcomes: Sequence[OutcomeFinding], *, seeds: Sequence[int], 
     return said
 
 
-def _outcome_sentence(found: OutcomeFinding, *, sign: int, seeds: int) -> str:
+def _counted(count: int, replicate: str) -> str:
+    return f"{count} {replicate}{'' if count == 1 else 's'}"
+
+
+def _outcome_sentence(found: OutcomeFinding, *, sign: int, counted: str) -> str:
     if found.estimate is None:
-        return _nothing(found, seeds)
-    numbers = _numbers(found, seeds)
+        return _nothing(found, counted)
+    numbers = _numbers(found, counted)
     title = f"The {BY_NAME[found.outcome].title}"
     claimed, opposite = _verbs(found.predictor, sign), _verbs(found.predictor, -sign)
     match found.verdict:
@@ -42,16 +53,18 @@ def _outcome_sentence(found: OutcomeFinding, *, sign: int, seeds: int) -> str:
                 "interest."
             )
         case Verdict.DESCRIPTIVE:
-            return f"{title}: {numbers}. Fewer than 3 seeds: described, not tested."
+            few = f"Fewer than 3 {counted.split(' ', 1)[1].removesuffix('s')}s"
+            return f"{title}: {numbers}. {few}: described, not tested."
         case _:
-            return f"Not decided whether {_lower(title)} {claimed}: {numbers}.{_more_seeds(found)}"
+            return (
+                f"Not decided whether {_lower(title)} {claimed}: {numbers}.{_more(found, counted)}"
+            )
 
 
-def _nothing(found: OutcomeFinding, seeds: int) -> str:
+def _nothing(found: OutcomeFinding, counted: str) -> str:
     title = BY_NAME[found.outcome].title
     if found.verdict is Verdict.DESCRIPTIVE:
-        few = f"{seeds} seed{'' if seeds == 1 else 's'}"
-        return f"Of {few} no association of the {title} within seeds can be estimated."
+        return f"Of {counted} no association of the {title} within seeds can be estimated."
     reasons = " ".join(_sentence(text) for text in found.caveats)
     return f"Nothing can be said of the {title}. {reasons}".strip()
 
@@ -60,12 +73,11 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:].removesuffix('.')}."
 
 
-def _numbers(found: OutcomeFinding, seeds: int) -> str:
+def _numbers(found: OutcomeFinding, counted: str) -> str:
     estimate = found.estimate or 0.0
     interval = found.interval_95
     value = digits(estimate, _scale(estimate, interval))
     unit = found.unit.removeprefix("fraction ").removeprefix("index ")
-    counted = f"{seeds} seed{'' if seeds == 1 else 's'}"
     if interval is None:
         return f"{value} {unit} ({counted})"
     low, high = (digits(bound, _scale(estimate, interval)) for bound in _bounds(interval))
@@ -79,12 +91,13 @@ def _size_note(found: OutcomeFinding) -> str:
     return f" Its size is uncertain: it may be below {size}, the smallest effect of interest."
 
 
-def _more_seeds(found: OutcomeFinding) -> str:
+def _more(found: OutcomeFinding, counted: str) -> str:
     if found.seeds_to_decide is None:
         return ""
+    kind = counted.split(" ", 1)[1].removesuffix("s")
     return (
-        f" About {found.seeds_to_decide} seeds would decide it in four of five studies, "
-        "if new seeds vary as these do."
+        f" About {found.seeds_to_decide} {kind}s would decide it in four of five studies, "
+        f"if new {kind}s vary as these do."
     )
 
 

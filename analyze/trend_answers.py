@@ -1,6 +1,7 @@
 """Every test of a claim about a trend over strength: per-seed slopes, and what stands beside."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,8 @@ from analyze.questions import Part, Question
 from analyze.replicates import Replicates, panel_of, trend_rows_of
 from analyze.resample import resample_slopes
 from analyze.results import FitLine, FitPoint, Rank
+from analyze.shared_teachers import shared_slope, table_of_panel
+from analyze.table_pools import taken_as_fresh
 from analyze.trend_beside import beside_trend, trend_diagnostics
 
 _BAND_POINTS: Final = 25
@@ -24,11 +27,16 @@ _BAND_POINTS: Final = 25
 def answer_trend(
     question: Question, part: Part, replicates: Replicates, *, study_seed: int
 ) -> Answer:
-    """Run the per-seed slope t and, from 3 seeds on, everything that is printed beside it."""
+    """Run the per-seed slope t and, from 3 seeds on, everything that is printed beside it.
+
+    Where seeds share teachers, the crossed model decides, and what counts seeds says so.
+    """
     chosen = panel_of(replicates.students, arm=question.arm, outcome=part.outcome)
     panel = chosen.panel
     if panel is None:
         return Answer(part=part, primary=None, caveats=chosen.caveats)
+    if replicates.pools is not None:
+        return _shared(question, part, panel, replicates.pools, chosen.caveats, study_seed)
     primary = slope_t(panel)
     tested = primary.n >= MINIMUM_SEEDS
     rows = trend_rows_of(replicates.students, arm=question.arm, outcome=part.outcome)
@@ -45,6 +53,33 @@ def answer_trend(
         resample=resample_slopes(panel) if tested else None,
         blocks=primary.n,
         caveats=(*chosen.caveats, *flagged(found)),
+    )
+
+
+def _shared(
+    question: Question,
+    part: Part,
+    panel: Panel,
+    pools: int,
+    caveats: tuple[str, ...],
+    study_seed: int,
+) -> Answer:
+    primary = shared_slope(panel, pools)
+    beside: tuple[Estimate, ...] = ()
+    if primary.n >= MINIMUM_SEEDS:
+        tests = _beside(question, part, panel, table_of_panel(panel), (), study_seed)
+        beside = taken_as_fresh((slope_t(panel), *tests))
+    return Answer(
+        part=part,
+        primary=primary,
+        evidence=(
+            *evidence_of(about(question, part), [primary], Rank.PRIMARY),
+            *evidence_of(about(question, part), beside, Rank.BESIDE),
+        ),
+        # the band counts seeds
+        fit=replace(_fit_line(question, part, panel), low=None, high=None),
+        blocks=primary.n,
+        caveats=caveats,
     )
 
 

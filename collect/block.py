@@ -13,7 +13,7 @@ from collect.datasets import Data
 from collect.engine import Runtime
 from collect.models import parameter_count
 from collect.observe import Views, observe, views_shown
-from collect.seeding import Purpose, block_streams, study_streams
+from collect.seeding import Purpose, Streams, block_streams, pool_streams, study_streams
 from collect.similarity import cka
 from collect.spool import Spool
 from collect.train import TrainingSet
@@ -27,7 +27,8 @@ from store.vocabulary import Split, Status
 class Block:
     """Trains and observes one block; what is trained is kept in ``scratch`` until it is whole.
 
-    finished: called with a model's ordinal when it is trained or found trained.
+    pools: where teachers that blocks share are kept for other blocks; by default nobody else
+    finds them. finished: called with a model's ordinal when it is trained or found trained.
     """
 
     def __init__(
@@ -39,21 +40,28 @@ class Block:
         runtime: Runtime,
         scratch: Path,
         finished: Callable[[int], None],
+        pools: Path | None = None,
     ) -> None:
         self._design = design
         self._block = block
         self._runtime = runtime
         self._scratch = scratch
-        self._views = Views(design, data, training_subset(design, data, block), runtime)
-        pixels, labels = self._views.pixels(Split.TRAIN)
-        test_pixels, test_labels = self._views.pixels(Split.TEST)
+        subset, teachers = (of(design, data, block) for of in (training_subset, teachers_subset))
+        self._views = Views(design, data, subset, runtime)
+        self._teachers_views = (
+            self._views
+            if np.array_equal(subset, teachers)
+            else Views(design, data, teachers, runtime)
+        )
         self._classroom = Classroom(
             design,
             block,
-            data=TrainingSet(pixels, labels, test_pixels, test_labels),
+            data=_training_set(self._views),
+            teachers_data=_training_set(self._teachers_views),
             classes=len(data.class_names),
             runtime=runtime,
             scratch=scratch,
+            pools=pools or scratch / "pools",
             finished=finished,
         )
 
@@ -134,11 +142,25 @@ class Block:
 
 
 def training_subset(design: Design, data: Data, block: int) -> NDArray[np.int64]:
-    """Rows of the pool that a block trains on, ascending, shape (size,)."""
-    subset = design.dataset.train_subset
-    per_block = subset.resample == "per_block"
-    streams = (
-        block_streams(design.study_seed, block) if per_block else study_streams(design.study_seed)
-    )
-    rows = streams.numpy(Purpose.SUBSET).permutation(len(data.pool.labels))[: subset.size]
+    """Rows of the pool of images that a block's students train on, ascending, shape (size,)."""
+    if design.dataset.train_subset.resample == "per_block":
+        return _subset(design, data, block_streams(design.study_seed, block))
+    return _subset(design, data, study_streams(design.study_seed))
+
+
+def teachers_subset(design: Design, data: Data, block: int) -> NDArray[np.int64]:
+    """Rows that a block's teachers train on: the students', or their own where they are shared."""
+    pool = design.pool_of(block)
+    if pool is None or design.dataset.train_subset.resample != "per_block":
+        return training_subset(design, data, block)
+    return _subset(design, data, pool_streams(design.study_seed, pool))
+
+
+def _subset(design: Design, data: Data, streams: Streams) -> NDArray[np.int64]:
+    size = design.dataset.train_subset.size
+    rows = streams.numpy(Purpose.SUBSET).permutation(len(data.pool.labels))[:size]
     return np.sort(rows)
+
+
+def _training_set(views: Views) -> TrainingSet:
+    return TrainingSet(*views.pixels(Split.TRAIN), *views.pixels(Split.TEST))

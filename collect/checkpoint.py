@@ -6,6 +6,7 @@ to a temporary name and renamed. Nothing is ever unpickled.
 
 import hashlib
 import json
+import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch.optim import AdamW
 
 from collect.models import CifarResNet
 from collect.train import EpochRow, Trainee
@@ -50,16 +52,45 @@ def save(path: Path, model: CifarResNet, record: Record) -> None:
     _write(path, dict(_state(model)), _RECORD.dump_json(record).decode())
 
 
-def save_unfinished(path: Path, trainees: Mapping[int, Trainee], seconds: float) -> None:
+def publish(path: Path, model: CifarResNet, record: Record) -> Record:
+    """Write a model for others to use, unless one of them was first; return whose record holds.
+
+    Whoever is first, weights are the same; what stands is read back into the model.
+    """
+    own = path.with_name(f".{path.name}.{uuid.uuid4().hex}.own")
+    save(own, model, record)
+    try:
+        os.link(own, path)
+    except FileExistsError:
+        found = load(path, model)
+        if found is not None:
+            return found
+        own.replace(path)  # what stood there is damaged
+    except OSError:
+        own.replace(path)  # a file system without links: whole, if not the first
+    finally:
+        own.unlink(missing_ok=True)
+    return record
+
+
+def save_unfinished(
+    path: Path,
+    trainees: Mapping[int, Trainee],
+    seconds: float,
+    *,
+    teachers: Mapping[int, CifarResNet] | None = None,
+) -> None:
     """Write what a group needs to go on: weights, momenta, curves; whole or not at all.
 
-    trainees: by ordinal. seconds: spent on them so far.
+    trainees: by ordinal. seconds: spent on them so far. teachers: theirs, by ordinal; of those
+    in train mode the statistics, which teaching moves, are kept.
     """
     tensors = {
         f"{ordinal}/{name}": value
         for ordinal, trainee in trainees.items()
         for name, value in (*_state(trainee.model), *_momenta(trainee))
     }
+    tensors |= _statistics(teachers or {})
     record = _Unfinished(
         seconds=seconds,
         epochs={ordinal: tuple(trainee.epochs) for ordinal, trainee in trainees.items()},
@@ -68,8 +99,13 @@ def save_unfinished(path: Path, trainees: Mapping[int, Trainee], seconds: float)
     _write(path, tensors, _UNFINISHED.dump_json(record).decode())
 
 
-def load_unfinished(path: Path, trainees: Mapping[int, Trainee]) -> float:
-    """Bring a group to where it was; return the seconds spent on it before.
+def load_unfinished(
+    path: Path,
+    trainees: Mapping[int, Trainee],
+    *,
+    teachers: Mapping[int, CifarResNet] | None = None,
+) -> float:
+    """Bring a group and its teachers to where they were; return the seconds spent before.
 
     Leaves it at its start, and returns 0, where there is no sound file of this very group.
     """
@@ -86,20 +122,22 @@ def load_unfinished(path: Path, trainees: Mapping[int, Trainee]) -> float:
             for ordinal, trainee in trainees.items()
             for name in (
                 *trainee.model.state_dict(),
-                *(name for name, _ in _momentum_places(trainee)),
+                *(place.name for place in _momentum_places(trainee)),
             )
         }
+        moved = {name: tensors[name] for name in _statistics(teachers or {})}
     except (KeyError, ValidationError):
         return 0.0
     for ordinal, trainee in trainees.items():
         names = trainee.model.state_dict()
         trainee.model.load_state_dict({name: parts[ordinal, name] for name in names})
-        for name, parameter in _momentum_places(trainee):
-            # of the parameter's own memory format, as the optimizer would have made it
-            buffer = torch.empty_like(parameter).copy_(parts[ordinal, name])
-            trainee.optimizer.state[parameter]["momentum_buffer"] = buffer.detach()
+        for place in _momentum_places(trainee):
+            value = place.like(parts[ordinal, place.name])
+            trainee.optimizer.state[place.parameter][place.key] = value
         trainee.epochs = list(record.epochs[ordinal])
         trainee.failure = record.failures[ordinal]
+    for name, buffer in _statistics(teachers or {}).items():
+        buffer.copy_(moved[name])
     return record.seconds
 
 
@@ -154,18 +192,49 @@ def _read(path: Path) -> tuple[str, dict[str, torch.Tensor]] | None:
         return None
 
 
-def _momentum_places(trainee: Trainee) -> list[tuple[str, torch.nn.Parameter]]:
-    """Each parameter whose optimizer keeps a momentum, with the momentum's name in the file."""
-    if not trainee.optimizer.defaults["momentum"]:
-        return []
-    return [(f"momentum/{name}", parameter) for name, parameter in trainee.model.named_parameters()]
+@dataclass(frozen=True, slots=True)
+class _MomentumPlace:
+    """Where an optimizer keeps a number or a tensor for a parameter, and its name in the file."""
+
+    key: str
+    name: str
+    parameter: torch.nn.Parameter
+
+    def like(self, value: torch.Tensor) -> torch.Tensor:
+        """Copy a value that was read, as the optimizer would have made it."""
+        if value.shape != self.parameter.shape:
+            return value.to(self.parameter.device)
+        # of the parameter's own memory format
+        return torch.empty_like(self.parameter).copy_(value).detach()
+
+
+def _momentum_places(trainee: Trainee) -> list[_MomentumPlace]:
+    """Everything that the optimizer keeps from step to step."""
+    optimizer = trainee.optimizer
+    if isinstance(optimizer, AdamW):
+        keys = ["step", "exp_avg", "exp_avg_sq"]
+    else:
+        keys = ["momentum_buffer"] if optimizer.defaults["momentum"] else []
+    return [
+        _MomentumPlace(key, f"{key}/{name}", parameter)
+        for name, parameter in trainee.model.named_parameters()
+        for key in keys
+    ]
 
 
 def _momenta(trainee: Trainee) -> list[tuple[str, torch.Tensor]]:
     state = trainee.optimizer.state
-    return [
-        (name, state[parameter]["momentum_buffer"]) for name, parameter in _momentum_places(trainee)
-    ]
+    return [(place.name, state[place.parameter][place.key]) for place in _momentum_places(trainee)]
+
+
+def _statistics(teachers: Mapping[int, CifarResNet]) -> dict[str, torch.Tensor]:
+    """Find the running statistics of teachers in train mode, by their names in the file."""
+    return {
+        f"teacher-{ordinal}/{name}": buffer
+        for ordinal, teacher in teachers.items()
+        if teacher.training
+        for name, buffer in teacher.named_buffers()
+    }
 
 
 def epoch_values(record: Record) -> list[dict[str, object]]:

@@ -1,5 +1,6 @@
 """Training of one block's models: who learns with whom, what is kept, what is done in need."""
 
+import copy
 import logging
 import shutil
 import time
@@ -17,7 +18,7 @@ from collect.engine import Runtime
 from collect.environment import fingerprint
 from collect.memory import is_out_of_memory, release_memory
 from collect.models import CifarResNet, build, frozen
-from collect.seeding import Purpose, Streams, model_streams
+from collect.seeding import Purpose, Streams, model_streams, pool_teacher_streams
 from collect.train import Trainee, TrainingSet, cross_entropy, distilled_from, train
 from store.atomic import write_text
 from store.design import Design
@@ -49,8 +50,9 @@ class Classroom:
 
     Teachers come first. Students of one strength see the same images in the same order, and
     are taught together: each teacher answers a batch once. Finished models, and how far the
-    others have come, are kept in ``scratch``. finished: called with a model's ordinal when it is
-    trained or found trained.
+    others have come, are kept in ``scratch``. Teachers that blocks share are kept in ``pools``
+    too: whoever comes first trains them, on ``teachers_data``. finished: called with a model's
+    ordinal when it is trained or found trained.
     """
 
     def __init__(
@@ -59,17 +61,22 @@ class Classroom:
         block: int,
         *,
         data: TrainingSet,
+        teachers_data: TrainingSet,
         classes: int,
         runtime: Runtime,
         scratch: Path,
+        pools: Path,
         finished: Callable[[int], None],
     ) -> None:
         self._design = design
         self._block = block
         self._data = data
+        self._teachers_data = teachers_data
+        self._pool = design.pool_of(block)
         self._classes = classes
         self._runtime = runtime
         self._scratch = scratch
+        self._pools = pools
         self._finished = finished
 
     def train(self) -> dict[int, Member]:
@@ -77,7 +84,9 @@ class Classroom:
         self._keep_to_one_engine()
         plan = self._design.plan()
         members: dict[int, Member] = {}
-        for group in _alike(plan.teachers, lambda teacher: (teacher.slot, teacher.strength)):
+        for group in self._in_turn(
+            _alike(plan.teachers, lambda teacher: (teacher.slot, teacher.strength))
+        ):
             members |= self._taught(group, {})
         # two arms may ask for the same student of the same teachers: it is trained once
         twins = _alike(plan.students, lambda student: (student.teachers, student.strength))
@@ -90,6 +99,17 @@ class Classroom:
                 members[twin.ordinal] = Member(twin, found.model, found.record)
                 self._finished(twin.ordinal)
         return dict(sorted(members.items()))
+
+    def _in_turn(self, groups: list[list[Teacher]]) -> list[list[Teacher]]:
+        """Let blocks of one pool begin at different teachers: so they share the work of them all.
+
+        No bit depends on the order.
+        """
+        shared = self._design.shared_teachers
+        if shared is None:
+            return groups
+        first = self._block // shared.pools % len(groups)
+        return [*groups[first:], *groups[:first]]
 
     def _keep_to_one_engine(self) -> None:
         """Forget what another engine trained: within a block, rounding must not differ."""
@@ -119,13 +139,11 @@ class Classroom:
             else:
                 members[learner.ordinal] = found
                 self._finished(learner.ordinal)
-        asked = {ordinal for learner in waiting for ordinal in _teachers_of(learner)}
-        answering = {ordinal: frozen(teachers[ordinal].model) for ordinal in sorted(asked)}
         limits = self._runtime.limits
         while waiting:
             chunk = waiting[: limits.together]
             try:
-                members |= self._in_lockstep(chunk, answering)
+                members |= self._in_lockstep(chunk, teachers)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -156,24 +174,27 @@ class Classroom:
         return None if record is None else Member(learner, model, record)
 
     def _in_lockstep(
-        self, chunk: Sequence[Learner], answering: Mapping[int, CifarResNet]
+        self, chunk: Sequence[Learner], teachers: Mapping[int, Member]
     ) -> dict[int, Member]:
         recipe = self._recipe(chunk[0])
+        answering = self._answering(chunk, teachers)
         trainees = {learner.ordinal: self._trainee(learner, recipe) for learner in chunk}
         kept = self._scratch / f"unfinished-{chunk[0].ordinal:03d}.safetensors"
-        before = checkpoint.load_unfinished(kept, trainees)
+        before = checkpoint.load_unfinished(kept, trainees, teachers=answering)
         started = saved = time.perf_counter()
 
         def keep() -> None:
             nonlocal saved
             now = time.perf_counter()
             if now - saved >= _SAVE_SECONDS:
-                checkpoint.save_unfinished(kept, trainees, before + now - started)
+                checkpoint.save_unfinished(
+                    kept, trainees, before + now - started, teachers=answering
+                )
                 saved = now
 
         train(
             list(trainees.values()),
-            self._data,
+            self._teachers_data if isinstance(chunk[0], Teacher) else self._data,
             recipe=recipe,
             policy=self._design.augmentation,
             strength=chunk[0].strength,
@@ -192,11 +213,31 @@ class Classroom:
                 finished_at=datetime.now(UTC),
                 epochs=tuple(trainee.epochs),
             )
-            checkpoint.save(self._path(learner), trainee.model, record)
+            record = self._kept(learner, trainee.model, record)
             members[learner.ordinal] = Member(learner, trainee.model, record)
             self._finished(learner.ordinal)
         kept.unlink(missing_ok=True)
         return members
+
+    def _kept(self, learner: Learner, model: CifarResNet, record: Record) -> Record:
+        """Keep a finished model; of a shared teacher, the one that stood there first holds."""
+        if self._pool is not None and isinstance(learner, Teacher):
+            return checkpoint.publish(self._path(learner), model, record)
+        checkpoint.save(self._path(learner), model, record)
+        return record
+
+    def _answering(
+        self, chunk: Sequence[Learner], teachers: Mapping[int, Member]
+    ) -> dict[int, CifarResNet]:
+        """Copy the teachers of some students, as they answer; the trained ones stay as they are.
+
+        In train mode their statistics move while they teach, and start as trained in every
+        group: so a student's bits do not depend on who learns beside it.
+        """
+        asked = sorted({ordinal for learner in chunk for ordinal in _teachers_of(learner)})
+        if self._design.distillation.teacher_mode == "train":
+            return {ordinal: copy.deepcopy(teachers[ordinal].model).train() for ordinal in asked}
+        return {ordinal: frozen(teachers[ordinal].model) for ordinal in asked}
 
     def _trainee(self, learner: Learner, recipe: Recipe) -> Trainee:
         teachers = _teachers_of(learner)
@@ -216,6 +257,8 @@ class Classroom:
     def _streams(self, learner: Learner) -> Streams:
         seed = self._design.study_seed
         if isinstance(learner, Teacher):
+            if self._pool is not None:
+                return pool_teacher_streams(seed, self._pool, learner.slot)
             return model_streams(seed, self._block, Role.TEACHER, learner.slot)
         return model_streams(seed, self._block, Role.STUDENT, 0)
 
@@ -228,6 +271,10 @@ class Classroom:
         return recipes.teacher if isinstance(learner, Teacher) else recipes.student
 
     def _path(self, learner: Learner) -> Path:
+        if self._pool is not None and isinstance(learner, Teacher):
+            key = self._design.teachers_key(self._pool, fingerprint(self._runtime))
+            name = f"slot-{learner.slot}-strength-{learner.strength!r}.safetensors"
+            return self._pools / f"{self._pool:05d}-{key}" / name
         return self._scratch / f"model-{learner.ordinal:03d}.safetensors"
 
 

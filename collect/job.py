@@ -97,7 +97,13 @@ def _collect_block(
         progress.finished(key, ordinal)
 
     tables = Block(
-        design, data, block, runtime=runtime, scratch=scratch, finished=finished
+        design,
+        data,
+        block,
+        runtime=runtime,
+        scratch=scratch,
+        pools=results / "pools",
+        finished=finished,
     ).collect()
     manifest = write_shard(
         results / "shards",

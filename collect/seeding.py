@@ -29,6 +29,7 @@ class Purpose(IntEnum):
 
 _ROLES = {Role.TEACHER: 1, Role.STUDENT: 2}
 _STUDY = 0
+_POOL_TEACHER, _POOL = 3, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +66,13 @@ def block_streams(study_seed: int, block: int) -> Streams:
 def model_streams(study_seed: int, block: int, role: Role, slot: int) -> Streams:
     """Streams of one role and slot of a block, the same over its conditions."""
     return Streams(study_seed, (1 + block, _ROLES[role], slot))
+
+
+def pool_streams(study_seed: int, pool: int) -> Streams:
+    """Streams of a pool of shared teachers as a whole: their training subset."""
+    return Streams(study_seed, (1 + pool, _POOL, 0))
+
+
+def pool_teacher_streams(study_seed: int, pool: int, slot: int) -> Streams:
+    """Streams of one slot of a pool of shared teachers, the same over strengths."""
+    return Streams(study_seed, (1 + pool, _POOL_TEACHER, slot))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.optim import SGD
+from torch.optim import SGD, AdamW, Optimizer
 
 from collect.augmentation.policy import augmented_batches, draw, policy_for
 from collect.engine import Runtime
@@ -19,7 +19,7 @@ from collect.models import CifarResNet
 from collect.pixels import Pixels
 from collect.seeding import Purpose, Streams
 from store.augmentations import Augmentation
-from store.training import Distillation, Recipe
+from store.training import AnyDistillation, Recipe
 
 Answers = Mapping[int, Tensor]
 """Teachers' logits on one batch, shape (batch, classes), by the teacher's ordinal."""
@@ -73,14 +73,7 @@ class Trainee:
         self.teachers = tuple(teachers)
         self.epochs: list[EpochRow] = []
         self.failure: str | None = None
-        self.optimizer = SGD(
-            model.parameters(),
-            lr=recipe.learning_rate,
-            momentum=recipe.momentum,
-            nesterov=recipe.nesterov and recipe.momentum > 0,
-            weight_decay=recipe.weight_decay,
-            fused=True,
-        )
+        self.optimizer = _optimizer(model, recipe)
 
     def step(
         self, images: Tensor, labels: Tensor, answers: Answers, rate: float, runtime: Runtime
@@ -96,14 +89,41 @@ class Trainee:
         return value.detach(), (logits.detach().argmax(dim=1) == labels).sum()
 
 
+def _optimizer(model: CifarResNet, recipe: Recipe) -> Optimizer:
+    """Make the declared optimizer of a model's weights."""
+    if recipe.optimizer == "adamw":
+        return AdamW(
+            model.parameters(),
+            lr=recipe.learning_rate,
+            betas=recipe.betas,
+            eps=recipe.epsilon,
+            weight_decay=recipe.weight_decay,
+            fused=True,
+        )
+    return SGD(
+        model.parameters(),
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov and recipe.momentum > 0,
+        weight_decay=recipe.weight_decay,
+        fused=True,
+    )
+
+
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """Learning rate of a step, from 0: linear warm-up, then cosine to 0 or steps of 1/10."""
+    """Learning rate of a step, from 0: linear warm-up, then cosine to 0 or steps of ``gamma``.
+
+    The warm-up ends with its last epoch at the full rate, and rises from step to step or from
+    epoch to epoch, as declared. A milestone counts epochs done: at 25 the rate falls with the
+    first step of the 26th epoch, as torch's MultiStepLR has it.
+    """
     progress = (step + 1) / steps_per_epoch
     if progress <= recipe.warmup_epochs:
-        return recipe.learning_rate * progress / recipe.warmup_epochs
+        risen = math.ceil(progress) if recipe.warmup_by == "epoch" else progress
+        return recipe.learning_rate * risen / recipe.warmup_epochs
     if recipe.schedule == "step":
         passed = sum(progress > milestone for milestone in recipe.milestones)
-        return recipe.learning_rate * 0.1**passed
+        return recipe.learning_rate * recipe.gamma**passed
     share = (progress - recipe.warmup_epochs) / (recipe.epochs - recipe.warmup_epochs)
     return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * min(share, 1)))
 
@@ -120,13 +140,14 @@ def train(
     teachers: Mapping[int, CifarResNet] | None = None,
     after_epoch: Callable[[], None] | None = None,
 ) -> None:
-    """Train models in lockstep, in place, by SGD; one whose loss is not finite ends there.
+    """Train models in lockstep, in place; one whose loss is not finite ends there.
 
     All see the same images in the same order, and every teacher answers a batch once, whoever
     asks. Nothing else is shared: each ends with the bits it would have had alone. Models that
     have done some epochs already, all the same number, go on from there.
 
-    teachers: frozen, by ordinal. after_epoch: called when all have done one more epoch.
+    teachers: by ordinal, frozen or in train mode; the latter's statistics move with every batch
+    that they answer. after_epoch: called when all have done one more epoch.
     """
     first = max(len(trainee.epochs) for trainee in trainees)
     for epoch in range(first, recipe.epochs):
@@ -272,7 +293,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, answers: Answers) -> Tensor:
     return functional.cross_entropy(logits, labels)
 
 
-def distilled_from(ordinals: Sequence[int], distillation: Distillation) -> BatchLoss:
+def distilled_from(ordinals: Sequence[int], distillation: AnyDistillation) -> BatchLoss:
     """Loss of a student of these teachers, which see the very images that it sees."""
 
     def loss(logits: Tensor, labels: Tensor, answers: Answers) -> Tensor:

@@ -31,6 +31,7 @@ from reports.prose import (
     is_primary,
     measure_title,
     outcome_decimals,
+    replicate_word,
     reporting_sentence,
     short_statement,
     single_seed_words,
@@ -130,7 +131,8 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
     findings = [finding for finding in results.findings if finding.hypothesis == name]
     deciding = next((finding for finding in findings if finding.deciding), findings[0])
     ordered = sorted(findings, key=lambda f: (f is not deciding, f.form != deciding.form, f.arm))
-    views = [_finding(finding, cite) for finding in ordered]
+    shared = results.counts.teacher_pools is not None
+    views = [_finding(finding, cite, shared=shared) for finding in ordered]
     published = next((view for view in views if view.finding.as_published), None)
     caveats = _caveats(deciding)
     fits = [fit for fit in results.fits if fit.hypothesis == name]
@@ -153,7 +155,9 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
         figures=_figures(results, fits, cite, book),
         tests=tuple((view, tests_table(cite, view.finding)) for view in views),
         correlations=correlations_table(cite, deciding),
-        sentences=tuple(reporting_sentence(cite, deciding, o) for o in deciding.outcomes),
+        sentences=tuple(
+            reporting_sentence(cite, deciding, o, shared=shared) for o in deciding.outcomes
+        ),
         single_seed=single_seed_words(cite, deciding.single_seed) if deciding.single_seed else None,
         caveats=caveats,
         differences=_differences(deciding),
@@ -164,7 +168,8 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
     )
 
 
-def _finding(finding: Finding, cite: Citations) -> FindingView:
+def _finding(finding: Finding, cite: Citations, *, shared: bool) -> FindingView:
+    replicate = replicate_word(finding, shared=shared)
     return FindingView(
         finding=finding,
         words=VERDICTS[finding.verdict],
@@ -173,7 +178,9 @@ def _finding(finding: Finding, cite: Citations) -> FindingView:
         form=finding.form,
         arm_words=f"{capitalized(arm_word(finding.arm))}, {form_label(finding.form)}",
         lines=tuple(_line(finding, outcome, cite) for outcome in finding.outcomes),
-        seeds=Markup("{} seed{}").format(cite.count(finding, "n"), "" if finding.n == 1 else "s"),
+        seeds=Markup("{} {}{}").format(
+            cite.count(finding, "n"), replicate, "" if finding.n == 1 else "s"
+        ),
     )
 
 

@@ -22,6 +22,7 @@ from analyze.results import Mediation, Results, Verdict
 from reports.claims import ClaimView, FindingView, arm_sentence, claim_views
 from reports.conditions import design_facts, design_table, ensemble_text
 from reports.contrasts import SizeContrasts, contrast_views
+from reports.distillation import OutcomeView, distillation_views
 from reports.figures import Chart, ChartBook, curve_charts, replicate_columns
 from reports.gallery import Gallery, make_gallery
 from reports.numbers import Citations, strength_text
@@ -48,6 +49,7 @@ from reports.tables import (
     tests_rows,
 )
 from store.design import Design
+from store.vocabulary import Arm
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 _MINUS: Final = re.compile(r"(?<![\w.-])-(?=\d)")
@@ -90,6 +92,7 @@ class Page:
     arms: tuple[str, ...]
     adding_seeds: Markup
     mediation: tuple[MediationView, ...]
+    distillation: tuple[OutcomeView, ...]
     gallery: Gallery
     curves: tuple[Chart, ...]
     levels: tuple[Table, ...]
@@ -117,6 +120,7 @@ def make_page(results: Results, design: Design, store: Store, study_file: Path) 
         return ensemble_text(strengths, design)
 
     measures = dict.fromkeys(series.measure for series in results.series)
+    arms = (*design.design.claim_arms, *((Arm.CONTROL,) if design.design.control else ()))
     return Page(
         results=results,
         design=design,
@@ -130,12 +134,13 @@ def make_page(results: Results, design: Design, store: Store, study_file: Path) 
         tally=_tally({claim.id: claim.deciding for claim in claims}),
         published_tally=_tally({c.id: c.published for c in claims if c.published is not None}),
         common_caveats=_common_caveats(results, claims),
-        arms=tuple(arm_sentence(str(arm)) for arm in design.design.claim_arms),
+        arms=tuple(arm_sentence(str(arm)) for arm in arms),
         adding_seeds=adding_seeds_words(cite, results.sequential),
         mediation=tuple(
             MediationView(mediation=m, table=tests_rows(cite, m.evidence, "Tests of mediation"))
             for m in results.mediation
         ),
+        distillation=distillation_views(results, cite),
         gallery=make_gallery(store, design),
         curves=tuple(curve_charts(book, curves)) if curves.height else (),
         levels=series_tables(cite, results, LEVELS, "Affinity and diversity by strength", name),

@@ -74,6 +74,7 @@ VERDICTS: Final = {
 ARMS: Final = {
     Arm.FIXED: "student’s own augmentation fixed",
     Arm.MATCHED: "student’s augmentation matched to its teachers’",
+    Arm.CONTROL: "student without teachers, which learns from the labels alone",
 }
 _SMALL: Final = (
     "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
@@ -225,13 +226,20 @@ def study_sentence(design: Design) -> str:
     teacher, student = _network(networks.teacher), _network(networks.student)
     kind = "of the same kind" if teacher == student else f"({student})"
     levels = _plural(len(cells.strengths), "augmentation strength")
-    number = len(design.plan().students)
+    number = sum(bool(student.teachers) for student in design.plan().students)
     students = _plural(number, "student")
     was, were = ("was" if count == 1 else "were" for count in (cells.teachers, number))
+    augmented = f"augmented {_arms(cells.arms, cells.fixed_strength)}{_controls(design)}"
+    taught = f"{_plural(cells.teachers, 'teacher')} ({teacher}) {was} trained"
+    if design.shared_teachers is not None:
+        return (
+            f"For each of {_plural(design.shared_teachers.pools, 'pool')}, {taught} at each of "
+            f"{levels} on {_data(design)}; in each of {_plural(design.seeds, 'seed')}, {students} "
+            f"{kind} {were} distilled from the teachers of one pool, {augmented}."
+        )
     return (
-        f"In each of {_plural(design.seeds, 'seed')}, {_plural(cells.teachers, 'teacher')} "
-        f"({teacher}) {was} trained afresh at each of {levels} on {_data(design)}, and {students} "
-        f"{kind} {were} distilled from them, augmented {_arms(cells.arms, cells.fixed_strength)}."
+        f"In each of {_plural(design.seeds, 'seed')}, {taught} afresh at each of {levels} on "
+        f"{_data(design)}, and {students} {kind} {were} distilled from them, {augmented}."
     )
 
 
@@ -263,6 +271,12 @@ def _conditions_sentence(
     )
 
 
+def _controls(design: Design) -> str:
+    """Say how many students had no teachers, where there are such."""
+    number = sum(not student.teachers for student in design.plan().students)
+    return f"; {in_words(number)} more learned from the labels alone" if number else ""
+
+
 def _foreign_sentence(design: Design, foreign: Foreign) -> str:
     """Say what another software trained, in the words of the study file."""
     cells = design.design
@@ -276,13 +290,14 @@ def _foreign_sentence(design: Design, foreign: Foreign) -> str:
             "ensembles of them."
         )
     teachers = _plural(cells.teachers, "teacher")
-    students = _plural(len(design.plan().students), "student")
-    was, were = ("was" if n == 1 else "were" for n in (cells.teachers, len(design.plan().students)))
+    number = sum(bool(student.teachers) for student in design.plan().students)
+    students = _plural(number, "student")
+    was, were = ("was" if n == 1 else "were" for n in (cells.teachers, number))
     return (
         f"In each of {_plural(design.seeds, 'seed')}, {teachers} ({foreign.teacher}) {was} trained "
         f"afresh by {foreign.trainer} at each of {_plural(len(cells.strengths), 'strength')} "
         f"({foreign.strength}) on {_data(design)}, and {students} ({foreign.student}) {were} "
-        f"distilled from them, {_arms(cells.arms, cells.fixed_strength)}."
+        f"distilled from them, {_arms(cells.arms, cells.fixed_strength)}{_controls(design)}."
     )
 
 
@@ -368,7 +383,18 @@ def primary_evidence(finding: Finding, outcome: OutcomeFinding) -> Evidence | No
     return None
 
 
-def reporting_sentence(cite: Citations, finding: Finding, outcome: OutcomeFinding) -> Markup:
+def replicate_word(finding: Finding, *, shared: bool) -> str:
+    """Name what a finding counts. shared: whether seeds share teachers.
+
+    Of teachers alone it then counts their pools.
+    """
+    claim = HYPOTHESES.get(finding.hypothesis)
+    return "teacher pool" if shared and claim and not claim.needs_students else "seed"
+
+
+def reporting_sentence(
+    cite: Citations, finding: Finding, outcome: OutcomeFinding, *, shared: bool = False
+) -> Markup:
     """Write one outcome's primary test as a journal would print it."""
     evidence = primary_evidence(finding, outcome)
     start = Markup("{}, {}, {}: ").format(
@@ -397,7 +423,8 @@ def reporting_sentence(cite: Citations, finding: Finding, outcome: OutcomeFindin
         parts.append(p_clause(cite.p(evidence)))
     if finding.p_holm is not None and is_primary(finding):
         parts.append(Markup("Holm-adjusted {}").format(p_clause(cite.p(finding, "p_holm"))))
-    parts.append(Markup("<i>N</i> = {} seeds").format(cite.count(evidence, "n")))
+    counted = replicate_word(finding, shared=shared)
+    parts.append(Markup("<i>N</i> = {} {}s").format(cite.count(evidence, "n"), counted))
     return start + Markup(", ").join(parts) + "."
 
 

@@ -64,7 +64,7 @@ SELECT
     teacher_strength,
     teacher_ids
 FROM model
-WHERE block = ? AND role = 'student'
+WHERE block = ? AND role = 'student' AND teacher_strength IS NOT NULL
 ORDER BY teacher_strength, arm, model_id""",
 )
 

@@ -210,8 +210,9 @@ def _is(row: dict[str, Any], wanted: Teacher | Student) -> bool:
         return False
     if isinstance(wanted, Teacher):
         return row["role"] == Role.TEACHER and row["slot"] == wanted.slot
-    same = row["teacher_strength"] is not None and (
-        abs(row["teacher_strength"] - wanted.teacher_strength) <= _TOLERANCE
+    found, asked = row["teacher_strength"], wanted.teacher_strength
+    same = found is asked or (
+        found is not None and asked is not None and abs(found - asked) <= _TOLERANCE
     )
     return row["role"] == Role.STUDENT and row["arm"] == wanted.arm and same
 
@@ -219,6 +220,11 @@ def _is(row: dict[str, Any], wanted: Teacher | Student) -> bool:
 def _described(wanted: Teacher | Student) -> str:
     if isinstance(wanted, Teacher):
         return f"teacher of slot {wanted.slot} and strength {wanted.strength:g}"
+    if wanted.teacher_strength is None:
+        return (
+            f"student of arm {wanted.arm} and strength {wanted.strength:g}, without a "
+            "teacher_strength"
+        )
     return (
         f"student of arm {wanted.arm}, teacher_strength {wanted.teacher_strength:g} and strength "
         f"{wanted.strength:g}"
@@ -359,15 +365,23 @@ def _prediction_rows(
 
 
 def _check_trained(runs: _Runs, block: int, trained: dict[str, pl.Series]) -> None:
-    """Models of one block must have learned from the same images, as many as declared."""
+    """Models of one block must have learned from the same images, as many as declared.
+
+    Teachers that seeds share have images of their own.
+    """
     path, size = runs.path(PREDICTIONS), runs.data.train_subset.size
+    apart = runs.design.shared_teachers is not None
+    teachers = set(runs.models.filter(pl.col("role") == Role.TEACHER)["model"].to_list())
     for name, images in trained.items():
         if len(images) != size:
             raise DataError(
                 f"{path}: model {name} has the clean view of {len(images)} training images; the "
                 f"study declares dataset.train_subset.size {size}, those that it learned from"
             )
-        first = next(iter(trained))
+        alike = (
+            other for other in trained if not apart or (other in teachers) == (name in teachers)
+        )
+        first = next(alike)
         if not images.equals(trained[first]):
             raise DataError(
                 f"{path}: models {first} and {name} of seed {block} have other training images; "

@@ -329,7 +329,7 @@ def _block_of(shard: Path, manifest: Manifest, design: Design) -> StoredBlock:
     return StoredBlock(
         tables={frame: verified_table(shard, frame, manifest, design) for frame in SHARD_FRAMES},
         environment=environment_row(manifest.environment),
-        ledger=ledger_row(manifest, shard.name),
+        ledger=ledger_row(manifest, shard.name, pool=design.pool_of(manifest.block)),
     )
 
 

@@ -20,7 +20,19 @@ from store.vocabulary import Arm
 Strength = Annotated[float, Field(ge=0, le=1, description="a fraction in [0, 1]")]
 
 
-class DoseResponse(Declared):
+class Conditions(Declared):
+    """What every kind of conditions may have.
+
+    control: whether a block has, beside its distilled students, one at each of their strengths
+    that learns from the labels alone.
+    """
+
+    left_out_at_default = ("control",)
+
+    control: bool = False
+
+
+class DoseResponse(Conditions):
     """Teachers at every strength; students in up to two arms on the same teachers."""
 
     kind: Literal["dose_response"] = "dose_response"
@@ -33,6 +45,8 @@ class DoseResponse(Declared):
     def _values_are_distinct(self) -> Self:
         if len(set(self.strengths)) != len(self.strengths):
             raise ValueError(f"strengths {list(self.strengths)} repeat a value")
+        if Arm.CONTROL in self.arms:
+            raise ValueError("arms: control is no arm to list; write control: true beside arms")
         if len(set(self.arms)) != len(self.arms):
             raise ValueError(f"arms {[str(arm) for arm in self.arms]} repeat a value")
         return self
@@ -105,7 +119,7 @@ class DecidingStudents(Declared):
     student: Level = "weak"
 
 
-class Factorial(Declared):
+class Factorial(Conditions):
     """Every teacher weakly or strongly augmented, and the student too: 2^n x 2 conditions of n.
 
     Ensembles of n teachers are T1 to Tn of the block; ensembles of every size share them.
@@ -211,7 +225,7 @@ class ListedCondition(Declared):
         return self.arm or arm_of(f"{self.student:g}", len(self.teachers))
 
 
-class ConditionList(Declared):
+class ConditionList(Conditions):
     """Conditions one by one; teachers of one slot and strength are trained once for all.
 
     deciding: the arm that decides of the claims; by default the one whose teachers have most
@@ -235,6 +249,8 @@ class ConditionList(Declared):
 
     @model_validator(mode="after")
     def _arms_are_sound(self) -> Self:
+        if Arm.CONTROL in self.arms:
+            raise ValueError("arm control is not to be listed; write control: true beside the list")
         for arm in self.arms:
             sizes = sorted({len(c.teachers) for c in self.conditions if c.named_arm == arm})
             if len(sizes) > 1:
@@ -344,7 +360,7 @@ def _dose_response_unless_said(value: Any) -> Any:
     return value
 
 
-Conditions = Annotated[
+AnyConditions = Annotated[
     Annotated[DoseResponse | Factorial | ConditionList, Field(discriminator="kind")],
     BeforeValidator(_dose_response_unless_said),
 ]

@@ -1,9 +1,25 @@
 """What every part of a study file has in common."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 
 class Declared(BaseModel):
-    """A part of a study file: no key that is not declared, no value changed afterwards."""
+    """A part of a study file: no key that is not declared, no value changed afterwards.
+
+    left_out_at_default: keys that studies have gained since shards were first written. At their
+    default they are not written out, so that a study that does not use them keeps its shards.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    left_out_at_default: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_defaults_of_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        dumped: dict[str, Any] = handler(self)
+        for key in self.left_out_at_default:
+            if getattr(self, key) == type(self).model_fields[key].default:
+                dumped.pop(key, None)
+        return dumped

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from store.augmentations import Augmentation, Graded, refused_strength
-from store.conditions import Conditions
+from store.conditions import AnyConditions
 from store.declared import Declared
 from store.errors import StudyError
 from store.images import Dataset, ForeignData
 from store.networks import Networks
-from store.plan import BlockPlan
-from store.training import Distillation, Training
+from store.plan import BlockPlan, with_controls
+from store.training import AnyDistillation, Distillation, Training
 from store.vocabulary import (
     MODELS_PER_BLOCK_LIMIT,
     AttentionMethod,
@@ -139,6 +139,16 @@ class AddingSeeds(Declared):
         return self
 
 
+class SharedTeachers(Declared):
+    """Pools of teachers that seed blocks share, instead of teachers of their own.
+
+    pools: how many; block b learns from pool b modulo that. The teachers of a pool are the same
+    networks for all of its blocks, so a statement about teachers has ``pools`` replicates.
+    """
+
+    pools: int = Field(ge=1, le=100_000)
+
+
 class Engine(Declared):
     """Declared arithmetic. It changes bits, so it is part of every shard's key.
 
@@ -162,6 +172,8 @@ class Storage(Declared):
 class Design(Declared):
     """One study, whole: what is trained, what is measured, what is claimed."""
 
+    left_out_at_default = ("shared_teachers",)
+
     study: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     title: str = Field(min_length=1, max_length=300)
     study_seed: int = Field(ge=0, lt=2**63)
@@ -174,8 +186,9 @@ class Design(Declared):
     networks: Networks | None = None
     training: Training | None = None
     augmentation: Augmentation = Graded()
-    design: Conditions
-    distillation: Distillation = Distillation()
+    design: AnyConditions
+    shared_teachers: SharedTeachers | None = None
+    distillation: AnyDistillation = Distillation()
     attention: Attention = Attention()
     claims: dict[Literal["H1", "H2a", "H2b", "H3a", "H3b", "H4"], Claim] = Field(min_length=1)
     failed_runs: Literal["exclude_block", "exclude_student"] = Field(
@@ -192,6 +205,15 @@ class Design(Declared):
             allowed = ", ".join(str(look) for look in looks)
             raise ValueError(
                 f"seeds is {self.seeds}, which adding_seeds.looks does not name; allowed: {allowed}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _looks_count_replicates(self) -> Self:
+        if self.shared_teachers is not None and self.adding_seeds.rule != "none":
+            raise ValueError(
+                "adding_seeds: more seeds bring no new teachers where teachers are shared, so its "
+                "levels would be wrong; leave out shared_teachers, or write rule: none"
             )
         return self
 
@@ -300,6 +322,31 @@ class Design(Declared):
         """Number of jobs that train."""
         return -(-self.seeds // self.pack_size)
 
+    def pool_of(self, block: int) -> int | None:
+        """Return the pool that a block's teachers are of; None where they are its own."""
+        return None if self.shared_teachers is None else block % self.shared_teachers.pools
+
+    def teachers_key(self, pool: int, engine: str) -> str:
+        """Return what a pool's teachers depend on, as 16 hexadecimal digits.
+
+        engine: what was observed of the arithmetic. Neither students nor which strengths there
+        are, nor the number of pools, change it.
+        """
+        numbers = self.numbers()
+        of_teachers = {
+            key: numbers[key]
+            for key in ("study_seed", "device", "engine", "dataset", "augmentation")
+        }
+        for key in ("networks", "training"):
+            of_teachers[key] = numbers[key]["teacher"]
+        content = {
+            "numbers": of_teachers,
+            "pool": pool,
+            "engine": engine,
+            "protocol": TRAINING_PROTOCOL,
+        }
+        return _digest(content)[:16]
+
     def blocks_of(self, pack: int) -> range:
         """Return the seed blocks that a pack trains."""
         return range(pack * self.pack_size, min((pack + 1) * self.pack_size, self.seeds))
@@ -311,8 +358,9 @@ class Design(Declared):
         return next(len(each.teachers) for each in self.plan().students if each.arm == arm)
 
     def plan(self) -> BlockPlan:
-        """Lay out one block."""
-        return self.design.plan()
+        """Lay out one block: the conditions, and control students where they are declared."""
+        plan = self.design.plan()
+        return with_controls(plan) if self.design.control else plan
 
     def views(self) -> dict[str, float]:
         """Every view that some student trains on or that strengths name, with its strength."""

@@ -75,7 +75,7 @@ MODELS: Final = Frame(
             dtype=pl.Float64(),
             meaning="The dose of the teachers that a student learned from.",
             unit="fraction of the greatest dose",
-            null="a teacher",
+            null="a teacher, or a student without teachers",
         ),
         *_named(MODEL, "parameters", "epochs"),
         Column(

@@ -80,7 +80,8 @@ class Frame:
 
 ARM: Final = (
     "Students compared with each other: fixed | matched, or another name that the study declares; "
-    "STUDENT_of_N are students of that level or strength, of ensembles of N teachers."
+    "STUDENT_of_N are students of that level or strength, of ensembles of N teachers; control: "
+    "students without teachers."
 )
 MEAN_STRENGTH: Final = "Augmentation strength of its teachers, their mean where they differ."
 
@@ -160,12 +161,12 @@ MODEL = Frame(
             dtype=pl.Float64(),
             meaning=MEAN_STRENGTH,
             unit="fraction of the policy's maximum",
-            null="a teacher",
+            null="a teacher, or a student without teachers",
         ),
         Column(
             name="teacher_ids",
             dtype=pl.List(pl.Int32()),
-            meaning="model_id of its teachers, in slot order.",
+            meaning="model_id of its teachers, in slot order; empty for a student without.",
             null="a teacher",
         ),
         Column(name="network", dtype=pl.String(), meaning="Architecture, as declared."),
@@ -319,7 +320,8 @@ EPOCH = Frame(
         Column(
             name="train_loss",
             dtype=pl.Float64(),
-            meaning="Mean training loss over the epoch, on augmented images in train mode.",
+            meaning="Mean training loss over the epoch, on augmented images in train mode; of a "
+            "student that matches logits, the declared mean of nats and squared logits.",
             unit="nats",
         ),
         Column(
@@ -381,7 +383,8 @@ _CLAIM = (
         name="hypothesis",
         dtype=pl.String(),
         meaning="The claim's id: H1, H2a, ... or M; 'secondary' of measures that none is about, "
-        "'contrast' of a factorial study's contrasts.",
+        "'contrast' of a factorial study's contrasts, 'distillation' of students against those "
+        "without teachers.",
     ),
     Column(
         name="arm",
@@ -394,7 +397,8 @@ _CLAIM = (
     Column(
         name="predictor",
         dtype=pl.String(),
-        meaning="What explains it: a measure, teacher_strength, or the contrast of conditions.",
+        meaning="What explains it: a measure, teacher_strength, or the contrast of conditions; "
+        "'control': what distilled students are compared with.",
     ),
 )
 
@@ -435,8 +439,8 @@ EVIDENCE = Frame(
         _number("smallest_p", "Least p that this many seeds can give.", "the test is not exact"),
         _number(
             "q_value",
-            "p adjusted over all secondary measures (Benjamini and Hochberg 1995).",
-            "not the trend of a secondary measure",
+            "p adjusted over all secondary tests (Benjamini and Hochberg 1995).",
+            "no secondary test, or one beside another of the same",
         ),
         *_bounds("interval", "the confidence interval", "the test gives none"),
         Column(name="n", dtype=pl.Int32(), meaning="Independent units: seeds, never images."),

@@ -224,6 +224,7 @@ def check_completeness(reader: Reader, store: Path, design: Design) -> Iterator[
                 "run snakemake again",
                 kind,
             )
+    yield from _pools(reader, design, again)
     answered = reader.frame(
         "SELECT model.model_id, model.status, "
         "(SELECT count(*) FROM image WHERE split = 'test') AS expected, "
@@ -243,6 +244,35 @@ def check_completeness(reader: Reader, store: Path, design: Design) -> Iterator[
                 Kind.ROWS,
                 block=model // MODELS_PER_BLOCK_LIMIT,
             )
+
+
+def _pools(reader: Reader, design: Design, again: str) -> Iterator[Fault]:
+    """Every block must say the pool of teachers that the study gives it; a pool, one set of them.
+
+    That blocks of one pool hold equal teachers is no fault; that they do not is one.
+    """
+    rows = reader.frame(f"SELECT block, pool FROM {quoted(SHARD.name)} ORDER BY block")
+    for block, pool in rows.iter_rows():
+        if pool != design.pool_of(block):
+            yield Fault(
+                f"shard: block {block} says pool {pool}; the study gives it "
+                f"{design.pool_of(block)}",
+                again,
+                Kind.ROWS,
+                block=block,
+            )
+    apart = reader.frame(
+        "SELECT shard.pool, model.ordinal FROM model INNER JOIN shard ON model.block = shard.block "
+        "WHERE model.role = 'teacher' AND shard.pool IS NOT NULL GROUP BY ALL "
+        "HAVING count(DISTINCT coalesce(model.weights_hash, 'failed')) > 1 ORDER BY ALL"
+    )
+    for pool, ordinal in apart.iter_rows():
+        yield Fault(
+            f"model: teacher {ordinal} of pool {pool} is not the same network in all of its blocks",
+            "train the pool's blocks on machines of one kind: move their shards away and run "
+            "snakemake again",
+            Kind.ROWS,
+        )
 
 
 def check_provenance(reader: Reader, store: Path) -> Iterator[Fault]:

@@ -109,6 +109,7 @@ CONDITION: Final = Frame(
             dtype=pl.Float64(),
             meaning=MEAN_STRENGTH,
             unit="fraction of the policy's maximum",
+            null="students without teachers",
         ),
         Column(
             name="teacher_strengths",
@@ -137,6 +138,12 @@ SHARD: Final = Frame(
         _text("shard", "Folder name of the shard."),
         _text("content", "SHA-256 of its content, columns not volatile."),
         _count("protocol", "Training protocol that it was written under."),
+        Column(
+            name="pool",
+            dtype=pl.Int32(),
+            meaning="The pool that its teachers are of: blocks of one pool have the same teachers.",
+            null="its teachers are its own",
+        ),
         _ENVIRONMENT_ID,
         *(
             Column(
@@ -248,8 +255,8 @@ def environment_row(environment: Environment) -> pl.DataFrame:
     return pl.DataFrame([row], schema=ENVIRONMENT.schema)
 
 
-def ledger_row(manifest: Manifest, shard: str) -> pl.DataFrame:
-    """One row of table SHARD."""
+def ledger_row(manifest: Manifest, shard: str, *, pool: int | None) -> pl.DataFrame:
+    """One row of table SHARD; pool: of the block's teachers."""
     environment = manifest.environment
     files = manifest.files
     row: dict[str, object] = {
@@ -258,6 +265,7 @@ def ledger_row(manifest: Manifest, shard: str) -> pl.DataFrame:
         "shard": shard,
         "content": manifest.content,
         "protocol": manifest.protocol,
+        "pool": pool,
         "environment_id": environment_id(environment),
         **{f"{frame.name}_rows": files[frame.name].rows for frame in SHARD_FRAMES},
         **{f"{frame.name}_content": files[frame.name].content for frame in SHARD_FRAMES},

@@ -51,6 +51,11 @@ class Measure:
     differs: str = ""
     null: str = "a model failed or its logits are not finite"
 
+    @property
+    def of_teachers(self) -> bool:
+        """Whether it is of teachers alone: the same for every student of the same teachers."""
+        return self.subject in (Subject.TEACHER_TEACHER, Subject.TEACHERS, Subject.LEVEL)
+
 
 _GUO: Final = "Guo et al. 2024, computation of the published study"
 _BATCH: Final = 128

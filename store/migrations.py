@@ -118,11 +118,13 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     ),
     Migration(
         version=5,
-        summary="a condition says the strength of each of its teachers",
+        summary="a condition says the strength of each of its teachers, of which a student may "
+        "have none; a seed block says the pool of its teachers",
         statements=(
-            "ALTER TABLE condition ADD COLUMN teacher_strengths DOUBLE[]",
+            "ALTER TABLE condition ADD COLUMN IF NOT EXISTS teacher_strengths DOUBLE[]",
             "UPDATE condition SET teacher_strengths = "
             "list_resize([]::DOUBLE[], teachers, teacher_strength)",
+            "ALTER TABLE shard ADD COLUMN IF NOT EXISTS pool INTEGER",
         ),
     ),
 )

@@ -93,8 +93,10 @@ def run_name(model: Mapping[str, Any]) -> str:
 
 
 def _strength(model: Mapping[str, Any]) -> str:
-    """Name the strength of a student's teachers, each where they differ."""
+    """Name the strength of a student's teachers, each where they differ; its own without any."""
     strengths = model["teacher_strengths"]
+    if not strengths:
+        return f"{model['strength']:g}"
     if len(set(strengths)) == 1:
         return f"{model['teacher_strength']:g}"
     return "+".join(f"{strength:g}" for strength in strengths)

@@ -17,13 +17,14 @@ class Teacher(Declared):
 class Student(Declared):
     """One student of a block, with the ordinals of its teachers in the order of their slots.
 
-    teacher_strength: mean over its teachers. arm: students that it is compared with.
+    teacher_strength: mean over its teachers; None of a control student, which has none. arm:
+    students that it is compared with.
     """
 
     ordinal: int
     condition_id: int
     arm: Arm | str
-    teacher_strength: float
+    teacher_strength: float | None
     strength: float
     teachers: tuple[int, ...]
 
@@ -56,6 +57,24 @@ class BlockPlan(Declared):
         for student in self.students:
             found |= {(t, student.ordinal): PairKind.TEACHER_STUDENT for t in student.teachers}
         return found
+
+
+def with_controls(plan: BlockPlan) -> BlockPlan:
+    """Add to a plan, for every strength that a student has, one student without teachers."""
+    strengths = sorted({student.strength for student in plan.students})
+    cells = 1 + max(student.condition_id for student in plan.students)
+    controls = tuple(
+        Student(
+            ordinal=plan.size + index,
+            condition_id=cells + index,
+            arm=Arm.CONTROL,
+            teacher_strength=None,
+            strength=strength,
+            teachers=(),
+        )
+        for index, strength in enumerate(strengths)
+    )
+    return BlockPlan(teachers=plan.teachers, students=(*plan.students, *controls))
 
 
 def model_id(block: int, ordinal: int) -> int:

@@ -2,21 +2,30 @@
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from pydantic import ValidationError
 
 from store.augmentations import POLICIES
 from store.conditions import CONDITION_KINDS
+from store.declared import Declared
 from store.design import Design
 from store.errors import DataError, StudyError
 from store.images import KINDS, ForeignData, ImageFolderData, ParquetData, image_folder_test
+from store.training import LOSSES
 from store.vocabulary import Split
 
-_TOLD_APART = KINDS | POLICIES | CONDITION_KINDS
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
+_TOLD_APART: Final[tuple[Mapping[str, type[Declared]], ...]] = (
+    KINDS,
+    POLICIES,
+    CONDITION_KINDS,
+    LOSSES,
+)
+"""Sections of a study file that come in kinds, by the names of those."""
 
 
 def load_design(path: Path) -> Design:
@@ -104,7 +113,7 @@ def _explain(path: Path, error: ValidationError) -> str:
     faults = error.errors(include_url=False)
     # a mistyped key is both unknown and missing; the unknown one tells more
     first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
-    kinds = {*KINDS, *POLICIES, *CONDITION_KINDS, "[key]"}
+    kinds = {*(kind for kinds in _TOLD_APART for kind in kinds), "[key]"}
     named = [part for place, part in enumerate(first["loc"]) if not place or part not in kinds]
     key = ".".join(str(part) for part in named) or "study"
     if first["type"] == "extra_forbidden":
@@ -126,7 +135,7 @@ def _known_keys(location: tuple[int | str, ...]) -> str:
     """Keys allowed where an unknown one stood."""
     model: Any = Design
     for part in location[:-1]:
-        told_apart = _TOLD_APART.get(str(part))
+        told_apart = next((kinds[str(part)] for kinds in _TOLD_APART if part in kinds), None)
         if told_apart is not None and not hasattr(model, "model_fields"):
             model = told_apart
             continue

@@ -22,11 +22,13 @@ class Arm(StrEnum):
 
     Other designs name arms of their own. ``fixed``: the same for every student, so that only
     the teachers differ.
-    ``matched``: its teachers' strength, as in the published study.
+    ``matched``: its teachers' strength, as in the published study. ``control``: in any design; it
+    has no teachers, and learns from the labels alone.
     """
 
     FIXED = "fixed"
     MATCHED = "matched"
+    CONTROL = "control"
 
 
 class Split(StrEnum):

@@ -42,6 +42,7 @@ training:
   teacher: {{epochs: 4, batch_size: 10, learning_rate: 0.1, evaluate_every: 2}}
   student: {{epochs: 4, batch_size: 10, learning_rate: 0.1, evaluate_every: 2}}
 design: {design}
+{more}
 attention: {{tau: {tau}}}
 store: {{logits: {logits}}}
 {claims}"""
@@ -83,15 +84,18 @@ def make_study(
     train_images: int = 40,
     tau: float = 0.4,
     logits: str = "float32",
+    control: bool = False,
+    more: str = "",
     failed: Sequence[tuple[int, int]] = (),
     not_finite: Sequence[tuple[int, int]] = (),
     built: bool = True,
 ) -> SyntheticStudy:
     """Write a study file, its shards and pack manifests, and build its store.
 
-    conditions: the study file's design, in place of strengths, teachers and arms. claims: in
-    place of all. failed, not_finite: (block, ordinal) of models that failed, or of which one
-    clean test image's logits are NaN. Students of failed teachers fail too.
+    conditions: the study file's design, in place of strengths, teachers, arms and control. claims:
+    in place of all. more: lines of the study file beside the template's. failed, not_finite:
+    (block, ordinal) of models that failed, or of which one clean test image's logits are NaN.
+    Students of failed teachers fail too.
     """
     design, study_file = write_study(
         folder,
@@ -105,6 +109,8 @@ def make_study(
         train_images=train_images,
         tau=tau,
         logits=logits,
+        control=control,
+        more=more,
     )
     results = folder / "results"
     members = write_shards(design, results / "shards", failed=failed, not_finite=not_finite)
@@ -135,18 +141,22 @@ def write_study(
     train_images: int = 40,
     tau: float = 0.4,
     logits: str = "float32",
+    control: bool = False,
+    more: str = "",
 ) -> tuple[Design, Path]:
     path = folder / "synthetic.yaml"
     path.write_text(
         STUDY.format(
             seeds=seeds,
             design=conditions
-            or f"{{strengths: {list(strengths)}, teachers: {teachers}, arms: {list(arms)}}}",
+            or f"{{strengths: {list(strengths)}, teachers: {teachers}, arms: {list(arms)}, "
+            f"control: {str(control).lower()}}}",
             test_images=test_images,
             train_images=train_images,
             tau=tau,
             logits=logits,
             claims=claims or CLAIMS,
+            more=more,
         ),
         encoding="utf-8",
     )
@@ -345,16 +355,17 @@ class _Drawn:
             signal = 2.0 if split == "test" else 3.2 - 0.8 * strength
             signal -= 0.6 * (self._design.views()[view] - 0.3 * model.strength)
             drawn = signal * np.eye(CLASSES)[labels] + 0.6 * self._shared[split] + 0.7 * own
-            if isinstance(model, Student) and all(
-                (teacher, view, split) in self._spoken for teacher in model.teachers
-            ):
+            taught_here = isinstance(model, Student) and model.teachers
+            if taught_here and all((t, view, split) in self._spoken for t in model.teachers):
                 taught = np.mean([self._spoken[t, view, split] for t in model.teachers], axis=0)
                 drawn = (0.4 - 0.3 * strength) * taught + (0.6 + 0.3 * strength) * drawn
             self._spoken[known] = drawn
         return self._spoken[known]
 
     def _strength(self, model: Teacher | Student) -> float:
-        return model.teacher_strength if isinstance(model, Student) else model.strength
+        if isinstance(model, Student) and model.teacher_strength is not None:
+            return model.teacher_strength
+        return model.strength
 
     def _prediction(self, model: Teacher | Student, view: str, split: str) -> pl.DataFrame:
         logits = self._logits(model, view, split).astype(np.float32)

@@ -35,8 +35,9 @@ def estimates(
     finite. attention: rows of MASKED_ATTENTION of one method and the clean view. models: rows of
     MODEL. pairs: rows of MODEL_PAIR. images: image_id and half of the test images.
 
-    Returns rows of ESTIMATE: students x halves x measures, without exception; what cannot be
-    estimated has a reason. The mean over pairs of models is undefined where one of them is.
+    Returns rows of ESTIMATE: students that have teachers x halves x measures, without exception;
+    what cannot be estimated has a reason. The mean over pairs of models is undefined where
+    one of them is.
     Raises ValueError when attention holds an image of a model twice or maps of two sizes.
     """
     test_images = TestImages.from_frame(images)
@@ -51,7 +52,8 @@ def estimates(
     )
     known = frozenset(models["model_id"].to_list())
     rows: list[tuple[object, ...]] = []
-    for block in models.filter(pl.col("role") == Role.STUDENT).partition_by("block"):
+    taught = (pl.col("role") == Role.STUDENT) & (pl.col("teacher_ids").list.len() > 0)
+    for block in models.filter(taught).partition_by("block"):
         compared = BlockAttention(maps, test_images, recorded=recorded, failed=failed)
         for student, teachers in block.select("model_id", "teacher_ids").iter_rows():
             broken = not known.issuperset(teachers) or not failed.isdisjoint({student, *teachers})

@@ -8,5 +8,6 @@ SELECT
     regr_slope(generalization_gap, teacher_strength) AS slope,
     count(generalization_gap) AS students
 FROM measures
+WHERE teacher_strength IS NOT NULL
 GROUP BY arm, block
 ORDER BY arm, block;

@@ -1,7 +1,8 @@
 -- Models whose training failed, or that give logits that are not finite: which seeds to look at.
 -- Grain: (model_id); models without fault are absent. images_not_finite counts clean test images,
 -- and is 0 where the model failed, as it answers none.
--- NULL: slot for a student; arm and teacher_strength for a teacher.
+-- NULL: slot for a student; arm and teacher_strength for a teacher; teacher_strength for a student
+-- without teachers.
 CREATE VIEW diverged_models AS
 WITH not_finite AS (
     SELECT

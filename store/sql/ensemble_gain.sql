@@ -1,5 +1,6 @@
 -- A student's ensemble of teachers against its single teachers, on the clean test images.
--- Grain: (student_id): every student. Accuracies in [0, 1]; gains are differences of two.
+-- Grain: (student_id): every student that has teachers. Accuracies in [0, 1]; gains are
+-- differences of two.
 -- NULL when a teacher failed or its logits are not finite.
 CREATE VIEW ensemble_gain AS
 WITH together AS (

@@ -1,6 +1,7 @@
 -- How every model learned, epoch by epoch, with what it is.
 -- Grain: (model_id, epoch). Accuracies in [0, 1].
--- NULL test columns: not evaluated after this epoch; NULL arm and teacher_strength: a teacher.
+-- NULL test columns: not evaluated after this epoch; NULL arm and teacher_strength: a teacher;
+-- NULL teacher_strength alone: a student without teachers.
 CREATE VIEW learning_curve AS
 SELECT
     model.block,

@@ -2,7 +2,8 @@
 -- Grain: (student_id): every student, failed ones too.
 -- Units and ranges: see the columns' comments, or docs/measures.md.
 -- NULL when a model that the measure uses failed or its logits are not finite, when the measure
--- is undefined (0/0), and estimators' measures before the analysis.
+-- is undefined (0/0), and estimators' measures before the analysis; of a student without teachers
+-- (arm control) all that are about teachers.
 CREATE VIEW measures AS
 SELECT
     whole.student_id,

@@ -4,7 +4,8 @@
 -- `measured`, which measured_again makes from the images; those that need an estimator come from
 -- the table `estimate`.
 -- NULL when a model that the measure uses failed or its logits are not finite, when the measure
--- is undefined (0/0), and estimators' measures before the analysis.
+-- is undefined (0/0), and estimators' measures before the analysis; of a student without teachers
+-- (arm control) all that are about teachers.
 CREATE VIEW measures_by_half AS
 WITH estimated AS (
     SELECT

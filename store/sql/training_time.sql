@@ -2,7 +2,7 @@
 -- Grain: (condition_id). Seconds of wall time, failed models included: they took time too.
 -- A teacher serves every condition of its slot and strength: teacher_seconds of two conditions may
 -- be the same seconds, not to be added. Multiply by a power in watts with energy_kwh.
--- Never NULL; a condition without students is absent.
+-- Students without teachers have 0 of them. Never NULL; a condition without students is absent.
 CREATE VIEW training_time AS
 -- sums of floats depend on their order, and blocks come in any: hence ORDER BY
 WITH lesson AS (
@@ -43,8 +43,8 @@ SELECT
     learned.students_trained,
     learned.student_seconds,
     learned.seconds_per_student,
-    taught.teachers_trained,
-    taught.teacher_seconds
+    coalesce(taught.teachers_trained, 0) AS teachers_trained,
+    coalesce(taught.teacher_seconds, 0) AS teacher_seconds
 FROM condition
 INNER JOIN learned ON condition.condition_id = learned.condition_id
-INNER JOIN taught ON condition.condition_id = taught.condition_id;
+LEFT JOIN taught ON condition.condition_id = taught.condition_id;

@@ -40,17 +40,22 @@ def study(**changes) -> Design:
     return Design.model_validate(declared | changes)
 
 
+OF_ONE_MODEL = ("test_accuracy", "train_accuracy", "generalization_gap", "loss_gap_nats", "ece")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Truth:
     """What moves the measures.
 
     slopes: change per unit of strength, by measure. on_attention: of the gap and of the
     conditional information on what is the block's own in attention. spread: seed x strength
-    noise; half_noise: sampling noise of a half.
+    noise; half_noise: sampling noise of a half. without_teachers: what a student that has
+    none differs by.
     """
 
     slopes: dict[str, float] = field(default_factory=dict)
     on_attention: float = 0.0
+    without_teachers: float = 0.0
     spread: float = 0.02
     half_noise: float = 0.01
 
@@ -70,20 +75,31 @@ def simulate(design: Design, truth: Truth, *, seed: int = 1) -> Stored:
                 "arm": str(student.arm),
                 "teacher_strength": student.teacher_strength,
                 "teacher_strengths": list(design.plan().strengths_of(student)),
+                "student_strength": student.strength,
             }
-            values = _values(truth, student.teacher_strength, own[student.teachers], rng)
+            if student.teacher_strength is None:
+                values = _alone(truth, rng)
+            else:
+                values = _values(truth, student.teacher_strength, own[student.teachers], rng)
             rows.append(base | values)
             noise = {name: truth.half_noise * rng.normal() for name in values}
             for half, way in ((Half.A, 1), (Half.B, -1)):
                 halves.append(
                     base
                     | {"half": str(half)}
-                    | {name: values[name] + way * noise[name] for name in values}
+                    | {
+                        name: None if value is None else value + way * noise[name]
+                        for name, value in values.items()
+                    }
                 )
-    students = pl.DataFrame(rows).with_columns(pl.col("student_id", "block").cast(pl.Int32))
+    students = pl.DataFrame(rows, infer_schema_length=None).with_columns(
+        pl.col("student_id", "block").cast(pl.Int32)
+    )
     return Stored(
         students=students,
-        halves=pl.DataFrame(halves).with_columns(pl.col("student_id", "block").cast(pl.Int32)),
+        halves=pl.DataFrame(halves, infer_schema_length=None).with_columns(
+            pl.col("student_id", "block").cast(pl.Int32)
+        ),
         models=_models(design),
         estimates=_estimates(students),
         contingency=_contingency(students["student_id"].to_list()),
@@ -143,6 +159,16 @@ def _values(
             noise += truth.on_attention * float(own[0])
         values[measure.name] = 0.5 + truth.slopes.get(measure.name, 0.0) * strength + noise
     return values
+
+
+def _alone(truth: Truth, rng: np.random.Generator) -> dict[str, float | None]:
+    """A student without teachers has measures of its own, and none of teachers."""
+    return {
+        measure.name: 0.5 + truth.without_teachers + truth.spread * float(rng.normal())
+        if measure.name in OF_ONE_MODEL
+        else None
+        for measure in MEASURES
+    }
 
 
 def _models(design: Design) -> pl.DataFrame:

@@ -1,5 +1,6 @@
 import logging
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
@@ -9,9 +10,11 @@ from PIL import Image
 
 from collect import classroom
 from collect.block import Block, training_subset
+from collect.checkpoint import Record, publish
 from collect.datasets import Data, load
 from collect.engine import Runtime, start
 from collect.memory import Limits
+from collect.models import build
 from collect.pixels import InMemory
 from store.design import TRAINING_PROTOCOL, Design, Engine
 from store.errors import UserError
@@ -199,6 +202,21 @@ def test_out_of_memory_halves_the_models_in_lockstep_and_never_the_training_batc
     assert "out of memory with 2 models in lockstep; going on with 1" in caplog.text
 
 
+def test_teachers_that_teach_in_train_mode_are_measured_as_trained_and_lockstep_hides_nothing(
+    tables, tmp_path
+):
+    study = _study(distillation={"teacher_mode": "train"})
+    together = _collect(study, 0, tmp_path / "together")
+    alone = _collect(study, 0, tmp_path / "alone", limits=Limits(together=1))
+    assert _hashes(alone) == _hashes(together)
+    hashes, drifted = (
+        found["model"].sort("ordinal")["weights_hash"].to_list() for found in (tables, together)
+    )
+    # the teachers' statistics drift in a copy; what is kept and measured is the trained teacher
+    assert drifted[:4] == hashes[:4]
+    assert not set(drifted[4:]) & set(hashes[4:])
+
+
 def test_a_model_that_does_not_fit_alone_is_an_error_that_says_what_to_do(tmp_path, monkeypatch):
     tried = _running_out(monkeypatch, "training_logits", 0, len)
     with pytest.raises(UserError, match="the training batch is not made smaller"):
@@ -284,6 +302,93 @@ def test_blocks_draw_their_own_subset_unless_the_study_fixes_it():
     )
     first, second = (training_subset(fixed, data, block) for block in (0, 1))
     assert list(first) == list(second)
+
+
+SHARED = {"seeds": 4, "shared_teachers": {"pools": 2}}
+
+
+def _pooled(scratch, block: int, pools) -> dict[str, pl.DataFrame]:
+    study = _study(**SHARED)
+    data = load(study)
+    runtime = _runtime(data)
+    place = scratch / f"block-{block}"
+    made = Block(
+        study, data, block, runtime=runtime, scratch=place, pools=pools, finished=lambda _: None
+    )
+    return _read(made.collect())
+
+
+@pytest.fixture(scope="module")
+def pooled(tmp_path_factory):
+    """Blocks 0, 1 and 2 of a study with two pools, which 0 and 2 share, and how often was trained.
+
+    Block 2 comes first, and trains what block 0 finds.
+    """
+    scratch, trained = tmp_path_factory.mktemp("pooled"), {}
+    original = classroom.train
+    with pytest.MonkeyPatch.context() as patch:
+        for block in (2, 0, 1):
+            runs = trained.setdefault(block, [])
+            patch.setattr(
+                classroom,
+                "train",
+                lambda *args, runs=runs, **named: (runs.append(1), original(*args, **named)),
+            )
+            trained[block] = runs
+            tables = _pooled(scratch, block, scratch / "pools")
+            trained[block] = (tables, len(runs))
+    return trained
+
+
+def _weights(tables: dict[str, pl.DataFrame], role: str) -> list[str]:
+    return tables["model"].filter(pl.col("role") == role)["weights_hash"].to_list()
+
+
+def test_blocks_of_one_pool_have_the_same_teachers_and_students_of_their_own(pooled):
+    (first, few), (other, _), (second, all_of_them) = (pooled[block] for block in (0, 1, 2))
+    assert _weights(first, "teacher") == _weights(second, "teacher")
+    assert not set(_weights(first, "teacher")) & set(_weights(other, "teacher"))
+    assert not set(_weights(first, "student")) & set(_weights(second, "student"))
+    # four teachers and two groups of students; the second block of a pool finds the teachers
+    assert (all_of_them, few) == (6, 2)
+
+
+def test_a_pools_teachers_are_measured_on_the_images_that_they_were_trained_on(pooled):
+    def seen(tables, model: int) -> set[int]:
+        rows = tables["prediction"].filter(pl.col("model_id") == model, pl.col("view") == "clean")
+        return set(rows["image_id"])
+
+    (first, _), (second, _) = pooled[0], pooled[2]
+    assert seen(first, 0) == seen(second, 2000)
+    assert seen(first, 4) != seen(second, 2004)
+    assert seen(first, 0) != seen(first, 4)
+
+
+def test_a_shared_teachers_bits_do_not_depend_on_who_trained_it(pooled, tmp_path):
+    alone = _pooled(tmp_path, 0, None)
+    assert _hashes(alone) == _hashes(pooled[0][0])
+
+
+def test_shared_teachers_are_others_than_those_of_the_seeds_own(pooled, tables):
+    assert not set(_weights(pooled[0][0], "teacher")) & set(_weights(tables, "teacher"))
+
+
+def test_who_publishes_a_teacher_first_is_believed(tmp_path):
+    network = _study().own_training.networks.teacher
+    first, second = (
+        build(network, channels=1, classes=10, generator=torch.Generator().manual_seed(1))
+        for _ in range(2)
+    )
+    records = [
+        Record(failure=None, seconds=seconds, finished_at=datetime.now(UTC), epochs=())
+        for seconds in (1.0, 2.0)
+    ]
+    place = tmp_path / "pool" / "teacher.safetensors"
+    assert publish(place, first, records[0]) == records[0]
+    assert publish(place, second, records[1]) == records[0]
+    place.write_bytes(b"damaged")
+    assert publish(place, second, records[1]) == records[1]
+    assert [path.name for path in place.parent.iterdir()] == ["teacher.safetensors"]
 
 
 def test_numbers_change_only_with_the_training_protocol(tables):

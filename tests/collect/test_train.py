@@ -1,3 +1,4 @@
+import copy
 import math
 from collections import Counter
 from dataclasses import replace
@@ -5,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, MultiStepLR
 
 from collect.checkpoint import load_unfinished, save_unfinished
 from collect.engine import Runtime, choose_device, choose_precision, has_bf16, start
 from collect.memory import Limits
 from collect.models import CifarResNet, build, frozen
 from collect.pixels import InMemory
-from collect.seeding import model_streams
+from collect.seeding import Purpose, model_streams
 from collect.train import (
     Trainee,
     TrainingSet,
@@ -84,6 +85,11 @@ def _state(trainee: Trainee) -> list[torch.Tensor]:
     return list(trainee.model.state_dict().values())
 
 
+def _same_state(first: torch.nn.Module, second: torch.nn.Module) -> bool:
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
 def _equal(first: Trainee, second: Trainee) -> bool:
     pairs = zip(_state(first), _state(second), strict=True)
     return all(torch.equal(a, b) for a, b in pairs)
@@ -108,6 +114,74 @@ def test_the_step_schedule_falls_to_a_tenth_after_each_milestone():
     recipe = _recipe(epochs=6, schedule="step", milestones=[2, 4], warmup_epochs=1)
     rates = [learning_rate(recipe, step, 1) for step in range(6)]
     assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
+
+
+TEACHERS_RECIPE = {
+    **{"epochs": 61, "batch_size": 128, "learning_rate": 0.1, "warmup_epochs": 8},
+    **{"schedule": "step", "milestones": [25, 40, 60]},
+}
+STUDENTS_RECIPE = {**TEACHERS_RECIPE, "epochs": 200, "milestones": [190, 195]}
+
+
+def _torchs_rates(schedule, optimizer, epochs: int) -> list[float]:
+    """The rate of every epoch as torch's own scheduler has it, stepped after each."""
+    rates = []
+    for _ in range(epochs):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return rates
+
+
+def _optimizer() -> torch.optim.SGD:
+    return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+
+
+@pytest.mark.parametrize("declared", [TEACHERS_RECIPE, STUDENTS_RECIPE])
+@pytest.mark.parametrize("gamma", [0.1, 0.2])
+def test_the_published_steps_are_torchs_epoch_by_epoch(declared, gamma):
+    recipe, steps = Recipe.model_validate({**declared, "gamma": gamma}), 7
+    optimizer = _optimizer()
+    schedule = MultiStepLR(optimizer, milestones=list(recipe.milestones), gamma=gamma)
+    expected = _torchs_rates(schedule, optimizer, recipe.epochs)
+    for epoch in range(8, recipe.epochs):
+        rates = [learning_rate(recipe, epoch * steps + step, steps) for step in range(steps)]
+        assert rates == pytest.approx([expected[epoch]] * steps, rel=1e-12)
+    warm = [learning_rate(recipe, step, steps) for step in range(8 * steps)]
+    assert warm == pytest.approx([0.1 * (step + 1) / (8 * steps) for step in range(8 * steps)])
+
+
+@pytest.mark.parametrize("declared", [TEACHERS_RECIPE, STUDENTS_RECIPE])
+def test_a_warm_up_by_epochs_is_the_published_one(declared):
+    recipe, steps = Recipe.model_validate({**declared, "warmup_by": "epoch"}), 5
+    optimizer = _optimizer()
+
+    def factor(epoch: int) -> float:
+        fallen = 0.1 ** sum(epoch >= milestone for milestone in recipe.milestones)
+        return fallen * min(1.0, (1 + epoch) / 8)
+
+    expected = _torchs_rates(LambdaLR(optimizer, factor), optimizer, recipe.epochs)
+    rates = [learning_rate(recipe, step, steps) for step in range(recipe.epochs * steps)]
+    assert rates == pytest.approx(np.repeat(expected, steps).tolist(), rel=1e-12)
+
+
+def test_adamw_takes_the_steps_that_it_is_published_with():
+    declared = {"optimizer": "adamw", "learning_rate": 0.01, "weight_decay": 0.1}
+    trainee = _trainee(batch_size=40, epochs=3, warmup_epochs=0, **declared)
+    weight = trainee.model.head.weight
+    images = RUNTIME.standardized(torch.from_numpy(_data().pixels.read(np.arange(40))))
+    value = weight.detach().numpy().astype(np.float64)
+    first, second = np.zeros_like(value), np.zeros_like(value)
+    for step in range(1, 6):
+        trainee.step(images, _data().labels, {}, 0.01, RUNTIME)
+        assert weight.grad is not None
+        gradient = weight.grad.numpy().astype(np.float64)
+        # Loshchilov & Hutter 2019, algorithm 2, with torch's scaling of the decay by the rate
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.999 * second + 0.001 * gradient**2
+        value -= 0.01 * 0.1 * value
+        value -= 0.01 * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+        assert np.abs(weight.detach().numpy() - value).max() < 1e-6
 
 
 def test_training_learns_and_records_every_epoch():
@@ -176,20 +250,28 @@ def test_a_loss_that_is_not_finite_ends_the_model_with_its_reason_and_keeps_the_
     assert _equal(other, _train(_trainee(1)))
 
 
-def test_training_goes_on_after_any_epoch_to_the_same_bits(tmp_path):
-    teachers = {0: frozen(_model(10)), 1: frozen(_model(11))}
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("teacher_mode", ["eval", "train"])
+def test_training_goes_on_after_any_epoch_to_the_same_bits(tmp_path, optimizer, teacher_mode):
     teams = {4: (0,), 7: (0, 1)}
 
-    def group() -> dict[int, Trainee]:
-        return {n: _trainee(n, teachers=team, epochs=5) for n, team in teams.items()}
+    def answering() -> dict[int, CifarResNet]:
+        found = {0: _model(10), 1: _model(11)}
+        if teacher_mode == "train":
+            return {ordinal: model.train() for ordinal, model in found.items()}
+        return {ordinal: frozen(model) for ordinal, model in found.items()}
 
-    def run(trainees: dict[int, Trainee], stop_after: int | None = None) -> None:
+    def group() -> dict[int, Trainee]:
+        changes = {"epochs": 5, "optimizer": optimizer}
+        return {n: _trainee(n, teachers=team, **changes) for n, team in teams.items()}
+
+    def run(trainees: dict[int, Trainee], teachers, stop_after: int | None = None) -> None:
         done = 0
 
         def keep() -> None:
             nonlocal done
             done += 1
-            save_unfinished(tmp_path / "group.safetensors", trainees, 1.5 * done)
+            save_unfinished(tmp_path / "group.safetensors", trainees, 1.5 * done, teachers=teachers)
             if done == stop_after:
                 raise KeyboardInterrupt
 
@@ -205,19 +287,21 @@ def test_training_goes_on_after_any_epoch_to_the_same_bits(tmp_path):
             after_epoch=keep,
         )
 
-    whole = group()
-    run(whole)
+    whole, taught_by = group(), answering()
+    run(whole, taught_by)
     for stop in range(1, 5):
-        stopped = group()
         with pytest.raises(KeyboardInterrupt):
-            run(stopped, stop)
-        resumed = group()
-        assert load_unfinished(tmp_path / "group.safetensors", resumed) == 1.5 * stop
+            run(group(), answering(), stop)
+        resumed, teachers = group(), answering()
+        kept = tmp_path / "group.safetensors"
+        assert load_unfinished(kept, resumed, teachers=teachers) == 1.5 * stop
         assert len(resumed[4].epochs) == stop
-        run(resumed)
+        run(resumed, teachers)
         for ordinal in teams:
             assert _equal(resumed[ordinal], whole[ordinal])
             assert resumed[ordinal].epochs == whole[ordinal].epochs
+        for ordinal, teacher in teachers.items():
+            assert _same_state(teacher, taught_by[ordinal])
     other = {4: _trainee(4, teachers=(0,), epochs=5)}
     assert load_unfinished(tmp_path / "group.safetensors", other) == 0
     (tmp_path / "group.safetensors").write_bytes(b"damaged")
@@ -248,6 +332,47 @@ def test_distilling_leaves_the_teachers_as_they_were():
         state = teacher.state_dict()
         assert all(torch.equal(before[ordinal, name], v) for name, v in state.items())
         assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+def _in_train_mode(*seeds: int) -> dict[int, CifarResNet]:
+    return {ordinal: _model(seed).train() for ordinal, seed in enumerate(seeds)}
+
+
+def test_teachers_in_train_mode_drift_as_if_each_had_seen_every_batch_once():
+    teachers, expected = _in_train_mode(1, 2), _in_train_mode(1, 2)
+    students = [_trainee(3, teachers=(0,)), _trainee(4, teachers=(0, 1))]
+    # strength 0: the images are the training set's own, in the order that the epochs draw
+    _train(*students, strength=0.0, teachers=teachers, epochs=2)
+    data, streams = _data(), model_streams(1, 0, Role.TEACHER, 0)
+    for epoch in range(2):
+        order = streams.numpy(Purpose.DATA_ORDER, epoch).permutation(40)
+        for rows in np.split(order, 4):
+            images = RUNTIME.standardized(torch.from_numpy(data.pixels.read(rows)))
+            with torch.no_grad():
+                for teacher in expected.values():
+                    teacher(images)
+    for ordinal, teacher in teachers.items():
+        assert _same_state(teacher, expected[ordinal])
+        assert not _same_state(teacher, _model(1 + ordinal))
+
+
+def test_teachers_in_train_mode_answer_by_the_batch_and_teach_another_student():
+    model = _train(_trainee(1), epochs=5).model
+    by_batch = _train(_trainee(3, teachers=(0,)), teachers={0: copy.deepcopy(model).train()})
+    by_running = _train(_trainee(3, teachers=(0,)), teachers={0: frozen(model)})
+    assert not _equal(by_batch, by_running)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_in_train_mode_too_lockstep_leaves_every_students_bits(precision):
+    runtime = replace(RUNTIME, precision=precision)
+    teams = [(0,), (1,), (0, 1)]
+    together = [_trainee(seed, teachers=team) for seed, team in enumerate(teams)]
+    _train(*together, teachers=_in_train_mode(10, 11), runtime=runtime)
+    for seed, team in enumerate(teams):
+        alone = _trainee(seed, teachers=team)
+        _train(alone, teachers=_in_train_mode(10, 11), runtime=runtime)
+        assert _equal(alone, together[seed])
 
 
 def test_a_distilled_student_comes_to_answer_as_its_teacher_does():

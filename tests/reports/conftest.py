@@ -64,7 +64,12 @@ def write_page(tmp_path: Path) -> Callable[..., Written]:
 def analyzed(tmp_path_factory: pytest.TempPathFactory) -> Written:
     """The page of a synthetic study as the analysis sees it."""
     return written_of(
-        tmp_path_factory.mktemp("analyzed"), None, seeds=4, strengths=(0, 0.5, 1), failed=[(1, 2)]
+        tmp_path_factory.mktemp("analyzed"),
+        None,
+        seeds=4,
+        strengths=(0, 0.5, 1),
+        failed=[(1, 2)],
+        control=True,
     )
 
 

@@ -15,6 +15,7 @@ from drawn_results import drawn_results
 
 from analyze.looks import look_at
 from analyze.results import Results, SequentialLook
+from analyze.serialize import load_results
 from reports.claims import claim_views
 from reports.figures import ChartBook, replicate_columns
 from reports.numbers import MINUS, Citations
@@ -182,6 +183,29 @@ def test_failures_and_missing_values_are_counted_with_their_reasons(analyzed):
     assert counts["models_failed"] > 0
     for words in (*counts["failures"], *counts["excluded"]):
         assert words.replace("'", "’") in text.replace("'", "’")
+
+
+def test_what_distillation_does_is_drawn_told_and_tabled(analyzed):
+    html = analyzed.page.read_text(encoding="utf-8")
+    section = html.split('<section id="distillation"', 1)[1].split("</section>", 1)[0]
+    effects = [e for e in load_results(analyzed.results).distillation if e.evidence]
+    assert effects
+    assert section.count('<circle class="point"') == len(effects)
+    assert section.count('<circle class="seed"') == sum(len(e.differences) for e in effects)
+    # seed block 1 holds a failed teacher
+    assert all(1 not in effect.blocks for effect in effects)
+    assert "Control arm: student without teachers" in html
+
+
+def test_where_teachers_are_shared_the_page_counts_pools_and_says_what_that_costs(write_page):
+    more = "shared_teachers: {pools: 3}"
+    written = write_page(None, seeds=6, strengths=(0, 1), arms=("fixed",), more=more)
+    words = re.sub("<[^>]+>", "", written.page.read_text(encoding="utf-8"))
+    assert "For each of three pools, two teachers" in words
+    assert "distilled from the teachers of one pool" in words
+    assert "n = 3 teacher pools" in words
+    assert "6 seeds learned from 3 pools of teachers" in words
+    assert re.search(r"Teacher pools\s*3", words)
 
 
 def test_points_can_be_taken_away_at_full_precision(drawn):

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ import yaml
 
 from store.design import Design
 from store.errors import DataError, StudyError
-from store.study_file import load_design, require_data
+from store.study_file import design_from_declaration, load_design, require_data
 from store.vocabulary import Arm, PairKind
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,6 +85,95 @@ def test_what_cannot_change_a_shards_numbers_leaves_its_key(changes):
 )
 def test_what_can_change_a_shards_numbers_changes_its_key(changes):
     assert _changed(**changes).shard_key(3) != _changed().shard_key(3)
+
+
+def test_keys_that_a_study_does_not_use_are_left_out_of_what_it_declares():
+    declared = _changed(distillation={"teacher_mode": "eval"}).declared()
+    assert declared["distillation"] == {"loss": "kl", "temperature": 3, "alpha": 0.6}
+    assert "optimizer" not in declared["training"]["teacher"]
+    assert _changed(distillation={"teacher_mode": "train"}).shard_key(3) != _changed().shard_key(3)
+
+
+def _recipe(**changes):
+    return {"training": {"teacher": RECIPE, "student": {**RECIPE, **changes}}}
+
+
+STEPS = {"schedule": "step", "milestones": [5, 8]}
+RECIPE = {"epochs": 10, "batch_size": 32, "learning_rate": 0.1}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"distillation": {"loss": "mse", "alpha": 0.2, "teacher_mode": "train"}},
+        {"distillation": {"loss": "ensemble", "average": "logits", "temperature": 2}},
+        _recipe(optimizer="adamw", betas=[0.8, 0.99], epsilon=1e-6),
+        _recipe(**STEPS, gamma=0.2, warmup_epochs=2, warmup_by="epoch"),
+    ],
+)
+def test_what_a_study_declares_reads_as_the_same_study(changes):
+    design = _changed(**changes)
+    read = design_from_declaration(json.dumps(design.declared()), source="a store")
+    assert read == design
+    assert read.shard_key(3) == design.shard_key(3) != _changed().shard_key(3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"distillation": {"loss": "mse", "temperature": 3}},
+            r"distillation.temperature: unknown key \(value 3\); allowed: alpha, teacher_mode, lo",
+        ),
+        ({"distillation": {"average": "logits"}}, "distillation.average: unknown key .* temperat"),
+        ({"distillation": {"loss": "ensemble"}}, "distillation.average: missing"),
+        (
+            {"distillation": {"loss": "ensemble", "average": "votes"}},
+            "distillation.average: value 'votes': .*'logits' or 'probabilities'",
+        ),
+        ({"distillation": {"loss": "hinge"}}, "distillation: .*'hinge'.*'kl', 'ensemble', 'mse'"),
+        ({"distillation": {"teacher_mode": "test"}}, "teacher_mode: value 'test': .*'eval' or"),
+        (_recipe(**{**STEPS, "milestones": [8, 5]}), r"training.student: .*allowed: \[5, 8\]"),
+        (_recipe(**{**STEPS, "milestones": [5, 5]}), r"not ascending and distinct; allowed: \[5\]"),
+        (_recipe(**{**STEPS, "milestones": [5, 10]}), "at least 1 and below epochs 10"),
+        (_recipe(**{**STEPS, "milestones": [0]}), "at least 1 and below epochs 10"),
+        (_recipe(gamma=0.2), "gamma: not for schedule cosine; leave out"),
+        (_recipe(**STEPS, gamma=0), "gamma: value 0: .*greater than 0"),
+        (_recipe(**STEPS, gamma=1.5), "gamma: value 1.5: .*less than or equal to 1"),
+        (_recipe(warmup_by="epoch", warmup_epochs=1.5), "warmup_epochs 1.5 is no whole number"),
+        (_recipe(optimizer="adamw", momentum=0.5), "momentum: not for optimizer adamw; leave out"),
+        (_recipe(betas=[0.8, 0.9]), "betas: not for optimizer sgd; leave out"),
+        (_recipe(optimizer="adam"), "optimizer: value 'adam': .*'sgd' or 'adamw'"),
+    ],
+)
+def test_a_fault_in_how_networks_are_trained_is_one_clear_line(tmp_path, changes, words):
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(DIGITS.read_text()), **changes}))
+    with pytest.raises(StudyError, match=words) as caught:
+        load_design(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_blocks_take_turns_at_the_pools_of_shared_teachers():
+    shared = _changed(shared_teachers={"pools": 3})
+    assert [shared.pool_of(block) for block in range(5)] == [0, 1, 2, 0, 1]
+    assert _changed().pool_of(4) is None
+    assert shared.shard_key(0) != _changed().shard_key(0)
+    assert "shared_teachers" not in _changed().declared()
+    # a teacher is the same whatever its students are, and however many pools there are
+    other = _changed(
+        shared_teachers={"pools": 5},
+        distillation={"temperature": 5},
+        design={"strengths": [0, 1], "control": True},
+    )
+    assert other.teachers_key(1, "engine") == shared.teachers_key(1, "engine")
+    assert shared.teachers_key(1, "engine") != shared.teachers_key(2, "engine")
+    assert shared.teachers_key(1, "engine") != shared.teachers_key(1, "another")
+    with pytest.raises(ValueError, match="more seeds bring no new teachers"):
+        _changed(shared_teachers={"pools": 3}, adding_seeds=_looks(6, 12))
+    with pytest.raises(ValueError, match="greater than or equal to 1"):
+        _changed(shared_teachers={"pools": 0})
 
 
 def test_how_logits_are_stored_changes_the_study_and_no_key():

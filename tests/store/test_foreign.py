@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -410,6 +411,31 @@ def test_models_of_one_seed_that_learned_from_other_images_are_refused(tmp_path:
         image_id=_where((NAME == "m0.2") & (own[0] == IMAGE), other, "image_id")
     )
     with pytest.raises(DataError, match=r"models m0\.0 and m0\.2 of seed 0 have other training"):
+        check(written(tmp_path, tables), design)
+
+
+def test_students_without_teachers_and_shared_teachers_are_taken_in(tmp_path: Path):
+    text = STUDY.replace("fixed_strength: 0.5}", "fixed_strength: 0.5, control: true}")
+    design = study(tmp_path, text + "shared_teachers: {pools: 1}\n")
+    tables = drawn(design)
+    # teachers that seeds share learned from images of their own
+    other = drawn(design.model_copy(update={"seeds": 1}))["predictions"]
+    images = other.filter((NAME == "m0.0") & (IMAGE < POOL))["image_id"].sort()
+    rows = tables["predictions"]
+    of_teachers = NAME.is_in([f"m1.{n}" for n in range(4)]) & (IMAGE < POOL)
+    own = rows.filter((NAME == "m1.0") & (IMAGE < POOL))["image_id"].sort()
+    moved = dict(zip(own.to_list(), images.to_list(), strict=True))
+    tables["predictions"] = rows.with_columns(
+        image_id=pl.when(of_teachers).then(IMAGE.replace(moved)).otherwise(IMAGE)
+    )
+    check(written(tmp_path, tables), design)
+    tables["models"] = tables["models"].with_columns(
+        teacher_strength=pl.when(pl.col("arm") == "control")
+        .then(0.0)
+        .otherwise(pl.col("teacher_strength"))
+    )
+    shutil.rmtree(tmp_path / "runs")
+    with pytest.raises(DataError, match=r"arm control and strength 0\.5, without a teacher_str"):
         check(written(tmp_path, tables), design)
 
 
