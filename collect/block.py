@@ -11,6 +11,7 @@ from collect import checkpoint
 from collect.classroom import Classroom, Member
 from collect.datasets import Data
 from collect.engine import Runtime
+from collect.long_tail import long_tailed_rows
 from collect.models import parameter_count
 from collect.observe import View, Views, observe
 from collect.seeding import Purpose, block_streams, study_streams
@@ -19,6 +20,7 @@ from collect.spool import Spool
 from collect.train import TrainingSet
 from store.design import Design
 from store.frames import ATTENTION, EPOCH, MODEL, MODEL_PAIR, PREDICTION
+from store.images import ForeignData, drawn_per_block
 from store.plan import BlockPlan, Student, Teacher, model_id, planned_row
 from store.shard import Parts
 from store.vocabulary import (
@@ -162,11 +164,26 @@ class Block:
 
 
 def training_subset(design: Design, data: Data, block: int) -> NDArray[np.int64]:
-    """Rows of the pool that a block trains on, ascending, shape (size,)."""
-    subset = design.dataset.train_subset
-    per_block = subset.resample == "per_block"
+    """Rows of the pool that a block trains on, ascending, shape (size,).
+
+    The long tail is drawn first, then a subset of it.
+    """
+    dataset = design.dataset
+    assert not isinstance(dataset, ForeignData)
+    per_block = drawn_per_block(dataset)
     streams = (
         block_streams(design.study_seed, block) if per_block else study_streams(design.study_seed)
     )
-    rows = streams.numpy(Purpose.SUBSET).permutation(len(data.pool.labels))[: subset.size]
-    return np.sort(rows)
+    rows = np.arange(len(data.pool.labels))
+    if dataset.imbalance is not None and per_block:
+        # one that all blocks share is the pool itself
+        rows = long_tailed_rows(
+            data.pool.labels,
+            len(data.class_names),
+            dataset.imbalance,
+            streams.numpy(Purpose.LONG_TAIL),
+        )
+    if dataset.train_subset is None:
+        return rows
+    order = streams.numpy(Purpose.SUBSET).permutation(len(rows))[: dataset.train_subset.size]
+    return np.sort(rows[order])

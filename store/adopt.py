@@ -360,12 +360,16 @@ def _prediction_rows(
 
 def _check_trained(runs: _Runs, block: int, trained: dict[str, pl.Series]) -> None:
     """Models of one block must have learned from the same images, as many as declared."""
-    path, size = runs.path(PREDICTIONS), runs.data.train_subset.size
+    path, subset = runs.path(PREDICTIONS), runs.data.train_subset
+    size = len(runs.train) if subset is None else subset.size
+    declared = (
+        f"dataset.train_subset.size {size}" if subset else f"no train_subset: all {size} of them"
+    )
     for name, images in trained.items():
         if len(images) != size:
             raise DataError(
                 f"{path}: model {name} has the clean view of {len(images)} training images; the "
-                f"study declares dataset.train_subset.size {size}, those that it learned from"
+                f"study declares {declared}, those that it learned from"
             )
         first = next(iter(trained))
         if not images.equals(trained[first]):

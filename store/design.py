@@ -10,7 +10,7 @@ from store.augmentations import Augmentation, Graded, refused_strength
 from store.conditions import DoseResponse
 from store.declared import Declared
 from store.errors import StudyError
-from store.images import Dataset, ForeignData
+from store.images import Dataset, ForeignData, image_numbers
 from store.networks import Networks
 from store.plan import BlockPlan
 from store.training import Distillation, Training
@@ -308,8 +308,7 @@ class Design(Declared):
         for key in _NO_EFFECT_ON_TRAINING:
             del dumped[key]
         dumped["attention_methods"] = [str(method) for method in self.attention.kept]
-        for key in ("path", "decoders"):
-            dumped["dataset"].pop(key, None)
+        dumped["dataset"] = image_numbers(self.dataset)
         return dumped
 
     def declared(self) -> dict[str, Any]:
