@@ -55,6 +55,8 @@ def fetch(dataset: Published) -> None:
                 tarfile.TarError,
                 EOFError,
             ) as error:
+                if isinstance(error, urllib.error.HTTPError):
+                    error.close()
                 raise DataError(
                     f"dataset.download: {dataset.published.title} cannot be fetched from "
                     f"{download.url}: {one_line(str(error))}; {how_to_get(dataset)}"

@@ -1,6 +1,7 @@
 """One pack: the only part of collecting that knows paths."""
 
 import logging
+import os
 import shutil
 import time
 from datetime import UTC, datetime
@@ -8,11 +9,14 @@ from pathlib import Path
 
 from collect.block import Block
 from collect.datasets import Data, image_table, load
+from collect.download import fetch
 from collect.engine import Runtime, choose_device, start
 from collect.environment import observe_environment
 from collect.progress import Progress
+from collect.stand_in import write_stand_in
 from store.design import TRAINING_PROTOCOL, Design
 from store.errors import StaleShardError, UserError
+from store.images import PublishedData
 from store.shard import Manifest, read_manifest, shard_name, write_images, write_pack, write_shard
 from store.study_file import load_design
 
@@ -38,6 +42,27 @@ def collect_pack(study: Path, pack: int, results: Path) -> None:
         for block in design.blocks_of(pack)
     ]
     write_pack(results, pack, manifests)
+
+
+def make_stand_in(study: Path, folder: Path) -> None:
+    """Make images for trying a study out, in a new folder, in its data set's layout.
+
+    Raises UserError where the study needs none, or the folder holds something already.
+    """
+    # a study that leaves the place of its images open means this one
+    os.environ.setdefault("KD_DATA", str(folder))
+    write_stand_in(load_design(study), folder)
+
+
+def download_images(study: Path) -> None:
+    """Fetch the published images that a study names, where they are not there yet.
+
+    Raises UserError where there is nothing to fetch, DataError where it fails.
+    """
+    dataset = load_design(study).dataset
+    if not isinstance(dataset, PublishedData):
+        raise UserError(f"{study}: dataset.kind {dataset.kind}: nothing of it can be downloaded")
+    fetch(dataset)
 
 
 def _collect_block(

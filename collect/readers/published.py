@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import logging
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -157,7 +158,7 @@ def _idx_array(path: Path, dimensions: int) -> NDArray[np.uint8]:
     """Read an IDX file of bytes: magic number, sizes, values (LeCun's format)."""
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, gzip.BadGzipFile, ValueError) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path}: cannot be unpacked: {one_line(str(error))}") from None
     header = 4 + 4 * dimensions
     sizes = np.frombuffer(content[4:header], dtype=">i4") if len(content) >= header else ()
@@ -173,10 +174,11 @@ def _mat(path: Path) -> _Labelled:
 
     try:
         found: dict[str, Any] = loadmat(path)
-    except OSError:
-        raise
     except Exception as error:  # what damaged bytes can lead to is open
-        raise DataError(f"{path}: is no MATLAB file: {one_line(str(error))}") from None
+        if isinstance(error, OSError) and error.errno is not None:
+            # the disk's fault; scipy's own has no number
+            raise
+        raise DataError(f"{path}: is no MATLAB file, or cut off: {one_line(str(error))}") from None
     data, labels = found.get("X"), found.get("y")
     if not isinstance(data, np.ndarray) or not isinstance(labels, np.ndarray):
         raise DataError(f"{path}: is no file of SVHN: X or y is missing")
