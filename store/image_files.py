@@ -55,15 +55,20 @@ def absent_files(dataset: PublishedData) -> list[str]:
     return [file.name for file in dataset.published.files if present(root, file.name) is None]
 
 
+def to_be_fetched(dataset: Dataset) -> bool:
+    """Whether the study wants images downloaded that are not there yet."""
+    return isinstance(dataset, PublishedData) and dataset.download and bool(absent_files(dataset))
+
+
 def how_to_get(dataset: PublishedData) -> str:
     """Say what to download and where it goes."""
-    parts = [
-        f"{download.url} and unpack it in {dataset.root}"
-        if download.archive
-        else f"{download.url} to {Path(dataset.root) / download.name}"
-        for download in dataset.published.downloads
-    ]
-    return f"download {', '.join(parts)}"
+    first, *others = dataset.published.downloads
+    if first.archive:
+        return f"download {first.url} and unpack it in {dataset.root}"
+    # they are published in one place and lie in one folder
+    names = [first.url, *(other.url.rpartition("/")[2] for other in others)]
+    folder = (Path(dataset.root) / first.name).parent
+    return f"download {', '.join(names[:-1])} and {names[-1]} from there to {folder}"
 
 
 def _missing_parquet(dataset: ParquetData) -> str | None:

@@ -4,12 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from small_study import small_study
 
+from collect.augmentation.policy import draw, policy_for
 from collect.datasets import Data, image_table, load
 from collect.readers.pickled import read_pickled
 from collect.stand_in import write_stand_in
 from collect.torchvision_operators import import_torchvision
+from store.augmentations import POLICIES
 from store.design import Design
 from store.errors import DataError
 from store.image_files import STAND_IN
@@ -124,10 +127,30 @@ def test_images_that_are_not_there_are_said_in_one_line_before_anything_runs(kin
     assert "\n" not in line
     assert line.startswith(f"dataset.root: {root} does not hold ")
     published = small_study({"kind": kind}).dataset.published
-    for download in published.downloads:
-        assert download.url in line
+    assert published.downloads[0].url in line
+    for download in published.downloads[1:]:
+        assert download.name.rpartition("/")[2] in line
     assert line.endswith("or set download: true")
     require_data(small_study({"kind": kind, "root": str(root), "download": True}))
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_grey_images_of_28_pixels_are_augmented_by_every_policy(policy):
+    levels = np.random.default_rng(0).integers(0, 256, size=(6, 1, 28, 28), dtype=np.uint8)
+    images = torch.from_numpy(levels)
+    drawing = policy_for(POLICIES[policy](policy=policy), 28)
+    uniforms = draw(drawing, np.random.default_rng(1), 6)
+    for strength in (0.5, 1):
+        found = drawing.choose(uniforms, strength).apply(images, np.arange(6))
+        assert found.shape == (6, 1, 28, 28)
+        assert 0 <= float(found.min()) <= float(found.max()) <= 1
+        assert not torch.equal(found, images / 255)
+
+
+def test_a_grid_of_attention_is_had_from_28_pixels_by_strides():
+    assert small_study({"kind": "fashion_mnist"}, strides=(1, 2, 1)).grid == 14
+    with pytest.raises(ValueError, match=r"attention grid is 28 x 28; choose strides and image_s"):
+        small_study({"kind": "fashion_mnist"}, strides=(1, 1, 1))
 
 
 def test_where_images_lie_and_how_they_are_fetched_is_in_no_key():
