@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -33,6 +34,7 @@ from store.study_file import require_data
 from store.vocabulary import Half, Split
 
 _FILES_FOR_STATISTICS: Final = 4096
+_VALUES_AT_ONCE: Final = 2**22
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +133,22 @@ def _check_subset(dataset: OwnImages, usable: int) -> None:
 
 def _statistics(pixels: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean and standard deviation of the pool's pixels per channel, shape (channels,)."""
-    images = pixels.shape[0]
+    images, channels, side, _ = pixels.shape
     # of files, some thousands, evenly spaced: each would have to be decoded
     read = min(images, _FILES_FOR_STATISTICS if isinstance(pixels, InFiles) else images)
-    sample = pixels.read(np.linspace(0, images - 1, read).round().astype(np.int64))
-    scaled = sample.transpose(1, 0, 2, 3).reshape(sample.shape[1], -1)
-    mean = scaled.mean(axis=1, dtype=np.float64) / 255
-    std = np.maximum(scaled.std(axis=1, dtype=np.float64) / 255, 1e-3)
-    return mean.astype(np.float32), std.astype(np.float32)
+    rows = np.linspace(0, images - 1, read).round().astype(np.int64)
+    parts = -(-read * channels * side * side // _VALUES_AT_ONCE)
+    # how often each of the 256 levels occurs: exact, and no image has to stay in memory
+    counts = np.zeros((channels, 256), dtype=np.int64)
+    groups = np.array_split(rows, min(parts, read))
+    for batch in pixels.batches(groups, torch.device("cpu")):
+        for channel in range(channels):
+            counts[channel] += np.bincount(batch[:, channel].numpy().reshape(-1), minlength=256)
+    levels, total = np.arange(256), counts.sum(axis=1)
+    mean = (counts @ levels) / total
+    squares = (counts * (levels - mean[:, None]) ** 2).sum(axis=1) / total
+    std = np.maximum(np.sqrt(squares) / 255, 1e-3)
+    return (mean / 255).astype(np.float32), std.astype(np.float32)
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

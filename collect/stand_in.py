@@ -33,6 +33,7 @@ from store.long_tail import long_tail
 _FEWEST: Final = 100
 """Training images where the study does not say how many."""
 _GOLDEN: Final = (math.sqrt(5) - 1) / 2
+_LARGEST_SIDE: Final = 64
 _NOISE: Final = 28.0
 """Standard deviation of the noise, in grey levels."""
 _TEXT: Final = (
@@ -122,8 +123,9 @@ def draw_class(
 
 def _write(dataset: Any, counts: Counts, place: Path, seed: int) -> None:
     if isinstance(dataset, ImageFolderData):
-        side = round(dataset.image_size * 8 / 7)
-        # wider than high: readers cut out the centre
+        # small, for there may be a thousand classes, and wider than high: readers enlarge them and
+        # cut out the centre
+        side = min(round(dataset.image_size * 8 / 7), _LARGEST_SIDE)
         shape = (3, side, side + side // 4)
         train, test = _drawn(counts, shape, seed)
         write_folders(dataset, train, test, place)

@@ -25,6 +25,7 @@ SETS = {
     "fashion_mnist": {"kind": "fashion_mnist", "test_size": 40, "train_subset": {"size": 60}},
     "parquet": {"kind": "parquet", "path": "none", "classes": 4, "test_size": 40},
     "folders": {**FOLDER, "classes": 5, "test_size": 20, "train_subset": {"size": 33}},
+    "folders, long tail": {**FOLDER, "classes": 5, "test_size": 20, "imbalance": 4},
     "lists": {**FOLDER, **LISTS, "classes": 5, "test_size": 20, "class_names_file": "names.txt"},
     "a thousand classes": {**FOLDER, "classes": 1000, "test_size": 20},
 }

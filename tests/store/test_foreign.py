@@ -413,6 +413,13 @@ def test_models_of_one_seed_that_learned_from_other_images_are_refused(tmp_path:
         check(written(tmp_path, tables), design)
 
 
+def test_models_that_learned_from_a_part_belong_to_a_study_that_declares_it(tmp_path: Path):
+    whole = study(tmp_path, STUDY.replace("  train_subset: {size: 12, resample: per_block}\n", ""))
+    message = r"clean view of 12 training images; .* no train_subset: all 30 of them"
+    with pytest.raises(DataError, match=message):
+        check(written(tmp_path, drawn(whole)), whole)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
