@@ -10,6 +10,7 @@ do not come with a package; ``results`` is where results go (default: results/<s
 import fcntl
 import logging
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 from analyze.questions import questions_of
 from store.study_file import load_design, require_data
 from store.errors import UserError
+from store.image_files import to_be_fetched
 
 for key in config:
     if key not in ("study", "data", "results"):
@@ -43,10 +45,11 @@ try:
     DESIGN = load_design(Path(STUDY))
     questions_of(DESIGN)
     RESULTS = str(config.get("results", f"results/{DESIGN.study}"))
-    if not all(
+    TRAINED = all(
         Path(f"{RESULTS}/packs/{pack:05d}.json").exists()
         for pack in range(DESIGN.packs)
-    ):
+    )
+    if not TRAINED:
         require_data(DESIGN)
 except UserError as error:
     # one line, where an exception raised here would print Snakemake's own account of it too
@@ -120,6 +123,11 @@ onstart:
             sys.exit(
                 f"error: another run is working on {RESULTS}; wait until it has ended"
             )
+        # here and not in a job: a cluster's nodes may have no network, and one failure says it all
+        if not TRAINED and to_be_fetched(DESIGN.dataset):
+            fetching = [sys.executable, "-m", "collect", "download", STUDY]
+            if subprocess.run(fetching, check=False).returncode:
+                sys.exit(1)
 
 
 onsuccess:

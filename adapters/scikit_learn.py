@@ -117,8 +117,8 @@ def read_digits(design: Design) -> Digits:
     """Split the digits into test images and a pool that seeds draw their training images from."""
     bunch: Any = load_digits()
     order = np.random.default_rng([design.study_seed, 0]).permutation(len(bunch.target))
-    size = design.dataset.test_size
-    if size + design.dataset.train_subset.size > len(order):
+    size, subset = design.dataset.test_size, design.dataset.train_subset
+    if size + (subset.size if subset else 1) > len(order):
         raise StudyError(
             f"{design.study}: test_size and train_subset.size need more than the {len(order)} "
             "digits that there are"
@@ -136,7 +136,9 @@ def train_seed(
 ) -> dict[str, pl.DataFrame]:
     """Train one seed's teachers, then its students; return its rows of every table."""
     rng = np.random.default_rng([design.study_seed, 1, seed])
-    subset = np.sort(rng.choice(digits.pool, design.dataset.train_subset.size, replace=False))
+    declared = design.dataset.train_subset
+    drawn = len(digits.pool) if declared is None else declared.size
+    subset = np.sort(rng.choice(digits.pool, drawn, replace=False))
     shown = np.concatenate([subset, digits.test])
     views = [(CLEAN_VIEW, shown, digits.pixels[shown]), *test_views(design, digits)]
     plan = design.plan()

@@ -12,6 +12,7 @@ from analyze.results import Finding, ReplicateCounts, SequentialLook, Verdict
 from analyze.shared_teachers import cost_of_sharing
 from store.conditions import DoseResponse, Factorial
 from store.design import Design
+from store.images import ForeignData, drawn_per_block
 from store.measures import BY_NAME
 from store.vocabulary import Arm
 
@@ -82,6 +83,7 @@ def study_caveats(
     """Say what holds for the whole study. look: where seeds are added by a declared rule."""
     return (
         _scope(design),
+        *_long_tailed(design),
         *_named_strengths(design),
         *_mixtures(design),
         *_new_images(counts),
@@ -113,12 +115,22 @@ def _why_forms(finding: Finding) -> str:
 def _scope(design: Design) -> str:
     drawn = (
         "new seeds and new subsets of this pool of training images"
-        if design.dataset.train_subset.resample == "per_block"
+        if drawn_per_block(design.dataset)
         else "new seeds trained on these same images"
     )
     return (
         f"Intervals speak of {drawn}, measured on these {design.dataset.test_size} test images; "
         "not of other images, networks or data sets."
+    )
+
+
+def _long_tailed(design: Design) -> tuple[str, ...]:
+    if isinstance(design.dataset, ForeignData) or design.dataset.imbalance in (None, 1):
+        return ()
+    return (
+        f"The training images are long-tailed (imbalance {design.dataset.imbalance:g}), the test "
+        "images are not: a generalization gap between them is also one between rare and frequent "
+        "classes. Compare it between conditions, not with gaps of other data sets.",
     )
 
 

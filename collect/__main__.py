@@ -1,4 +1,4 @@
-"""``python -m collect``: train one pack of a study's seed blocks, or say what a study costs."""
+"""``python -m collect``: train a pack of a study's seed blocks; its cost; its images."""
 
 import argparse
 import logging
@@ -37,10 +37,16 @@ def _run(options: argparse.Namespace) -> None:
     # torch takes seconds to import; --help and a wrong call should not wait for it
     from collect import job
 
-    if options.command == "pack":
-        job.collect_pack(options.study, options.pack, options.results)
-    else:
-        print(job.estimate_cost(options.study, jobs=options.jobs, seconds=options.seconds))
+    match options.command:
+        case "pack":
+            job.collect_pack(options.study, options.pack, options.results)
+        case "cost":
+            print(job.estimate_cost(options.study, jobs=options.jobs, seconds=options.seconds))
+        case "download":
+            job.download_images(options.study)
+        case _:
+            job.make_stand_in(options.study, options.out)
+            print(f"made {options.out}; name it as root or path of the study's dataset")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,6 +72,20 @@ def _parser() -> argparse.ArgumentParser:
     cost.add_argument(
         "--seconds", type=float, default=6, help="about how long to measure; default 6"
     )
+    download = commands.add_parser(
+        "download",
+        help="fetch the published images that a study's dataset names into its root",
+        epilog="example: python -m collect download config/mine.yaml",
+    )
+    download.add_argument("study", type=Path, help="the study file")
+    stand_in = commands.add_parser(
+        "stand-in",
+        help="make a few images of no real thing in the layout of a study's data set, to try the "
+        "study out where its images are not",
+        epilog="example: python -m collect stand-in config/cifar10-small.yaml --out made-up",
+    )
+    stand_in.add_argument("study", type=Path, help="the study file; its sizes say how many images")
+    stand_in.add_argument("--out", type=Path, required=True, help="a new folder")
     return parser
 
 

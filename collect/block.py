@@ -11,6 +11,7 @@ from collect import checkpoint
 from collect.classroom import Classroom, Member
 from collect.datasets import Data
 from collect.engine import Runtime
+from collect.long_tail import long_tailed_rows
 from collect.models import parameter_count
 from collect.observe import Views, observe, views_shown
 from collect.seeding import Purpose, Streams, block_streams, pool_streams, study_streams
@@ -19,6 +20,7 @@ from collect.spool import Spool
 from collect.train import TrainingSet
 from store.design import Design
 from store.frames import ATTENTION, EPOCH, MODEL, MODEL_PAIR, PREDICTION
+from store.images import ForeignData, OwnImages, drawn_per_block
 from store.plan import BlockPlan, Student, model_id, planned_row
 from store.shard import Parts
 from store.vocabulary import Split, Status
@@ -142,8 +144,11 @@ class Block:
 
 
 def training_subset(design: Design, data: Data, block: int) -> NDArray[np.int64]:
-    """Rows of the pool of images that a block's students train on, ascending, shape (size,)."""
-    if design.dataset.train_subset.resample == "per_block":
+    """Rows of the pool of images that a block's students train on, ascending, shape (size,).
+
+    The long tail is drawn first, then a subset of it.
+    """
+    if drawn_per_block(_trained(design)):
         return _subset(design, data, block_streams(design.study_seed, block))
     return _subset(design, data, study_streams(design.study_seed))
 
@@ -151,15 +156,33 @@ def training_subset(design: Design, data: Data, block: int) -> NDArray[np.int64]
 def teachers_subset(design: Design, data: Data, block: int) -> NDArray[np.int64]:
     """Rows that a block's teachers train on: the students', or their own where they are shared."""
     pool = design.pool_of(block)
-    if pool is None or design.dataset.train_subset.resample != "per_block":
+    if pool is None or not drawn_per_block(_trained(design)):
         return training_subset(design, data, block)
     return _subset(design, data, pool_streams(design.study_seed, pool))
 
 
 def _subset(design: Design, data: Data, streams: Streams) -> NDArray[np.int64]:
-    size = design.dataset.train_subset.size
-    rows = streams.numpy(Purpose.SUBSET).permutation(len(data.pool.labels))[:size]
-    return np.sort(rows)
+    dataset = _trained(design)
+    rows = np.arange(len(data.pool.labels))
+    if dataset.imbalance is not None and drawn_per_block(dataset):
+        # one that all blocks share is the pool itself
+        rows = long_tailed_rows(
+            data.pool.labels,
+            len(data.class_names),
+            dataset.imbalance,
+            streams.numpy(Purpose.LONG_TAIL),
+        )
+    if dataset.train_subset is None:
+        return rows
+    order = streams.numpy(Purpose.SUBSET).permutation(len(rows))[: dataset.train_subset.size]
+    return np.sort(rows[order])
+
+
+def _trained(design: Design) -> OwnImages:
+    """Return the declaration of the images; a study that trains has its own."""
+    dataset = design.dataset
+    assert not isinstance(dataset, ForeignData)
+    return dataset
 
 
 def _training_set(views: Views) -> TrainingSet:

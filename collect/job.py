@@ -1,6 +1,7 @@
 """One pack, or an estimate of its cost: the only part of collecting that knows paths."""
 
 import logging
+import os
 import shutil
 import time
 from datetime import UTC, datetime
@@ -11,13 +12,16 @@ import torch
 from collect.block import Block, training_subset
 from collect.cost import cost, cost_text
 from collect.datasets import Data, image_table, load
+from collect.download import fetch
 from collect.engine import Runtime, choose_device, start
 from collect.environment import device_words, observe_environment
 from collect.progress import Progress
+from collect.stand_in import write_stand_in
 from collect.timing import measure
 from collect.workload import workload
 from store.design import TRAINING_PROTOCOL, Design
 from store.errors import StaleShardError, UserError
+from store.images import PublishedData
 from store.shard import Manifest, read_manifest, shard_name, write_images, write_pack, write_shard
 from store.study_file import load_design
 
@@ -70,6 +74,27 @@ def estimate_cost(study: Path, *, jobs: int, seconds: float) -> str:
         jobs=jobs,
     )
     return cost_text(found, where=device_words(runtime))
+
+
+def make_stand_in(study: Path, folder: Path) -> None:
+    """Make images for trying a study out, in a new folder, in its data set's layout.
+
+    Raises UserError where the study needs none, or the folder holds something already.
+    """
+    # a study that leaves the place of its images open means this one
+    os.environ.setdefault("KD_DATA", str(folder))
+    write_stand_in(load_design(study), folder)
+
+
+def download_images(study: Path) -> None:
+    """Fetch the published images that a study names, where they are not there yet.
+
+    Raises UserError where there is nothing to fetch, DataError where it fails.
+    """
+    dataset = load_design(study).dataset
+    if not isinstance(dataset, PublishedData):
+        raise UserError(f"{study}: dataset.kind {dataset.kind}: nothing of it can be downloaded")
+    fetch(dataset)
 
 
 def _collect_block(

@@ -25,6 +25,7 @@ class Purpose(IntEnum):
     TEST_SET = 4
     HALVES = 5
     VIEWS = 6
+    LONG_TAIL = 9
 
 
 _ROLES = {Role.TEACHER: 1, Role.STUDENT: 2}

@@ -29,7 +29,7 @@ from reports.numbers import (
 )
 from store.conditions import LEVELS, ConditionList, DoseResponse, Factorial
 from store.design import Design, Foreign
-from store.images import DigitsData, ForeignData
+from store.images import DigitsData, ForeignData, PublishedData
 from store.measures import BY_NAME
 from store.networks import Network, Networks
 from store.vocabulary import Arm, Form
@@ -348,12 +348,16 @@ def _network(network: Network) -> str:
 
 def _data(design: Design) -> str:
     dataset = design.dataset
-    size = whole(dataset.train_subset.size)
-    if isinstance(dataset, DigitsData):
-        return f"{size} handwritten digits"
+    subset = dataset.train_subset
+    images = "all training images" if subset is None else f"{whole(subset.size)} images"
     if isinstance(dataset, ForeignData):
-        return f"{size} images ({dataset.description})"
-    return f"{size} images of {_plural(dataset.classes, 'class', 'classes')}"
+        return f"{images} ({dataset.description})"
+    tail = "" if dataset.imbalance is None else f", long-tailed (imbalance {dataset.imbalance:g})"
+    if isinstance(dataset, DigitsData):
+        return f"{'all' if subset is None else whole(subset.size)} handwritten digits{tail}"
+    if isinstance(dataset, PublishedData):
+        return f"{images} of {dataset.published.title}{tail}"
+    return f"{images} of {_plural(dataset.classes, 'class', 'classes')}{tail}"
 
 
 def in_words(count: int) -> str:

@@ -369,14 +369,18 @@ def _check_trained(runs: _Runs, block: int, trained: dict[str, pl.Series]) -> No
 
     Teachers that seeds share have images of their own.
     """
-    path, size = runs.path(PREDICTIONS), runs.data.train_subset.size
+    path, subset = runs.path(PREDICTIONS), runs.data.train_subset
+    size = len(runs.train) if subset is None else subset.size
+    declared = (
+        f"dataset.train_subset.size {size}" if subset else f"no train_subset: all {size} of them"
+    )
     apart = runs.design.shared_teachers is not None
     teachers = set(runs.models.filter(pl.col("role") == Role.TEACHER)["model"].to_list())
     for name, images in trained.items():
         if len(images) != size:
             raise DataError(
                 f"{path}: model {name} has the clean view of {len(images)} training images; the "
-                f"study declares dataset.train_subset.size {size}, those that it learned from"
+                f"study declares {declared}, those that it learned from"
             )
         alike = (
             other for other in trained if not apart or (other in teachers) == (name in teachers)

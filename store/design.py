@@ -11,7 +11,7 @@ from store.augmentations import Augmentation, Graded, refused_strength
 from store.conditions import AnyConditions
 from store.declared import Declared
 from store.errors import StudyError
-from store.images import Dataset, ForeignData
+from store.images import Dataset, ForeignData, image_numbers
 from store.networks import Networks
 from store.plan import BlockPlan, with_controls
 from store.training import AnyDistillation, Distillation, Training
@@ -380,8 +380,7 @@ class Design(Declared):
         dumped["attention_methods"] = [str(method) for method in self.attention.kept]
         # which students decide is a matter of the analysis
         dumped["design"].pop("deciding", None)
-        for key in ("path", "decoders"):
-            dumped["dataset"].pop(key, None)
+        dumped["dataset"] = image_numbers(self.dataset)
         return dumped
 
     def declared(self) -> dict[str, Any]:

@@ -1,21 +1,41 @@
 """The images that a study may declare, told apart by ``kind``."""
 
-from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from abc import abstractmethod
+from pathlib import Path, PurePath
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from store.declared import Declared
+from store.long_tail import long_tail
+from store.published_images import CIFAR10, CIFAR100, FASHION_MNIST, SVHN, PublishedImages
 
 DIGITS_IMAGES: Final = 1797
 """Images in scikit-learn's digits."""
 
+_CHANGE_NO_NUMBER: Final = ("path", "root", "download", "decoders", "class_names_file")
+"""Keys that say where images lie and how they are fetched: in no shard's key."""
+_OUT_OF_KEYS_UNLESS_SAID: Final = ("imbalance", "train_list", "test_list")
+"""Keys that studies have gained: a study without them keeps its shards."""
+
 
 class TrainSubset(Declared):
-    """How many training images a block trains on, and whether each draws its own."""
+    """How many training images a block trains on, and whether each draws its own.
+
+    Without it, every block trains on the whole pool.
+    """
 
     size: int = Field(ge=2)
     resample: Literal["per_block", "fixed"] = "per_block"
+
+
+Imbalance = Annotated[float | None, Field(ge=1)]
+"""How many times as many training images the first class has as the last.
+
+In the published exponential profile, see ``store.long_tail``; None leaves the pool as it is.
+Which of a class's images stay is drawn from the study's seed, for each block anew where
+``train_subset`` is drawn so. The test images stay as they are.
+"""
 
 
 class DigitsData(Declared):
@@ -24,12 +44,13 @@ class DigitsData(Declared):
     kind: Literal["digits"]
     image_size: int = Field(default=16, ge=8, le=64)
     test_size: int = Field(default=897, ge=20, le=1700)
-    train_subset: TrainSubset
+    train_subset: TrainSubset | None = None
+    imbalance: Imbalance = None
 
     @model_validator(mode="after")
     def _images_suffice(self) -> Self:
         pool = DIGITS_IMAGES - self.test_size
-        if self.train_subset.size > pool:
+        if self.train_subset is not None and self.train_subset.size > pool:
             raise ValueError(
                 f"train_subset.size is {self.train_subset.size}, but {self.test_size} of the "
                 f"{DIGITS_IMAGES} digits are test images; allowed: at most {pool}"
@@ -53,7 +74,8 @@ class ParquetData(Declared):
     classes: int = Field(ge=2, le=100_000)
     class_names: tuple[str, ...] = ()
     test_size: int = Field(ge=20)
-    train_subset: TrainSubset
+    train_subset: TrainSubset | None = None
+    imbalance: Imbalance = None
 
     @model_validator(mode="after")
     def _every_class_has_a_name(self) -> Self:
@@ -73,7 +95,7 @@ class ForeignData(Declared):
     description: str = Field(min_length=1, max_length=200)
     classes: int = Field(ge=2, le=100_000)
     test_size: int = Field(ge=20)
-    train_subset: TrainSubset
+    train_subset: TrainSubset | None = None
 
 
 class ImageFolderData(Declared):
@@ -82,29 +104,169 @@ class ImageFolderData(Declared):
     ImageNet's ``val`` may stand for ``test``. Each image's shorter side is scaled to 8/7 of
     ``image_size`` and its centre cut out, for training too; augmentation begins from there.
     Images are decoded as they are needed, by ``decoders`` threads of each job.
+
+    train_list, test_list: text files that name the images instead, as those of ImageNet-LT do,
+    in lines ``FILE LABEL``. class_names_file: a line for every class, in the labels' order, or
+    ``FOLDER NAME``. The files themselves and what lists name lie below ``path``.
     """
 
     kind: Literal["imagefolder"]
     path: str = Field(min_length=1)
     image_size: int = Field(default=64, ge=8, le=512)
     classes: int = Field(ge=2, le=100_000)
+    class_names_file: str | None = Field(default=None, min_length=1)
+    train_list: str | None = Field(default=None, min_length=1)
+    test_list: str | None = Field(default=None, min_length=1)
     test_size: int = Field(ge=20)
-    train_subset: TrainSubset
+    train_subset: TrainSubset | None = None
+    imbalance: Imbalance = None
     decoders: int = Field(default=2, ge=1, le=256)
 
+    @model_validator(mode="after")
+    def _lists_go_together(self) -> Self:
+        if (self.train_list is None) != (self.test_list is None):
+            missing = "train_list" if self.train_list is None else "test_list"
+            raise ValueError(
+                f"{missing} is missing; train_list and test_list go together, so that both give "
+                "a class the same label"
+            )
+        return self
 
+
+class PublishedData(Declared):
+    """A published data set in the layout of ``torchvision.datasets``, below ``root``.
+
+    ``root`` may name an environment variable as ``${NAME}``. download: whether the first job
+    fetches what is missing. Images are scaled to ``image_size`` where that is not their own.
+    """
+
+    root: str = Field(default="data", min_length=1)
+    download: bool = False
+    train_subset: TrainSubset | None = None
+    imbalance: Imbalance = None
+
+    @property
+    @abstractmethod
+    def published(self) -> PublishedImages:
+        """What the data set is, and which files it consists of."""
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return self.published.classes
+
+    @model_validator(mode="after")
+    def _images_suffice(self) -> Self:
+        pool = self.published.train_images
+        kept = pool
+        if self.imbalance is not None and self.published.largest_class is not None:
+            tail = long_tail(self.published.largest_class, self.classes, self.imbalance)
+            if not tail[-1]:
+                raise ValueError(
+                    f"imbalance {self.imbalance:g} leaves the last class of "
+                    f"{self.published.title} no image; allowed: 1 to "
+                    f"{self.published.largest_class}"
+                )
+            kept = sum(tail)
+        if self.train_subset is not None and self.train_subset.size > kept:
+            left = "" if kept == pool else f", of which imbalance {self.imbalance:g} leaves {kept}"
+            raise ValueError(
+                f"train_subset.size is {self.train_subset.size}, but {self.published.title} has "
+                f"{pool} training images{left}; allowed: at most {kept}"
+            )
+        return self
+
+
+class Cifar10Data(PublishedData):
+    """CIFAR-10 (Krizhevsky 2009): 60,000 colour images of 10 classes, 32 x 32."""
+
+    kind: Literal["cifar10"]
+    image_size: int = Field(default=CIFAR10.side, ge=8, le=512)
+    test_size: int = Field(default=CIFAR10.test_images, ge=20, le=CIFAR10.test_images)
+
+    @property
+    def published(self) -> PublishedImages:
+        """What the data set is, and which files it consists of."""
+        return CIFAR10
+
+
+class Cifar100Data(PublishedData):
+    """CIFAR-100 (Krizhevsky 2009), its 100 fine classes: 60,000 colour images, 32 x 32."""
+
+    kind: Literal["cifar100"]
+    image_size: int = Field(default=CIFAR100.side, ge=8, le=512)
+    test_size: int = Field(default=CIFAR100.test_images, ge=20, le=CIFAR100.test_images)
+
+    @property
+    def published(self) -> PublishedImages:
+        """What the data set is, and which files it consists of."""
+        return CIFAR100
+
+
+class FashionMnistData(PublishedData):
+    """Fashion-MNIST (Xiao et al. 2017): 70,000 grey images of 10 classes, 28 x 28."""
+
+    kind: Literal["fashion_mnist"]
+    image_size: int = Field(default=FASHION_MNIST.side, ge=8, le=512)
+    test_size: int = Field(default=FASHION_MNIST.test_images, ge=20, le=FASHION_MNIST.test_images)
+
+    @property
+    def published(self) -> PublishedImages:
+        """What the data set is, and which files it consists of."""
+        return FASHION_MNIST
+
+
+class SvhnData(PublishedData):
+    """Street View House Numbers (Netzer et al. 2011), cropped: 99,289 colour digits, 32 x 32."""
+
+    kind: Literal["svhn"]
+    image_size: int = Field(default=SVHN.side, ge=8, le=512)
+    test_size: int = Field(default=SVHN.test_images, ge=20, le=SVHN.test_images)
+
+    @property
+    def published(self) -> PublishedImages:
+        """What the data set is, and which files it consists of."""
+        return SVHN
+
+
+Published = Cifar10Data | Cifar100Data | FashionMnistData | SvhnData
+OwnImages = DigitsData | ParquetData | ImageFolderData | Published
+"""Images that this software trains on."""
 Dataset = Annotated[
-    DigitsData | ParquetData | ImageFolderData | ForeignData, Field(discriminator="kind")
+    DigitsData | ParquetData | ImageFolderData | ForeignData | Published,
+    Field(discriminator="kind"),
 ]
-
 
 KINDS: Final[dict[str, type[Declared]]] = {
     "digits": DigitsData,
     "parquet": ParquetData,
     "imagefolder": ImageFolderData,
     "foreign": ForeignData,
+    "cifar10": Cifar10Data,
+    "cifar100": Cifar100Data,
+    "fashion_mnist": FashionMnistData,
+    "svhn": SvhnData,
 }
 """Data sets by the ``kind`` that a study file gives them."""
+
+
+def drawn_per_block(dataset: Dataset) -> bool:
+    """Whether each block draws training images of its own from the pool."""
+    return dataset.train_subset is not None and dataset.train_subset.resample == "per_block"
+
+
+def image_numbers(dataset: Dataset) -> dict[str, Any]:
+    """Return the part of a data set's declaration that can change a shard's numbers, as JSON.
+
+    Of lists, their names: folders differ between machines.
+    """
+    dumped = dataset.model_dump(mode="json", exclude=set(_CHANGE_NO_NUMBER))
+    for key in _OUT_OF_KEYS_UNLESS_SAID:
+        if dumped.get(key) is None:
+            dumped.pop(key, None)
+        elif key != "imbalance":
+            dumped[key] = PurePath(dumped[key]).name
+    return dumped
 
 
 def image_folder_test(folder: Path) -> Path | None:

@@ -24,7 +24,14 @@ from store.ledger import ENVIRONMENT, SHARD, STUDY, StoredBlock, study_row
 from store.schema import quoted, schema
 from store.shard import content_hash, images_name
 
-_MAY_DIFFER: Final = ("seeds", "pack_size", "dataset.path")
+_MAY_DIFFER: Final = (
+    "seeds",
+    "pack_size",
+    "dataset.path",
+    "dataset.root",
+    "dataset.download",
+    "dataset.decoders",
+)
 """Keys of a study file that say how much was run, or where, and change no number."""
 
 

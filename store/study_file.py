@@ -14,9 +14,9 @@ from store.conditions import CONDITION_KINDS
 from store.declared import Declared
 from store.design import Design
 from store.errors import DataError, StudyError
-from store.images import KINDS, ForeignData, ImageFolderData, ParquetData, image_folder_test
+from store.image_files import missing_images
+from store.images import KINDS, ForeignData
 from store.training import LOSSES
-from store.vocabulary import Split
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _TOLD_APART: Final[tuple[Mapping[str, type[Declared]], ...]] = (
@@ -66,25 +66,14 @@ def design_from_declaration(text: str, *, source: str) -> Design:
 
 def require_data(design: Design) -> None:
     """Raise DataError where the study's images are plainly not there, before anything runs."""
-    if isinstance(design.dataset, ParquetData):
-        folder = Path(design.dataset.path)
-        if not all(any(folder.glob(f"{split}*.parquet")) for split in Split):
-            raise DataError(
-                f"dataset.path: {folder} does not hold train*.parquet and test*.parquet; it must "
-                "be a folder of images in the Hugging Face Parquet layout"
-            )
     if isinstance(design.dataset, ForeignData):
         raise DataError(
             f"dataset.kind foreign: the models of {design.study} were trained elsewhere; take them "
             f"in first: python -m store adopt FOLDER --study THIS-FILE"
         )
-    if isinstance(design.dataset, ImageFolderData):
-        folder = Path(design.dataset.path)
-        if not (folder / "train").is_dir() or image_folder_test(folder) is None:
-            raise DataError(
-                f"dataset.path: {folder} does not hold the folders train and test (or val); it "
-                "must be a folder of images in torchvision's layout: train/CLASS/FILE"
-            )
+    missing = missing_images(design.dataset)
+    if missing is not None:
+        raise DataError(missing)
 
 
 def _expand(value: Any, path: Path) -> Any:

@@ -439,6 +439,13 @@ def test_students_without_teachers_and_shared_teachers_are_taken_in(tmp_path: Pa
         check(written(tmp_path, tables), design)
 
 
+def test_models_that_learned_from_a_part_belong_to_a_study_that_declares_it(tmp_path: Path):
+    whole = study(tmp_path, STUDY.replace("  train_subset: {size: 12, resample: per_block}\n", ""))
+    message = r"clean view of 12 training images; .* no train_subset: all 30 of them"
+    with pytest.raises(DataError, match=message):
+        check(written(tmp_path, drawn(whole)), whole)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -27,6 +27,11 @@ FAULTS = {
         "kind: parquet, path: /no/such/folder, classes: 10, image_size: 16,",
         ["dataset.path", "/no/such/folder", "train*.parquet"],
     ),
+    "a published data set that is not there": (
+        "kind: digits, image_size: 16,",
+        "kind: cifar10, root: /no/such/folder, image_size: 16,",
+        ["dataset.root", "/no/such/folder", "cifar-10-python.tar.gz", "download: true"],
+    ),
     "a name with a path in it": ("study: tiny", "study: ../tiny", ["study", "../tiny", "pattern"]),
     "an unknown claim": ("  H4:", "  H9:", ["claims.H9", "H1"]),
     "an outcome that a claim has not": (
