@@ -13,12 +13,14 @@ from collect.datasets import Data
 from collect.engine import Runtime
 from collect.models import parameter_count
 from collect.observe import View, Views, observe
+from collect.pretrained import read_weights
 from collect.seeding import Purpose, block_streams, study_streams
 from collect.similarity import cka
 from collect.spool import Spool
 from collect.train import TrainingSet
 from store.design import Design
 from store.frames import ATTENTION, EPOCH, MODEL, MODEL_PAIR, PREDICTION
+from store.networks import Network
 from store.plan import BlockPlan, Student, Teacher, model_id, planned_row
 from store.shard import Parts
 from store.vocabulary import (
@@ -79,6 +81,7 @@ class Block:
                 self._id(ordinal),
                 self._seen(member),
                 methods=self._design.attention.kept,
+                published=self._design.attention.published,
                 runtime=self._runtime,
                 prediction=prediction,
                 attention=attention,
@@ -135,7 +138,7 @@ class Block:
         network = networks.student if isinstance(plan, Student) else networks.teacher
         return {
             **planned_row(self._block, plan, view=self._design.level(plan.strength)),
-            "network": f"{network.family} depth {network.depth} width {network.width}",
+            "network": network.record + _begun_with(network),
             "parameters": parameter_count(member.model),
             "epochs": len(record.epochs),
             "status": str(Status.FAILED if record.failure else Status.COMPLETE),
@@ -159,6 +162,12 @@ class Block:
 
     def _id(self, ordinal: int) -> int:
         return model_id(self._block, ordinal)
+
+
+def _begun_with(network: Network) -> str:
+    """Say which weights a network began with, by the hash of their file."""
+    weights = read_weights(network)
+    return "" if weights is None else f" weights sha256:{weights.sha256}"
 
 
 def training_subset(design: Design, data: Data, block: int) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from collect.models import CifarResNet
+from collect.classifier import Classifier
 from collect.train import EpochRow, Trainee
 from store.errors import UserError, advice
 
@@ -45,7 +45,7 @@ _RECORD = TypeAdapter(Record)
 _UNFINISHED = TypeAdapter(_Unfinished)
 
 
-def save(path: Path, model: CifarResNet, record: Record) -> None:
+def save(path: Path, model: Classifier, record: Record) -> None:
     """Write a model's weights and its record, whole or not at all."""
     _write(path, dict(_state(model)), _RECORD.dump_json(record).decode())
 
@@ -103,7 +103,7 @@ def load_unfinished(path: Path, trainees: Mapping[int, Trainee]) -> float:
     return record.seconds
 
 
-def load(path: Path, model: CifarResNet) -> Record | None:
+def load(path: Path, model: Classifier) -> Record | None:
     """Read weights into a model and return its record; None where there is no sound file."""
     read = _read(path)
     if read is None:
@@ -117,7 +117,7 @@ def load(path: Path, model: CifarResNet) -> Record | None:
     return record
 
 
-def weights_hash(model: CifarResNet) -> str:
+def weights_hash(model: Classifier) -> str:
     """SHA-256 of all parameters and buffers with their names, 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for name, value in sorted(_state(model)):
@@ -126,7 +126,7 @@ def weights_hash(model: CifarResNet) -> str:
     return digest.hexdigest()
 
 
-def _state(model: CifarResNet) -> list[tuple[str, torch.Tensor]]:
+def _state(model: Classifier) -> list[tuple[str, torch.Tensor]]:
     return list(model.state_dict().items())
 
 

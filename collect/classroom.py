@@ -13,10 +13,12 @@ import torch
 
 from collect import checkpoint
 from collect.checkpoint import Record
+from collect.classifier import Classifier
 from collect.engine import Runtime
 from collect.environment import fingerprint
 from collect.memory import is_out_of_memory, release_memory
-from collect.models import CifarResNet, build, frozen
+from collect.models import build, frozen
+from collect.pretrained import CHANNELS, begin_with, read_weights
 from collect.seeding import Purpose, Streams, model_streams
 from collect.train import Trainee, TrainingSet, cross_entropy, distilled_from, train
 from store.atomic import write_text
@@ -40,7 +42,7 @@ class Member:
     """A model of the block and how its training ended."""
 
     plan: Learner
-    model: CifarResNet
+    model: Classifier
     record: Record
 
 
@@ -71,6 +73,9 @@ class Classroom:
         self._runtime = runtime
         self._scratch = scratch
         self._finished = finished
+        # now, so that what is not there is said before anything is trained
+        for network in design.own_training.networks.by_role().values():
+            read_weights(network)
 
     def train(self) -> dict[int, Member]:
         """Train what is not trained yet; return every model by its ordinal, in order."""
@@ -156,7 +161,7 @@ class Classroom:
         return None if record is None else Member(learner, model, record)
 
     def _in_lockstep(
-        self, chunk: Sequence[Learner], answering: Mapping[int, CifarResNet]
+        self, chunk: Sequence[Learner], answering: Mapping[int, Classifier]
     ) -> dict[int, Member]:
         recipe = self._recipe(chunk[0])
         trainees = {learner.ordinal: self._trainee(learner, recipe) for learner in chunk}
@@ -203,14 +208,22 @@ class Classroom:
         loss = distilled_from(teachers, self._design.distillation) if teachers else cross_entropy
         return Trainee(self._built(learner), recipe, loss=loss, teachers=teachers)
 
-    def _built(self, learner: Learner) -> CifarResNet:
+    def _built(self, learner: Learner) -> Classifier:
         """Make a learner's network as it is before its first step, on the device."""
+        network = self._network(learner)
+        weights = read_weights(network)
+        _, channels, side, _ = self._data.pixels.shape
         model = build(
-            self._network(learner),
-            channels=self._data.pixels.shape[1],
+            network,
+            channels=channels if weights is None else CHANNELS,
+            side=side,
             classes=self._classes,
             generator=self._streams(learner).torch(Purpose.INITIALIZATION),
-        ).to(self._runtime.device)
+        )
+        if weights is not None:
+            mean, std = self._runtime.mean.flatten(), self._runtime.std.flatten()
+            begin_with(model, weights, mean=mean, std=std)
+        model = model.to(self._runtime.device)
         return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def _streams(self, learner: Learner) -> Streams:

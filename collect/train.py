@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.optim import SGD
 
 from collect.augmentation.policy import augmented_batches, draw, policy_for
+from collect.classifier import Classifier
 from collect.engine import Runtime
 from collect.losses import distillation_loss
 from collect.memory import in_batches
-from collect.models import CifarResNet
 from collect.pixels import Pixels
 from collect.seeding import Purpose, Streams
 from store.augmentations import Augmentation
@@ -62,7 +62,7 @@ class Trainee:
 
     def __init__(
         self,
-        model: CifarResNet,
+        model: Classifier,
         recipe: Recipe,
         *,
         loss: BatchLoss,
@@ -117,7 +117,7 @@ def train(
     strength: float,
     streams: Streams,
     runtime: Runtime,
-    teachers: Mapping[int, CifarResNet] | None = None,
+    teachers: Mapping[int, Classifier] | None = None,
     after_epoch: Callable[[], None] | None = None,
 ) -> None:
     """Train models in lockstep, in place, by SGD; one whose loss is not finite ends there.
@@ -247,7 +247,7 @@ def _views(
 
 
 def evaluate(
-    model: CifarResNet, pixels: Pixels, labels: Tensor, runtime: Runtime
+    model: Classifier, pixels: Pixels, labels: Tensor, runtime: Runtime
 ) -> tuple[float, float]:
     """Cross-entropy in nats and accuracy in eval mode, in which the model is left."""
     model.eval()

@@ -28,7 +28,6 @@ from reports.numbers import (
 from store.design import Design, Foreign
 from store.images import DigitsData, ForeignData
 from store.measures import BY_NAME
-from store.networks import Network
 from store.vocabulary import Arm, Form
 
 
@@ -192,7 +191,7 @@ def study_sentence(design: Design) -> str:
     if design.foreign is not None:
         return _foreign_sentence(design, design.foreign)
     networks = design.own_training.networks
-    teacher, student = _network(networks.teacher), _network(networks.student)
+    teacher, student = networks.teacher.title, networks.student.title
     kind = "of the same kind" if teacher == student else f"({student})"
     levels = _plural(len(cells.strengths), "augmentation strength")
     number = len(design.plan().students)
@@ -258,10 +257,6 @@ def _arms(arms: tuple[Arm, ...], fixed_strength: float) -> str:
         Arm.MATCHED: "as strongly as their teachers",
     }
     return " or ".join(words[arm] for arm in arms)
-
-
-def _network(network: Network) -> str:
-    return f"ResNet-{network.depth}, width {network.width}"
 
 
 def _data(design: Design) -> str:

@@ -1,5 +1,6 @@
 """Reading a study: YAML or a store's declaration in, ``Design`` or one line of error out."""
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -12,6 +13,7 @@ from store.augmentations import POLICIES
 from store.design import Design
 from store.errors import DataError, StudyError
 from store.images import KINDS, ForeignData, ImageFolderData, ParquetData, image_folder_test
+from store.networks import FAMILIES, CifarNetwork, Network
 from store.vocabulary import Split
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -37,9 +39,37 @@ def load_design(path: Path) -> Design:
             f"found {type(content).__name__}"
         )
     try:
-        return Design.model_validate(_expand(content, path))
+        design = Design.model_validate(_expand(content, path))
     except ValidationError as error:
         raise StudyError(_explain(path, error)) from None
+    return _with_content_of_weights(design, path)
+
+
+def _with_content_of_weights(design: Design, path: Path) -> Design:
+    """Say which weights a study's files hold, where it names files and does not say so itself."""
+    if design.networks is None:
+        return design
+    known: dict[str, Network] = {}
+    for role, network in design.networks.by_role().items():
+        if isinstance(network, CifarNetwork) or network.weights_file is None:
+            continue
+        if network.weights_sha256 is None:
+            content = _content_hash(network.weights_file, f"{path}: networks.{role}.weights")
+            known[role] = network.model_copy(update={"weights_sha256": content})
+    if not known:
+        return design
+    return design.model_copy(update={"networks": design.networks.model_copy(update=known)})
+
+
+def _content_hash(file: Path, place: str) -> str:
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise StudyError(
+            f"{place}: {file} cannot be read: {error.strerror}; put the file there, declare "
+            "imagenet or none, or, where nothing is trained, its weights_sha256"
+        ) from None
 
 
 def design_from_declaration(text: str, *, source: str) -> Design:
@@ -102,7 +132,7 @@ def _explain(path: Path, error: ValidationError) -> str:
     faults = error.errors(include_url=False)
     # a mistyped key is both unknown and missing; the unknown one tells more
     first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
-    kinds = {*KINDS, *POLICIES, "[key]"}
+    kinds = {*KINDS, *POLICIES, *FAMILIES, "[key]"}
     named = [part for place, part in enumerate(first["loc"]) if not place or part not in kinds]
     key = ".".join(str(part) for part in named) or "study"
     if first["type"] == "extra_forbidden":
@@ -124,7 +154,7 @@ def _known_keys(location: tuple[int | str, ...]) -> str:
     """Keys allowed where an unknown one stood."""
     model: Any = Design
     for part in location[:-1]:
-        told_apart = KINDS.get(str(part)) or POLICIES.get(str(part))
+        told_apart = KINDS.get(str(part)) or POLICIES.get(str(part)) or FAMILIES.get(str(part))
         if told_apart is not None and not hasattr(model, "model_fields"):
             model = told_apart
             continue

@@ -301,7 +301,7 @@ class _Drawn:
             for model in alive
             for view, split in self._seen(model)
             if split == "test"
-            for method in (kept if view == CLEAN_VIEW else [AttentionMethod.CAM_SUM])
+            for method in (kept if view == CLEAN_VIEW else [self._design.attention.published])
         ]
         return {
             "model": pl.DataFrame([self._row(model) for model in self._models], MODEL.schema),
