@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from reports.numbers import Number, fixed
+from reports.prose import ATTENTION_MAPS
 from reports.queries import (
     CLASS_NAMES,
     GALLERY_BLOCK,
@@ -65,7 +66,10 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Panels from the weakest to the strongest augmentation; ``absent`` says why there is none."""
+    """Panels from the weakest to the strongest augmentation.
+
+    method: which map is drawn, in words. absent: why there are no panels.
+    """
 
     panels: tuple[Panel, ...]
     block: int | None
@@ -79,12 +83,12 @@ def make_gallery(store: Store, design: Design) -> Gallery:
     The rule: the first seed block without failures; the images with the highest, the
     median and the lowest IoU of the first two teachers at the strongest augmentation.
     """
-    method = str(design.attention.primary)
+    method, shown = str(design.attention.primary), ATTENTION_MAPS[design.attention.primary]
     block = store.frame(GALLERY_BLOCK.sql)["block"][0]
     if block is None:
-        return Gallery((), None, method, "No seed block is without failures.")
+        return Gallery((), None, shown, "No seed block is without failures.")
     if design.design.teachers < 2:
-        return Gallery((), block, method, "An ensemble of one teacher has no two to compare.")
+        return Gallery((), block, shown, "An ensemble of one teacher has no two to compare.")
     students = store.frame(GALLERY_MODELS.sql, (block,))
     first_arm = students.filter(pl.col("arm") == students["arm"].min())
     ends = [first_arm.row(0, named=True), first_arm.row(-1, named=True)]
@@ -93,12 +97,12 @@ def make_gallery(store: Store, design: Design) -> Gallery:
     overlap = {student["model_id"]: _overlap(store, student, method) for student in ends}
     ranked = overlap[ends[-1]["model_id"]]
     if ranked.is_empty():
-        return Gallery((), block, method, "No test image has a mask of both teachers.")
+        return Gallery((), block, shown, "No test image has a mask of both teachers.")
     chosen = _choose(ranked)
     panels = tuple(
         _panel(store, design, student, overlap[student["model_id"]], chosen) for student in ends
     )
-    return Gallery(panels, block, method)
+    return Gallery(panels, block, shown)
 
 
 def _overlap(store: Store, student: Mapping[str, object], method: str) -> pl.DataFrame:

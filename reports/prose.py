@@ -28,7 +28,7 @@ from reports.numbers import (
 from store.design import Design, Foreign
 from store.images import DigitsData, ForeignData
 from store.measures import BY_NAME
-from store.vocabulary import Arm, Form
+from store.vocabulary import Arm, AttentionMethod, Form
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,14 @@ TESTS: Final = {
     "mediation_total": "Total effect",
     "mediation_proportion": "Proportion mediated",
     "mediation_rho": "Confounding that would undo it (rho)",
+}
+ATTENTION_MAPS: Final = {
+    AttentionMethod.CAM_LABEL: "the class activation map of the image’s label",
+    AttentionMethod.CAM_PREDICTED: "the class activation map of the predicted class",
+    AttentionMethod.CAM_SUM: "the class activation map summed over all classes",
+    AttentionMethod.GRADCAM: "Grad-CAM of the predicted class",
+    AttentionMethod.ROLLOUT: "what the class token attends to through all layers (rollout)",
+    AttentionMethod.CLASS_TOKEN: "what the class token attends to in the last layer",
 }
 FAILED_RULES: Final = {
     "exclude_block": "a block with a failed network is left out whole",

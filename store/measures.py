@@ -251,9 +251,10 @@ MEASURES: Final = tuple(
                 published="attention_iou_published",
                 differs="The published form pools intersections and unions over batches of "
                 f"{_BATCH} augmented images, whose augmentation differs between conditions, and "
-                "takes the class activation map summed over all classes (of transformers: "
-                "rollout). Neither loss moves the sum of a head's weights over classes (softmax "
-                "does not see it), so that map is close to a random projection of the features.",
+                "takes the class activation map summed over all classes. Neither loss moves the "
+                "sum of a head's weights over classes (softmax does not see it), so that map is "
+                "close to a random projection of the features. Transformers have no such map: "
+                "rollout stands for it.",
                 null="one teacher only, or no image where either attends anywhere (0/0)",
             ),
             Measure(
@@ -268,8 +269,8 @@ MEASURES: Final = tuple(
                 published="attention_iou_published",
                 differs="The published form has no correction for chance (bigger masks overlap "
                 f"more), pools over batches of {_BATCH} augmented images and takes the class "
-                "activation map summed over all classes (of transformers: rollout), which the "
-                "losses leave close to a random projection of the features.",
+                "activation map summed over all classes, which the losses leave close to a random "
+                "projection of the features. Transformers have no such map: rollout stands for it.",
                 null="one teacher only, no image with a mask, or IoU0 = 1",
             ),
             Measure(

@@ -4,7 +4,8 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -160,10 +161,17 @@ def _known_keys(location: tuple[int | str, ...]) -> str:
             continue
         if not hasattr(model, "model_fields") or part not in model.model_fields:
             return ""
-        model = model.model_fields[part].annotation
+        model = _required(model.model_fields[part].annotation)
     if not hasattr(model, "model_fields"):
         return ""
     return "; allowed: " + ", ".join(model.model_fields)
+
+
+def _required(annotation: Any) -> Any:
+    """Return what a key that may be absent holds where it is there."""
+    given = [kind for kind in get_args(annotation) if kind is not NoneType]
+    optional = len(given) == 1 and NoneType in get_args(annotation)
+    return given[0] if optional else annotation
 
 
 def _one_line(text: str) -> str:

@@ -28,6 +28,9 @@ CLASSES = 10
 EPOCHS = 4
 POOL = 60
 
+CONVOLUTIONAL = "{depth: 8, width: 4, strides: [1, 2, 1]}"
+TRANSFORMER = "{family: vit, patch: 2, layers: 1, heads: 1, width: 4, mlp_width: 4}"
+
 STUDY = """\
 study: synthetic
 title: Drawn numbers
@@ -36,8 +39,8 @@ seeds: {seeds}
 pack_size: 2
 dataset: {{kind: digits, test_size: {test_images}, train_subset: {{size: {train_images}}}}}
 networks:
-  teacher: {{depth: 8, width: 4, strides: [1, 2, 1]}}
-  student: {{depth: 8, width: 4, strides: [1, 2, 1]}}
+  teacher: {network}
+  student: {network}
 training:
   teacher: {{epochs: 4, batch_size: 10, learning_rate: 0.1, evaluate_every: 2}}
   student: {{epochs: 4, batch_size: 10, learning_rate: 0.1, evaluate_every: 2}}
@@ -78,6 +81,7 @@ def make_study(
     train_images: int = 40,
     tau: float = 0.4,
     logits: str = "float32",
+    network: str = CONVOLUTIONAL,
     failed: Sequence[tuple[int, int]] = (),
     not_finite: Sequence[tuple[int, int]] = (),
     built: bool = True,
@@ -97,6 +101,7 @@ def make_study(
         train_images=train_images,
         tau=tau,
         logits=logits,
+        network=network,
     )
     results = folder / "results"
     members = write_shards(design, results / "shards", failed=failed, not_finite=not_finite)
@@ -125,6 +130,7 @@ def write_study(
     train_images: int = 40,
     tau: float = 0.4,
     logits: str = "float32",
+    network: str = CONVOLUTIONAL,
 ) -> tuple[Design, Path]:
     path = folder / "synthetic.yaml"
     path.write_text(
@@ -137,6 +143,7 @@ def write_study(
             train_images=train_images,
             tau=tau,
             logits=logits,
+            network=network,
         ),
         encoding="utf-8",
     )
