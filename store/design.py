@@ -221,9 +221,11 @@ class Design(Declared):
             return value
         declared = cast("dict[str, Any]", value)
         attention = declared.get("attention", {})
-        if not isinstance(attention, dict):
-            return declared
         own = {"methods": _TRANSFORMER_METHODS, "primary": _TRANSFORMER_METHODS[0]}
+        primary = _declared_at(attention, "primary") or own["primary"]
+        if not isinstance(attention, dict) or primary not in _TRANSFORMER_METHODS:
+            # what it names for itself is judged as it stands
+            return declared
         return {**declared, "attention": {**own, **cast("dict[str, Any]", attention)}}
 
     @model_validator(mode="after")

@@ -268,8 +268,7 @@ class TransformerNetwork(_Pretrainable):
         """Side of the grid of patches; raises ValueError where they do not divide the image."""
         if image_size % self.patch:
             raise ValueError(
-                f"patches of {self.patch} px do not divide images of {image_size} px; choose an "
-                "image_size that is a multiple of patch"
+                f"patches of {self.patch} px do not divide the side of {image_size} px"
             )
         return image_size // self.patch
 

@@ -103,19 +103,23 @@ def test_a_variant_has_its_published_shape_and_small_takes_any():
     ("changes", "words"),
     [
         ({"teacher": SMALL}, "networks.teacher: on images of 16 px, the last layer is 2 x 2"),
-        ({"teacher": {**VIT, "patch": 3}}, "patches of 3 px do not divide images of 16 px"),
+        ({"teacher": {**VIT, "patch": 3}}, "patches of 3 px do not divide the side of 16 px"),
         (
             {"teacher": VIT, "student": SMALL, "dataset": COARSE},
             "networks: teacher is vit, student is resnet: attention maps .* cannot be compared",
         ),
         (
             {"teacher": VIT, "attention": {"primary": "cam_label"}},
-            "attention: methods has 'rollout', of transformer networks, and primary is 'cam_label'",
+            "attention.primary: 'cam_label' is a map of convolutional networks, .* family vit",
         ),
         (
             {"teacher": VIT, "attention": {"methods": ["gradcam"], "primary": "gradcam"}},
             "'gradcam' is a map of convolutional networks, but networks are of family vit; "
             "allowed: rollout, class_token",
+        ),
+        (
+            {"teacher": VIT, "attention": {"methods": ["gradcam", "rollout"]}},
+            "methods has 'gradcam', of convolutional networks, and primary is 'rollout', of tran",
         ),
         (
             {
