@@ -163,7 +163,7 @@ class _Pretrainable(_Network):
             return ""
         if self.weights == IMAGENET_WEIGHTS:
             return " from ImageNet weights"
-        return f" from given weights ({(self.weights_sha256 or 'unknown')[:8]})"
+        return f" from given weights {(self.weights_sha256 or 'unknown')[:8]}"
 
 
 class ResidualNetwork(_Pretrainable):

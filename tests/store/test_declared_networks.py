@@ -193,7 +193,7 @@ def test_a_shards_key_has_the_content_of_weights_and_not_where_they_lie(tmp_path
     assert first.shard_key(0) == moved.shard_key(0) != changed.shard_key(0)
     digest = hashlib.sha256(b"some").hexdigest()
     assert first.numbers()["networks"]["teacher"]["weights"] == f"sha256:{digest}"
-    assert first.networks.teacher.title == f"ResNet-18 from given weights ({digest[:8]})"
+    assert first.networks.teacher.title == f"ResNet-18 from given weights {digest[:8]}"
     none = _loaded(tmp_path, teacher={"family": "resnet", "depth": 18}, dataset=COLOUR)
     named = {"family": "resnet", "depth": 18, "weights": "imagenet"}
     imagenet = _loaded(tmp_path, teacher=named, dataset=COLOUR)
