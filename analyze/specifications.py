@@ -46,6 +46,8 @@ _MAPS: Final = {
     AttentionMethod.CAM_PREDICTED: "predicted class",
     AttentionMethod.CAM_SUM: "sum over classes",
     AttentionMethod.GRADCAM: "Grad-CAM",
+    AttentionMethod.ROLLOUT: "class token, all layers",
+    AttentionMethod.CLASS_TOKEN: "class token, last layer",
 }
 _SHORT: Final = {
     Estimator.JACKKNIFE: "jackknife",
@@ -194,7 +196,7 @@ def _attention_side(attention: Attention) -> Side:
         _overlap(method, threshold, measure, name, attention)
         for method, threshold, (measure, name) in product(attention.kept, thresholds, corrections)
     )
-    published = _published(ADJUSTED, (str(AttentionMethod.CAM_SUM), declared.name, "published"))
+    published = _published(ADJUSTED, (str(attention.published), declared.name, "published"))
     return Side(
         choices=(
             Choice(

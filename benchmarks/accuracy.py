@@ -143,6 +143,7 @@ def _plain_accuracy(design: Design, data: Data, block: int) -> float:
     model = build(
         design.networks.teacher,
         channels=3,
+        side=data.pool.pixels.shape[3],
         classes=len(data.class_names),
         generator=streams.torch(Purpose.INITIALIZATION),
     )

@@ -8,7 +8,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 from torch.optim import SGD
 
-from collect.models import CifarResNet
+from collect.cifar_resnet import CifarResNet
 
 Precision = Literal["fp32", "bf16"]
 Format = Literal["NCHW", "channels_last"]

@@ -13,7 +13,7 @@ from benchmarks.engines import Trial, network, observation_batch, runtime
 from benchmarks.pages import table
 from benchmarks.rounds import Done, Turn, Way, take_turns
 from collect.attention import class_activation_map, grad_cam
-from collect.models import CifarResNet
+from collect.cifar_resnet import CifarResNet
 from store.vocabulary import AttentionMethod
 
 DEPTH: Final = 20

@@ -14,17 +14,18 @@ from torch import Tensor
 
 from collect.block import Block, training_subset
 from collect.checkpoint import weights_hash
+from collect.cifar_resnet import CifarResNet
 from collect.datasets import Data, load
 from collect.engine import Precision, Runtime, start
 from collect.memory import Limits
-from collect.models import CifarResNet, build, frozen
+from collect.models import build, frozen
 from collect.pixels import InMemory
 from collect.seeding import Purpose, model_streams
 from collect.train import Trainee, TrainingSet, cross_entropy, distilled_from, train
 from store.augmentations import Published
 from store.design import Design, Engine
 from store.frames import ATTENTION, PREDICTION
-from store.networks import Network
+from store.networks import CifarNetwork
 from store.shard import Parts, content_hash
 from store.training import Distillation, Recipe
 from store.vocabulary import Role
@@ -65,9 +66,9 @@ class Trial:
 
 def network(trial: Trial, seed: int) -> CifarResNet:
     """Build the trial's network, its weights drawn from a seed."""
-    declared = Network(depth=trial.depth, width=trial.width, strides=(1, 2, 2))
+    declared = CifarNetwork(depth=trial.depth, width=trial.width, strides=(1, 2, 2))
     generator = torch.Generator().manual_seed(seed)
-    return build(declared, channels=3, classes=trial.classes, generator=generator)
+    return build(declared, channels=3, side=32, classes=trial.classes, generator=generator)
 
 
 class Ours:
@@ -237,6 +238,7 @@ def trained_accuracy(design: Design, data: Data, block: int, *, strength: float)
     model = build(
         design.own_training.networks.teacher,
         channels=data.pool.pixels.shape[1],
+        side=data.pool.pixels.shape[3],
         classes=len(data.class_names),
         generator=streams.torch(Purpose.INITIALIZATION),
     )

@@ -26,7 +26,7 @@ from benchmarks.packing import GroupedNetwork, VmappedReplicates, loss_of, optim
 from benchmarks.pages import machine, table
 from benchmarks.rounds import Done, Timed, Turn, Way, preload, take_turns
 from collect.augmentation.graded import GradedPolicy
-from collect.models import CifarResNet, build
+from collect.cifar_resnet import CifarResNet
 from collect.torchvision_operators import import_torchvision
 
 CLASSES: Final = 10
@@ -44,7 +44,7 @@ Precision = Literal["fp32", "tf32", "bf16"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """What ``collect.models.build`` reads of a declared network."""
+    """What ``CifarResNet`` reads of a declared network."""
 
     depth: int
     width: int
@@ -130,7 +130,8 @@ def network(trial: Trial, seed: int) -> CifarResNet | SmallImageResNet18:
     else:
         shape = Shape(depth=20, width=trial.width)
         generator = torch.Generator().manual_seed(seed)
-        model = build(shape, channels=3, classes=CLASSES, generator=generator)
+        model = CifarResNet(shape, channels=3, classes=CLASSES)
+        model.initialize(generator)
     layout = torch.channels_last if trial.channels_last else torch.contiguous_format
     return model.to(trial.device).to(memory_format=layout).train()
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.optim import SGD
 
-from collect.models import CifarResNet
+from collect.cifar_resnet import CifarResNet
 
 Step = Callable[[], None]
 

@@ -13,7 +13,8 @@ from collect.datasets import Data
 from collect.engine import Runtime
 from collect.long_tail import long_tailed_rows
 from collect.models import parameter_count
-from collect.observe import Views, observe, views_shown
+from collect.observe import View, Views, observe, views_shown
+from collect.pretrained import read_weights
 from collect.seeding import Purpose, Streams, block_streams, pool_streams, study_streams
 from collect.similarity import cka
 from collect.spool import Spool
@@ -21,7 +22,8 @@ from collect.train import TrainingSet
 from store.design import Design
 from store.frames import ATTENTION, EPOCH, MODEL, MODEL_PAIR, PREDICTION
 from store.images import ForeignData, OwnImages, drawn_per_block
-from store.plan import BlockPlan, Student, model_id, planned_row
+from store.networks import Network
+from store.plan import BlockPlan, Student, Teacher, model_id, planned_row
 from store.shard import Parts
 from store.vocabulary import Split, Status
 
@@ -83,8 +85,9 @@ class Block:
             ordinal: observe(
                 member.model,
                 self._id(ordinal),
-                [self._views.view(*shown) for shown in views_shown(self._design, member.plan)],
+                self._seen(member.plan),
                 methods=self._design.attention.kept,
+                published=self._design.attention.published,
                 runtime=self._runtime,
                 prediction=prediction,
                 attention=attention,
@@ -111,13 +114,18 @@ class Block:
             ),
         }
 
+    def _seen(self, model: Teacher | Student) -> list[View]:
+        """Return the views that a model is shown, of the images that it was trained on."""
+        views = self._teachers_views if isinstance(model, Teacher) else self._views
+        return [views.view(*shown) for shown in views_shown(self._design, model)]
+
     def _model_row(self, member: Member) -> dict[str, object]:
         plan, record = member.plan, member.record
         networks = self._design.own_training.networks
         network = networks.student if isinstance(plan, Student) else networks.teacher
         return {
             **planned_row(self._block, plan, view=self._design.level(plan.strength)),
-            "network": f"{network.family} depth {network.depth} width {network.width}",
+            "network": network.record + _begun_with(network),
             "parameters": parameter_count(member.model),
             "epochs": len(record.epochs),
             "status": str(Status.FAILED if record.failure else Status.COMPLETE),
@@ -141,6 +149,12 @@ class Block:
 
     def _id(self, ordinal: int) -> int:
         return model_id(self._block, ordinal)
+
+
+def _begun_with(network: Network) -> str:
+    """Say which weights a network began with, by the hash of their file."""
+    weights = read_weights(network)
+    return "" if weights is None else f" weights sha256:{weights.sha256}"
 
 
 def training_subset(design: Design, data: Data, block: int) -> NDArray[np.int64]:

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.optim import AdamW
 
-from collect.models import CifarResNet
+from collect.classifier import Classifier
 from collect.train import EpochRow, Trainee
 from store.errors import UserError, advice
 
@@ -47,12 +47,12 @@ _RECORD = TypeAdapter(Record)
 _UNFINISHED = TypeAdapter(_Unfinished)
 
 
-def save(path: Path, model: CifarResNet, record: Record) -> None:
+def save(path: Path, model: Classifier, record: Record) -> None:
     """Write a model's weights and its record, whole or not at all."""
     _write(path, dict(_state(model)), _RECORD.dump_json(record).decode())
 
 
-def publish(path: Path, model: CifarResNet, record: Record) -> Record:
+def publish(path: Path, model: Classifier, record: Record) -> Record:
     """Write a model for others to use, unless one of them was first; return whose record holds.
 
     Whoever is first, weights are the same; what stands is read back into the model.
@@ -78,7 +78,7 @@ def save_unfinished(
     trainees: Mapping[int, Trainee],
     seconds: float,
     *,
-    teachers: Mapping[int, CifarResNet] | None = None,
+    teachers: Mapping[int, Classifier] | None = None,
 ) -> None:
     """Write what a group needs to go on: weights, momenta, curves; whole or not at all.
 
@@ -103,7 +103,7 @@ def load_unfinished(
     path: Path,
     trainees: Mapping[int, Trainee],
     *,
-    teachers: Mapping[int, CifarResNet] | None = None,
+    teachers: Mapping[int, Classifier] | None = None,
 ) -> float:
     """Bring a group and its teachers to where they were; return the seconds spent before.
 
@@ -141,7 +141,7 @@ def load_unfinished(
     return record.seconds
 
 
-def load(path: Path, model: CifarResNet) -> Record | None:
+def load(path: Path, model: Classifier) -> Record | None:
     """Read weights into a model and return its record; None where there is no sound file."""
     read = _read(path)
     if read is None:
@@ -155,7 +155,7 @@ def load(path: Path, model: CifarResNet) -> Record | None:
     return record
 
 
-def weights_hash(model: CifarResNet) -> str:
+def weights_hash(model: Classifier) -> str:
     """SHA-256 of all parameters and buffers with their names, 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for name, value in sorted(_state(model)):
@@ -164,7 +164,7 @@ def weights_hash(model: CifarResNet) -> str:
     return digest.hexdigest()
 
 
-def _state(model: CifarResNet) -> list[tuple[str, torch.Tensor]]:
+def _state(model: Classifier) -> list[tuple[str, torch.Tensor]]:
     return list(model.state_dict().items())
 
 
@@ -227,7 +227,7 @@ def _momenta(trainee: Trainee) -> list[tuple[str, torch.Tensor]]:
     return [(place.name, state[place.parameter][place.key]) for place in _momentum_places(trainee)]
 
 
-def _statistics(teachers: Mapping[int, CifarResNet]) -> dict[str, torch.Tensor]:
+def _statistics(teachers: Mapping[int, Classifier]) -> dict[str, torch.Tensor]:
     """Find the running statistics of teachers in train mode, by their names in the file."""
     return {
         f"teacher-{ordinal}/{name}": buffer

@@ -14,10 +14,12 @@ import torch
 
 from collect import checkpoint
 from collect.checkpoint import Record
+from collect.classifier import Classifier
 from collect.engine import Runtime
 from collect.environment import fingerprint
 from collect.memory import is_out_of_memory, release_memory
-from collect.models import CifarResNet, build, frozen
+from collect.models import build, frozen
+from collect.pretrained import CHANNELS, begin_with, read_weights
 from collect.seeding import Purpose, Streams, model_streams, pool_teacher_streams
 from collect.train import Trainee, TrainingSet, cross_entropy, distilled_from, train
 from store.atomic import write_text
@@ -41,7 +43,7 @@ class Member:
     """A model of the block and how its training ended."""
 
     plan: Learner
-    model: CifarResNet
+    model: Classifier
     record: Record
 
 
@@ -78,6 +80,9 @@ class Classroom:
         self._scratch = scratch
         self._pools = pools
         self._finished = finished
+        # now, so that what is not there is said before anything is trained
+        for network in design.own_training.networks.by_role().values():
+            read_weights(network)
 
     def train(self) -> dict[int, Member]:
         """Train what is not trained yet; return every model by its ordinal, in order."""
@@ -219,7 +224,7 @@ class Classroom:
         kept.unlink(missing_ok=True)
         return members
 
-    def _kept(self, learner: Learner, model: CifarResNet, record: Record) -> Record:
+    def _kept(self, learner: Learner, model: Classifier, record: Record) -> Record:
         """Keep a finished model; of a shared teacher, the one that stood there first holds."""
         if self._pool is not None and isinstance(learner, Teacher):
             return checkpoint.publish(self._path(learner), model, record)
@@ -228,7 +233,7 @@ class Classroom:
 
     def _answering(
         self, chunk: Sequence[Learner], teachers: Mapping[int, Member]
-    ) -> dict[int, CifarResNet]:
+    ) -> dict[int, Classifier]:
         """Copy the teachers of some students, as they answer; the trained ones stay as they are.
 
         In train mode their statistics move while they teach, and start as trained in every
@@ -244,14 +249,22 @@ class Classroom:
         loss = distilled_from(teachers, self._design.distillation) if teachers else cross_entropy
         return Trainee(self._built(learner), recipe, loss=loss, teachers=teachers)
 
-    def _built(self, learner: Learner) -> CifarResNet:
+    def _built(self, learner: Learner) -> Classifier:
         """Make a learner's network as it is before its first step, on the device."""
+        network = self._network(learner)
+        weights = read_weights(network)
+        _, channels, side, _ = self._data.pixels.shape
         model = build(
-            self._network(learner),
-            channels=self._data.pixels.shape[1],
+            network,
+            channels=channels if weights is None else CHANNELS,
+            side=side,
             classes=self._classes,
             generator=self._streams(learner).torch(Purpose.INITIALIZATION),
-        ).to(self._runtime.device)
+        )
+        if weights is not None:
+            mean, std = self._runtime.mean.flatten(), self._runtime.std.flatten()
+            begin_with(model, weights, mean=mean, std=std)
+        model = model.to(self._runtime.device)
         return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def _streams(self, learner: Learner) -> Streams:

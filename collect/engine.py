@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from collect.classifier import Classifier
 from collect.memory import Limits
-from collect.models import CifarResNet
 from store.design import Engine
 from store.errors import UserError
 
@@ -46,19 +46,19 @@ class Runtime:
         fractions = images.float() / 255 if images.dtype is torch.uint8 else images
         return ((fractions - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
-    def training_logits(self, model: CifarResNet, images: Tensor) -> Tensor:
+    def training_logits(self, model: Classifier, images: Tensor) -> Tensor:
         """Class scores while training: the body in the declared precision, the head in fp32."""
         body = _compiled_features() if self.compiled else _features
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             features = body(model, images)
         return model.logits(features.float())
 
-    def logits(self, model: CifarResNet, images: Tensor) -> Tensor:
+    def logits(self, model: Classifier, images: Tensor) -> Tensor:
         """Class scores of standardized images, fp32, shape (batch, classes)."""
         return model.logits(self.features(model, images))
 
-    def features(self, model: CifarResNet, images: Tensor) -> Tensor:
-        """Last feature map of standardized images, fp32, shape (batch, channels, grid, grid)."""
+    def features(self, model: Classifier, images: Tensor) -> Tensor:
+        """Features of standardized images, fp32: of most networks (batch, channels, grid, grid)."""
         return model.features(images)
 
 
@@ -131,6 +131,8 @@ def bf16_instructions() -> tuple[str, ...]:
 def make_deterministic(device: torch.device) -> None:
     """One thread, and algorithms that give the same bits at every run."""
     torch.set_num_threads(1)
+    # a second way to compute attention, which eval mode would take and training not
+    torch.backends.mha.set_fastpath_enabled(False)
     if device.type == "cuda":
         # cuBLAS reads this when it starts, which is after this call
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
@@ -140,12 +142,12 @@ def make_deterministic(device: torch.device) -> None:
         torch.backends.cudnn.allow_tf32 = False
 
 
-def _features(model: CifarResNet, images: Tensor) -> Tensor:
+def _features(model: Classifier, images: Tensor) -> Tensor:
     return model.features(images)
 
 
 @cache
-def _compiled_features() -> Callable[[CifarResNet, Tensor], Tensor]:
+def _compiled_features() -> Callable[[Classifier, Tensor], Tensor]:
     """``_features`` compiled, whole or not at all: no fall-back to eager, which has other bits."""
     from torch._dynamo import config  # there is no public name for these two
 

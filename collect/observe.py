@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from collect.attention import class_activation_map, grad_cam, quantize
+from collect.attention import map_of, quantize, watched
 from collect.augmentation.policy import draw, policy_for
+from collect.classifier import Classifier
 from collect.datasets import Data, Images
 from collect.engine import Runtime
 from collect.memory import in_batches
-from collect.models import CifarResNet
 from collect.pixels import Pixels
 from collect.seeding import Purpose, study_streams
 from collect.spool import Spool
@@ -123,11 +123,12 @@ def views_shown(design: Design, model: Teacher | Student) -> list[tuple[str, Spl
 
 
 def observe(
-    model: CifarResNet,
+    model: Classifier,
     model_id: int,
     views: list[View],
     *,
     methods: tuple[AttentionMethod, ...],
+    published: AttentionMethod,
     runtime: Runtime,
     prediction: Spool,
     attention: Spool,
@@ -135,16 +136,15 @@ def observe(
     """Show a model every view; write logits and attention maps down as they come.
 
     Attention is kept for test images: by each of ``methods`` on the clean view, by
-    ``cam_sum`` on the augmented ones. Returns the pooled penultimate features of the clean test
+    ``published`` on the augmented ones. Returns the pooled penultimate features of the clean test
     images, shape (images, channels).
     """
     model.eval()
     predicted, attended = prediction.model(model_id), attention.model(model_id)
     features: list[NDArray[np.float32]] = []
     for view in views:
-        work = partial(
-            _pass, model, model_id, view, methods_asked(view.name, view.split, methods), runtime
-        )
+        asked = methods_asked(view.name, view.split, methods, published)
+        work = partial(_pass, model, model_id, view, asked, runtime)
         for part in in_batches(len(view.labels), runtime.limits, runtime.device, work):
             predicted.add(part.prediction)
             for maps in part.attention:
@@ -166,7 +166,7 @@ class _Pass:
 
 
 def _pass(
-    model: CifarResNet,
+    model: Classifier,
     model_id: int,
     view: View,
     methods: tuple[AttentionMethod, ...],
@@ -175,21 +175,23 @@ def _pass(
 ) -> _Pass:
     """Show a model a slice of a view."""
     with torch.inference_mode():
-        features = runtime.features(model, runtime.standardized(view.shown(chosen)))
+        with watched(model, methods) as flow:
+            features = runtime.features(model, runtime.standardized(view.shown(chosen)))
         logits = model.logits(features)
         rows = _Rows(model_id, view.name, view.image_id[chosen])
         attention: list[pl.DataFrame] = []
         for method in methods:
-            maps = (
-                grad_cam(features, model.logits)
-                if method is AttentionMethod.GRADCAM
-                else class_activation_map(
-                    features, model.head.weight, logits, view.labels[chosen], method
-                )
+            maps = map_of(
+                method,
+                model,
+                features=features,
+                logits=logits,
+                labels=view.labels[chosen],
+                flow=flow,
             )
             attention.append(rows.attention(maps, method))
         kept = view.split is Split.TEST and view.name == CLEAN_VIEW
-        pooled = features.mean(dim=(2, 3)).cpu().numpy() if kept else None
+        pooled = model.pooled(features).cpu().numpy() if kept else None
         return _Pass(rows.predictions(logits), attention, pooled)
 
 
@@ -234,12 +236,18 @@ class _Rows:
 
 
 def methods_asked(
-    name: str, split: Split, methods: tuple[AttentionMethod, ...]
+    name: str,
+    split: Split,
+    methods: tuple[AttentionMethod, ...],
+    published: AttentionMethod,
 ) -> tuple[AttentionMethod, ...]:
-    """List the attention maps that are kept of a view: all where the test images are clean."""
+    """List the attention maps that are kept of a view: all where the test images are clean.
+
+    Of other views of the test images only the one that the published IoU is computed from.
+    """
     if split is not Split.TEST:
         return ()
-    return methods if name == CLEAN_VIEW else (AttentionMethod.CAM_SUM,)
+    return methods if name == CLEAN_VIEW else (published,)
 
 
 def _rows(images: Images, rows: NDArray[np.int64]) -> Images:

@@ -12,16 +12,18 @@ import torch
 from numpy.typing import NDArray
 
 from collect.augmentation.policy import augmented_batches, draw, policy_for
+from collect.classifier import ChannelAffine, Classifier
 from collect.datasets import Data
 from collect.engine import Runtime
-from collect.models import CifarResNet, build, frozen
+from collect.models import build, frozen
 from collect.observe import Views, observe
+from collect.pretrained import CHANNELS
 from collect.seeding import Purpose, Streams
 from collect.spool import Spool
 from collect.train import Trainee, cross_entropy, distilled_from
 from store.design import Design
 from store.frames import ATTENTION, PREDICTION
-from store.networks import Network
+from store.networks import NO_WEIGHTS, CifarNetwork, Network
 from store.training import Recipe
 from store.vocabulary import CLEAN_VIEW, Split
 
@@ -74,30 +76,35 @@ class _Bench:
         self._seconds = seconds
         self._streams = Streams(design.study_seed, (0, 0, 0))
 
-    def model(self, network: Network) -> CifarResNet:
-        """Build a network that is trained for no result."""
+    def model(self, network: Network) -> Classifier:
+        """Build a network that is trained for no result, from drawn weights in any case."""
+        given = not isinstance(network, CifarNetwork) and network.weights != NO_WEIGHTS
+        _, channels, side, _ = self._data.pool.pixels.shape
         model = build(
             network,
-            channels=self._data.pool.pixels.shape[1],
+            channels=CHANNELS if given else channels,
+            side=side,
             classes=len(self._data.class_names),
             generator=self._streams.torch(Purpose.INITIALIZATION),
         )
+        if given:
+            model.input = ChannelAffine(torch.ones(CHANNELS), torch.zeros(CHANNELS))
         model = model.to(self._runtime.device)
         return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
-    def training(self, model: CifarResNet, recipe: Recipe) -> float:
+    def training(self, model: Classifier, recipe: Recipe) -> float:
         """Seconds per image of a teacher's step."""
         trainee = Trainee(model, recipe, loss=cross_entropy)
         return self._per_image(recipe.batch_size, lambda rows: self._step(trainee, rows))
 
-    def distilling(self, model: CifarResNet, recipe: Recipe) -> float:
+    def distilling(self, model: Classifier, recipe: Recipe) -> float:
         """Seconds per image of a student's step, its teachers' answers at hand."""
         teachers = max(self._design.plan().students, key=lambda s: len(s.teachers)).teachers
         loss = distilled_from(teachers, self._design.distillation)
         trainee = Trainee(model, recipe, loss=loss, teachers=teachers)
         return self._per_image(recipe.batch_size, lambda rows: self._step(trainee, rows))
 
-    def answering(self, model: CifarResNet, recipe: Recipe) -> float:
+    def answering(self, model: Classifier, recipe: Recipe) -> float:
         """Seconds per image of a teacher's pass for students."""
         teacher = frozen(model)
 
@@ -107,7 +114,7 @@ class _Bench:
 
         return self._per_image(recipe.batch_size, answer)
 
-    def evaluating(self, model: CifarResNet) -> float:
+    def evaluating(self, model: Classifier) -> float:
         """Seconds per image of a pass in fp32, as for learning curves."""
         model.eval()
 
@@ -133,7 +140,7 @@ class _Bench:
 
         return self._per_image(recipe.batch_size, augment)
 
-    def observing(self, model: CifarResNet) -> float:
+    def observing(self, model: Classifier) -> float:
         """Seconds per image of a pass whose logits and maps are written down."""
         few = np.arange(min(len(self._data.pool.labels), self._runtime.limits.observation_batch))
         views = Views(self._design, self._data, few, self._runtime)
@@ -154,6 +161,7 @@ class _Bench:
                         )
                     ],
                     methods=self._design.attention.kept,
+                    published=self._design.attention.published,
                     runtime=self._runtime,
                     prediction=Spool(Path(folder) / PREDICTION.name, PREDICTION),
                     attention=Spool(Path(folder) / ATTENTION.name, ATTENTION),

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
 
 from collect.augmentation.policy import augmented_batches, draw, policy_for
+from collect.classifier import Classifier
 from collect.engine import Runtime
 from collect.losses import distillation_loss
 from collect.memory import in_batches
-from collect.models import CifarResNet
 from collect.pixels import Pixels
 from collect.seeding import Purpose, Streams
 from store.augmentations import Augmentation
@@ -62,7 +62,7 @@ class Trainee:
 
     def __init__(
         self,
-        model: CifarResNet,
+        model: Classifier,
         recipe: Recipe,
         *,
         loss: BatchLoss,
@@ -89,7 +89,7 @@ class Trainee:
         return value.detach(), (logits.detach().argmax(dim=1) == labels).sum()
 
 
-def _optimizer(model: CifarResNet, recipe: Recipe) -> Optimizer:
+def _optimizer(model: Classifier, recipe: Recipe) -> Optimizer:
     """Make the declared optimizer of a model's weights."""
     if recipe.optimizer == "adamw":
         return AdamW(
@@ -137,7 +137,7 @@ def train(
     strength: float,
     streams: Streams,
     runtime: Runtime,
-    teachers: Mapping[int, CifarResNet] | None = None,
+    teachers: Mapping[int, Classifier] | None = None,
     after_epoch: Callable[[], None] | None = None,
 ) -> None:
     """Train models in lockstep, in place; one whose loss is not finite ends there.
@@ -268,7 +268,7 @@ def _views(
 
 
 def evaluate(
-    model: CifarResNet, pixels: Pixels, labels: Tensor, runtime: Runtime
+    model: Classifier, pixels: Pixels, labels: Tensor, runtime: Runtime
 ) -> tuple[float, float]:
     """Cross-entropy in nats and accuracy in eval mode, in which the model is left."""
     model.eval()

@@ -47,6 +47,7 @@ def workload(design: Design, *, train_images: int, test_images: int) -> Workload
     """
     plan, recipes = design.plan(), design.own_training.training
     students = {(s.teachers, s.strength): s for s in plan.students}.values()
+    attention = design.attention
     return Workload(
         teachers=len(plan.teachers),
         students=len(students),
@@ -64,7 +65,7 @@ def workload(design: Design, *, train_images: int, test_images: int) -> Workload
         student_observed=_observed(design, plan.students, train_images, test_images),
         maps=test_images
         * sum(
-            len(methods_asked(name, split, design.attention.kept))
+            len(methods_asked(name, split, attention.kept, attention.published))
             for model in (*plan.teachers, *plan.students)
             for name, split in views_shown(design, model)
         ),

@@ -16,6 +16,7 @@ from PIL import Image
 
 from reports.conditions import ensemble_words
 from reports.numbers import Number, fixed
+from reports.prose import ATTENTION_MAPS
 from reports.queries import (
     CLASS_NAMES,
     GALLERY_BLOCK,
@@ -66,9 +67,10 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Panels from the weakest to the strongest augmentation; ``absent`` says why there is none.
+    """Panels from the weakest to the strongest augmentation.
 
     Where ensembles may be mixed, the first such one of the arm that decides stands between.
+    method: which map is drawn, in words. absent: why there are no panels.
     """
 
     panels: tuple[Panel, ...]
@@ -83,23 +85,23 @@ def make_gallery(store: Store, design: Design) -> Gallery:
     The rule: the first seed block without failures; the images with the highest, the
     median and the lowest IoU of the first two teachers at the strongest augmentation.
     """
-    method = str(design.attention.primary)
+    method, shown = str(design.attention.primary), ATTENTION_MAPS[design.attention.primary]
     block = store.frame(GALLERY_BLOCK.sql)["block"][0]
     if block is None:
-        return Gallery((), None, method, "No seed block is without failures.")
+        return Gallery((), None, shown, "No seed block is without failures.")
     if design.deciding_ensemble < 2:
-        return Gallery((), block, method, "An ensemble of one teacher has no two to compare.")
+        return Gallery((), block, shown, "An ensemble of one teacher has no two to compare.")
     students = store.frame(GALLERY_MODELS.sql, (block,))
     ends = _ends(students.filter(pl.col("arm") == design.design.main_arm), design)
     overlap = {student["model_id"]: _overlap(store, student, method) for student in ends}
     ranked = overlap[ends[-1]["model_id"]]
     if ranked.is_empty():
-        return Gallery((), block, method, "No test image has a mask of both teachers.")
+        return Gallery((), block, shown, "No test image has a mask of both teachers.")
     chosen = _choose(ranked)
     panels = tuple(
         _panel(store, design, student, overlap[student["model_id"]], chosen) for student in ends
     )
-    return Gallery(panels, block, method)
+    return Gallery(panels, block, shown)
 
 
 def _ends(students: pl.DataFrame, design: Design) -> list[dict[str, object]]:

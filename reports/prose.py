@@ -31,8 +31,8 @@ from store.conditions import LEVELS, ConditionList, DoseResponse, Factorial
 from store.design import Design, Foreign
 from store.images import DigitsData, ForeignData, PublishedData
 from store.measures import BY_NAME
-from store.networks import Network, Networks
-from store.vocabulary import Arm, Form
+from store.networks import Networks
+from store.vocabulary import Arm, AttentionMethod, Form
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,14 @@ TESTS: Final = {
     "mediation_total": "Total effect",
     "mediation_proportion": "Proportion mediated",
     "mediation_rho": "Confounding that would undo it (rho)",
+}
+ATTENTION_MAPS: Final = {
+    AttentionMethod.CAM_LABEL: "the class activation map of the image’s label",
+    AttentionMethod.CAM_PREDICTED: "the class activation map of the predicted class",
+    AttentionMethod.CAM_SUM: "the class activation map summed over all classes",
+    AttentionMethod.GRADCAM: "Grad-CAM of the predicted class",
+    AttentionMethod.ROLLOUT: "what the class token attends to through all layers (rollout)",
+    AttentionMethod.CLASS_TOKEN: "what the class token attends to in the last layer",
 }
 FAILED_RULES: Final = {
     "exclude_block": "a block with a failed network is left out whole",
@@ -223,7 +231,7 @@ def study_sentence(design: Design) -> str:
     networks = design.own_training.networks
     if not isinstance(cells, DoseResponse):
         return _conditions_sentence(design, cells, networks)
-    teacher, student = _network(networks.teacher), _network(networks.student)
+    teacher, student = networks.teacher.title, networks.student.title
     kind = "of the same kind" if teacher == student else f"({student})"
     levels = _plural(len(cells.strengths), "augmentation strength")
     number = sum(bool(student.teachers) for student in design.plan().students)
@@ -247,7 +255,7 @@ def _conditions_sentence(
     design: Design, cells: Factorial | ConditionList, networks: Networks
 ) -> str:
     """Say what was trained where teachers of one ensemble may differ in their augmentation."""
-    teacher, student = _network(networks.teacher), _network(networks.student)
+    teacher, student = networks.teacher.title, networks.student.title
     plan = design.plan()
     start = (
         f"In each of {_plural(design.seeds, 'seed')}, "
@@ -340,10 +348,6 @@ def _arms(arms: tuple[Arm, ...], fixed_strength: float) -> str:
         Arm.MATCHED: "as strongly as their teachers",
     }
     return " or ".join(words[arm] for arm in arms)
-
-
-def _network(network: Network) -> str:
-    return f"ResNet-{network.depth}, width {network.width}"
 
 
 def _data(design: Design) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
@@ -12,13 +12,15 @@ from store.conditions import AnyConditions
 from store.declared import Declared
 from store.errors import StudyError
 from store.images import Dataset, ForeignData, image_numbers
-from store.networks import Networks
+from store.networks import CifarNetwork, Networks
 from store.plan import BlockPlan, with_controls
 from store.training import AnyDistillation, Distillation, Training
 from store.vocabulary import (
     MODELS_PER_BLOCK_LIMIT,
+    PUBLISHED_METHOD,
     AttentionMethod,
     LogitsType,
+    NetworkKind,
     level_name,
 )
 
@@ -38,6 +40,9 @@ _NO_EFFECT_ON_TRAINING: Final = (
     "failed_runs",
     "adding_seeds",
     "store",
+)
+_TRANSFORMER_METHODS: Final = tuple(
+    method for method in AttentionMethod if method.kind is NetworkKind.TRANSFORMER
 )
 _OF_OWN_TRAINING: Final = frozenset(
     {"device", "engine", "networks", "training", "augmentation", "distillation"}
@@ -70,7 +75,9 @@ class OwnTraining(Declared):
 class Attention(Declared):
     """Which attention maps are kept, which the claims are tested on, its mask's threshold.
 
-    ``cam_sum`` is kept whatever ``methods`` says: the published measures need it.
+    ``cam_sum``, of transformers ``rollout``, is kept whatever ``methods`` says: the published
+    measures need it. A study of transformers that names no method has ``rollout``, and
+    ``class_token`` beside it.
     """
 
     methods: tuple[AttentionMethod, ...] = (
@@ -82,6 +89,17 @@ class Attention(Declared):
     tau: float = Field(default=0.4, gt=0, lt=1)
 
     @model_validator(mode="after")
+    def _maps_are_of_one_kind(self) -> Self:
+        odd = [method for method in self.methods if method.kind is not self.kind]
+        if odd:
+            raise ValueError(
+                f"methods has {str(odd[0])!r}, of {odd[0].kind} networks, and primary is "
+                f"{str(self.primary)!r}, of {self.kind} networks; allowed: of one kind, "
+                f"{_methods_of(self.kind)} or {_methods_of(odd[0].kind)}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _primary_is_kept(self) -> Self:
         if self.primary not in self.kept:
             raise ValueError(
@@ -91,9 +109,19 @@ class Attention(Declared):
         return self
 
     @property
+    def kind(self) -> NetworkKind:
+        """The kind of network whose maps are kept."""
+        return self.primary.kind
+
+    @property
+    def published(self) -> AttentionMethod:
+        """The method whose maps the published measures are made of: kept of every view."""
+        return PUBLISHED_METHOD[self.kind]
+
+    @property
     def kept(self) -> tuple[AttentionMethod, ...]:
         """Methods whose maps are kept of clean images, each once, in the vocabulary's order."""
-        asked = {*self.methods, AttentionMethod.CAM_SUM}
+        asked = {*self.methods, self.published}
         return tuple(method for method in AttentionMethod if method in asked)
 
 
@@ -198,6 +226,22 @@ class Design(Declared):
     adding_seeds: AddingSeeds = AddingSeeds()
     store: Storage = Storage()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _transformers_have_maps_of_their_own(cls, value: Any) -> Any:
+        """Name the maps of a study of transformers that does not name them itself."""
+        found = _declared_at(value, "networks", "student", "family")
+        if found != "vit":
+            return value
+        declared = cast("dict[str, Any]", value)
+        attention = declared.get("attention", {})
+        own = {"methods": _TRANSFORMER_METHODS, "primary": _TRANSFORMER_METHODS[0]}
+        primary = _declared_at(attention, "primary") or own["primary"]
+        if not isinstance(attention, dict) or primary not in _TRANSFORMER_METHODS:
+            # what it names for itself is judged as it stands
+            return declared
+        return {**declared, "attention": {**own, **cast("dict[str, Any]", attention)}}
+
     @model_validator(mode="after")
     def _seeds_are_a_look(self) -> Self:
         looks = self.adding_seeds.looks
@@ -268,22 +312,32 @@ class Design(Declared):
     def _sizes_fit(self) -> Self:
         if self.networks is None or isinstance(self.dataset, ForeignData):
             return self
-        grids = {
-            network.grid(self.dataset.image_size)
-            for network in (self.networks.teacher, self.networks.student)
-        }
-        if len(grids) != 1:
+        grids: dict[str, int] = {}
+        for role, network in self.networks.by_role().items():
+            try:
+                grids[role] = network.grid(self.dataset.image_size)
+            except ValueError as error:
+                raise ValueError(
+                    f"networks.{role}: on images of {self.dataset.image_size} px, {error}; choose "
+                    "strides, stem, patch or image_size that fit"
+                ) from None
+        if len(set(grids.values())) != 1:
             raise ValueError(
-                f"networks: teacher and student have attention grids of {sorted(grids)} cells "
-                "a side; choose strides that give both the same"
-            )
-        side = grids.pop()
-        if not 8 <= side <= 16:
-            raise ValueError(
-                f"networks: the attention grid is {side} x {side}; choose strides and image_size "
-                "that give 8 x 8 to 16 x 16"
+                f"networks: the attention grid of the teacher is {grids['teacher']}, of the "
+                f"student {grids['student']} cells a side; choose strides, stem or patch that "
+                "give both the same"
             )
         return self
+
+    @model_validator(mode="after")
+    def _attention_is_of_the_networks(self) -> Self:
+        if self.networks is None or self.attention.kind is self.networks.kind:
+            return self
+        raise ValueError(
+            f"attention.primary: {str(self.attention.primary)!r} is a map of "
+            f"{self.attention.kind} networks, but networks are of family "
+            f"{self.networks.student.family}; allowed: {_methods_of(self.networks.kind)}"
+        )
 
     @model_validator(mode="after")
     def _block_is_not_too_large(self) -> Self:
@@ -381,6 +435,12 @@ class Design(Declared):
         # which students decide is a matter of the analysis
         dumped["design"].pop("deciding", None)
         dumped["dataset"] = image_numbers(self.dataset)
+        if self.networks is not None:
+            for role, network in self.networks.by_role().items():
+                if not isinstance(network, CifarNetwork):
+                    # what a file holds changes numbers, not where it lies
+                    del dumped["networks"][role]["weights_sha256"]
+                    dumped["networks"][role]["weights"] = network.weights_key
         return dumped
 
     def declared(self) -> dict[str, Any]:
@@ -405,6 +465,18 @@ class Design(Declared):
     def study_hash(self) -> str:
         """Return the hash of everything the study file declares, 64 hexadecimal digits."""
         return _digest(self.declared())
+
+
+def _methods_of(kind: NetworkKind) -> str:
+    return ", ".join(method for method in AttentionMethod if method.kind is kind)
+
+
+def _declared_at(value: Any, *keys: str) -> Any:
+    """Return what a study declares at a place, checked or not; None where there is nothing."""
+    for key in keys:
+        known = cast("dict[str, Any]", value).get(key) if isinstance(value, dict) else None
+        value = known if isinstance(value, dict) else getattr(value, key, None)
+    return value
 
 
 def declaration_hash(declaration: str) -> str:

@@ -276,7 +276,7 @@ ATTENTION = Frame(
         Column(
             name="map",
             dtype=pl.List(pl.UInt8()),
-            meaning="Class activation map, min-max scaled to 0..255, row by row.",
+            meaning="Attention map, min-max scaled to 0..255, row by row.",
             null="undefined: the map is constant or not finite",
         ),
     ),

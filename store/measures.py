@@ -258,7 +258,8 @@ MEASURES: Final = tuple(
                 f"{_BATCH} augmented images, whose augmentation differs between conditions, and "
                 "takes the class activation map summed over all classes. Neither loss moves the "
                 "sum of a head's weights over classes (softmax does not see it), so that map is "
-                "close to a random projection of the features.",
+                "close to a random projection of the features. Transformers have no such map: "
+                "rollout stands for it.",
                 null="one teacher only, or no image where either attends anywhere (0/0)",
             ),
             Measure(
@@ -274,7 +275,7 @@ MEASURES: Final = tuple(
                 differs="The published form has no correction for chance (bigger masks overlap "
                 f"more), pools over batches of {_BATCH} augmented images and takes the class "
                 "activation map summed over all classes, which the losses leave close to a random "
-                "projection of the features.",
+                "projection of the features. Transformers have no such map: rollout stands for it.",
                 null="one teacher only, no image with a mask, or IoU0 = 1",
             ),
             Measure(
@@ -481,9 +482,9 @@ MEASURES: Final = tuple(
             Measure(
                 name="attention_iou_published",
                 title="teachers' attention IoU, as published",
-                definition="Intersections over unions of two teachers' masks of cam_sum on test "
-                f"images augmented at the student's strength, pooled per batch of {_BATCH}, then "
-                "averaged over batches and teacher pairs.",
+                definition="Intersections over unions of two teachers' masks of cam_sum (of "
+                "transformers: rollout) on test images augmented at the student's strength, pooled "
+                f"per batch of {_BATCH}, then averaged over batches and teacher pairs.",
                 unit="fraction",
                 range="0 to 1",
                 subject=Subject.TEACHER_TEACHER,

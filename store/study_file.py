@@ -1,10 +1,12 @@
 """Reading a study: YAML or a store's declaration in, ``Design`` or one line of error out."""
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from types import NoneType
+from typing import Any, Final, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -16,6 +18,7 @@ from store.design import Design
 from store.errors import DataError, StudyError
 from store.image_files import missing_images
 from store.images import KINDS, ForeignData
+from store.networks import FAMILIES, CifarNetwork, Network
 from store.training import LOSSES
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -23,6 +26,7 @@ _TOLD_APART: Final[tuple[Mapping[str, type[Declared]], ...]] = (
     KINDS,
     POLICIES,
     CONDITION_KINDS,
+    FAMILIES,
     LOSSES,
 )
 """Sections of a study file that come in kinds, by the names of those."""
@@ -48,9 +52,37 @@ def load_design(path: Path) -> Design:
             f"found {type(content).__name__}"
         )
     try:
-        return Design.model_validate(_expand(content, path))
+        design = Design.model_validate(_expand(content, path))
     except ValidationError as error:
         raise StudyError(_explain(path, error)) from None
+    return _with_content_of_weights(design, path)
+
+
+def _with_content_of_weights(design: Design, path: Path) -> Design:
+    """Say which weights a study's files hold, where it names files and does not say so itself."""
+    if design.networks is None:
+        return design
+    known: dict[str, Network] = {}
+    for role, network in design.networks.by_role().items():
+        if isinstance(network, CifarNetwork) or network.weights_file is None:
+            continue
+        if network.weights_sha256 is None:
+            content = _content_hash(network.weights_file, f"{path}: networks.{role}.weights")
+            known[role] = network.model_copy(update={"weights_sha256": content})
+    if not known:
+        return design
+    return design.model_copy(update={"networks": design.networks.model_copy(update=known)})
+
+
+def _content_hash(file: Path, place: str) -> str:
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise StudyError(
+            f"{place}: {file} cannot be read: {error.strerror}; put the file there, declare "
+            "imagenet or none, or, where nothing is trained, its weights_sha256"
+        ) from None
 
 
 def design_from_declaration(text: str, *, source: str) -> Design:
@@ -130,10 +162,17 @@ def _known_keys(location: tuple[int | str, ...]) -> str:
             continue
         if not hasattr(model, "model_fields") or part not in model.model_fields:
             return ""
-        model = model.model_fields[part].annotation
+        model = _required(model.model_fields[part].annotation)
     if not hasattr(model, "model_fields"):
         return ""
     return "; allowed: " + ", ".join(model.model_fields)
+
+
+def _required(annotation: Any) -> Any:
+    """Return what a key that may be absent holds where it is there."""
+    given = [kind for kind in get_args(annotation) if kind is not NoneType]
+    optional = len(given) == 1 and NoneType in get_args(annotation)
+    return given[0] if optional else annotation
 
 
 def _one_line(text: str) -> str:

@@ -64,19 +64,45 @@ class PairKind(StrEnum):
     TEACHER_STUDENT = "teacher_student"
 
 
-class AttentionMethod(StrEnum):
-    """Which weights the last feature map's channels are summed with.
+class NetworkKind(StrEnum):
+    """What a network's attention is read from: its last feature map, or its tokens."""
 
-    Class activation maps, of networks whose head is pooling and a linear layer:
-    ``cam_label`` takes the weights of the image's label, ``cam_predicted`` those of the
-    model's own prediction, ``cam_sum`` their sum over all classes, as in the published study.
-    ``gradcam`` takes the mean gradient of the predicted class's logit, and suits any head.
+    CONVOLUTIONAL = "convolutional"
+    TRANSFORMER = "transformer"
+
+
+class AttentionMethod(StrEnum):
+    """How an attention map is read from a network.
+
+    Of convolutional networks, the last feature map's channels are summed. Class activation maps,
+    of networks whose head is pooling and a linear layer: ``cam_label`` takes the weights of the
+    image's label, ``cam_predicted`` those of the model's own prediction, ``cam_sum`` their sum
+    over all classes, as in the published study. ``gradcam`` takes the mean gradient of the
+    predicted class's logit, and suits any head.
+
+    Of transformers, what the class token attends to: ``rollout`` through all layers (Abnar &
+    Zuidema 2020), ``class_token`` in the last layer alone.
     """
 
     CAM_LABEL = "cam_label"
     CAM_PREDICTED = "cam_predicted"
     CAM_SUM = "cam_sum"
     GRADCAM = "gradcam"
+    ROLLOUT = "rollout"
+    CLASS_TOKEN = "class_token"
+
+    @property
+    def kind(self) -> NetworkKind:
+        """The kind of network that has such maps."""
+        of_tokens = self in (AttentionMethod.ROLLOUT, AttentionMethod.CLASS_TOKEN)
+        return NetworkKind.TRANSFORMER if of_tokens else NetworkKind.CONVOLUTIONAL
+
+
+PUBLISHED_METHOD: Final = {
+    NetworkKind.CONVOLUTIONAL: AttentionMethod.CAM_SUM,
+    NetworkKind.TRANSFORMER: AttentionMethod.ROLLOUT,
+}
+"""The map that the published measures are made of; of transformers, what stands for it."""
 
 
 class LogitsType(StrEnum):

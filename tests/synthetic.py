@@ -28,6 +28,9 @@ CLASSES = 10
 EPOCHS = 4
 POOL = 60
 
+CONVOLUTIONAL = "{depth: 8, width: 4, strides: [1, 2, 1]}"
+TRANSFORMER = "{family: vit, patch: 2, layers: 1, heads: 1, width: 4, mlp_width: 4}"
+
 STUDY = """\
 study: synthetic
 title: Drawn numbers
@@ -36,8 +39,8 @@ seeds: {seeds}
 pack_size: 2
 dataset: {{kind: digits, test_size: {test_images}, train_subset: {{size: {train_images}}}}}
 networks:
-  teacher: {{depth: 8, width: 4, strides: [1, 2, 1]}}
-  student: {{depth: 8, width: 4, strides: [1, 2, 1]}}
+  teacher: {network}
+  student: {network}
 training:
   teacher: {{epochs: 4, batch_size: 10, learning_rate: 0.1, evaluate_every: 2}}
   student: {{epochs: 4, batch_size: 10, learning_rate: 0.1, evaluate_every: 2}}
@@ -86,6 +89,7 @@ def make_study(
     logits: str = "float32",
     control: bool = False,
     more: str = "",
+    network: str = CONVOLUTIONAL,
     failed: Sequence[tuple[int, int]] = (),
     not_finite: Sequence[tuple[int, int]] = (),
     built: bool = True,
@@ -111,6 +115,7 @@ def make_study(
         logits=logits,
         control=control,
         more=more,
+        network=network,
     )
     results = folder / "results"
     members = write_shards(design, results / "shards", failed=failed, not_finite=not_finite)
@@ -143,6 +148,7 @@ def write_study(
     logits: str = "float32",
     control: bool = False,
     more: str = "",
+    network: str = CONVOLUTIONAL,
 ) -> tuple[Design, Path]:
     path = folder / "synthetic.yaml"
     path.write_text(
@@ -157,6 +163,7 @@ def write_study(
             logits=logits,
             claims=claims or CLAIMS,
             more=more,
+            network=network,
         ),
         encoding="utf-8",
     )
@@ -321,7 +328,7 @@ class _Drawn:
             for model in alive
             for view, split in self._seen(model)
             if split == "test"
-            for method in (kept if view == CLEAN_VIEW else [AttentionMethod.CAM_SUM])
+            for method in (kept if view == CLEAN_VIEW else [self._design.attention.published])
         ]
         return {
             "model": pl.DataFrame([self._row(model) for model in self._models], MODEL.schema),

@@ -34,4 +34,20 @@ SELECT
     method,
     image_id,
     iou
-FROM attention_iou_by_method('gradcam');
+FROM attention_iou_by_method('gradcam')
+UNION ALL
+SELECT
+    model_a,
+    model_b,
+    method,
+    image_id,
+    iou
+FROM attention_iou_by_method('rollout')
+UNION ALL
+SELECT
+    model_a,
+    model_b,
+    method,
+    image_id,
+    iou
+FROM attention_iou_by_method('class_token');

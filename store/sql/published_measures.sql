@@ -1,6 +1,7 @@
 -- The published study's computations, reproduced with what makes them mislead: per batch of 128
 -- test images, in order of image_id, augmented at the student's strength, then averaged over
--- batches with equal weight; and the best epoch's test accuracy.
+-- batches with equal weight; and the best epoch's test accuracy. Attention is cam_sum's; of
+-- transformers, which have no class activation maps, rollout's: a store has one of the two.
 -- Grain: (student_id). Units and ranges: see the columns of `measures`.
 -- NULL when the student or a teacher failed or their logits are not finite; attention_iou_published
 -- is of the teachers alone, and NULL for one teacher or where no batch has a mask.
@@ -176,13 +177,16 @@ overlap_batch AS (
         sum(a.mask_cells + b.mask_cells) AS cells
     FROM asked_pair AS pair
     INNER JOIN attention AS a
-        ON pair.model_a = a.model_id AND pair.view = a.view AND a.method = 'cam_sum'
+        ON
+            pair.model_a = a.model_id
+            AND pair.view = a.view
+            AND a.method IN ('cam_sum', 'rollout')
     INNER JOIN attention AS b
         ON
             pair.model_b = b.model_id
             AND pair.view = b.view
             AND a.image_id = b.image_id
-            AND b.method = 'cam_sum'
+            AND b.method IN ('cam_sum', 'rollout')
     INNER JOIN batched ON a.image_id = batched.image_id
     GROUP BY pair.view, pair.model_a, pair.model_b, batched.batch
 ),

@@ -8,7 +8,7 @@ from torch.nn.functional import interpolate
 
 from collect.attention import class_activation_map, grad_cam, quantize
 from collect.models import build
-from store.networks import Network
+from store.networks import CifarNetwork
 from store.vocabulary import AttentionMethod
 
 GENERATOR = torch.Generator().manual_seed(4)
@@ -103,8 +103,8 @@ REFERENCE = Path(__file__).parents[1] / "reference/gradcam.safetensors"
 @pytest.mark.parametrize("asked", ["predicted", "label"])
 def test_maps_of_a_trained_network_equal_pytorch_grad_cams_up_to_scale(asked):
     tensors = load_file(REFERENCE)
-    network = Network(depth=8, width=4, strides=(1, 2, 1))
-    model = build(network, channels=1, classes=10, generator=torch.Generator())
+    network = CifarNetwork(depth=8, width=4, strides=(1, 2, 1))
+    model = build(network, channels=1, side=16, classes=10, generator=torch.Generator())
     prefix = "model."
     weights = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     model.load_state_dict(weights)

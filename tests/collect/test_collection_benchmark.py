@@ -27,7 +27,7 @@ from benchmarks.packing import (
 from benchmarks.pages import write_between
 from benchmarks.published_way import PublishedRecipe, PublishedTraining, TwoViews
 from collect.models import build
-from store.networks import Network
+from store.networks import CifarNetwork
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = pytest.mark.skipif(
@@ -93,10 +93,10 @@ def test_the_benchmark_of_one_gpu_runs_without_the_study_files_packages(tmp_path
 
 
 def _networks():
-    declared = Network(depth=8, width=4, strides=(1, 2, 2))
+    declared = CifarNetwork(depth=8, width=4, strides=(1, 2, 2))
     generator = torch.Generator().manual_seed(0)
     return [
-        build(declared, channels=3, classes=5, generator=generator).double()
+        build(declared, channels=3, side=32, classes=5, generator=generator).double()
         for _ in range(REPLICATES)
     ]
 
@@ -163,9 +163,9 @@ def test_the_published_way_learns_and_its_teachers_statistics_drift():
     )
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
-    declared = Network(depth=8, width=4, strides=(1, 2, 2))
+    declared = CifarNetwork(depth=8, width=4, strides=(1, 2, 2))
     student, teacher = (
-        build(declared, channels=3, classes=2, generator=generator) for _ in range(2)
+        build(declared, channels=3, side=32, classes=2, generator=generator) for _ in range(2)
     )
     images = TwoViews(pixels, labels)
     weights = [value.clone() for value in teacher.parameters()]

@@ -2,16 +2,16 @@ import pytest
 import torch
 
 from collect.models import build, frozen, parameter_count
-from store.networks import Network
+from store.networks import CifarNetwork
 
 
 def _network(depth: int = 8, width: int = 4, strides=(1, 2, 1)):
-    return Network(depth=depth, width=width, strides=strides)
+    return CifarNetwork(depth=depth, width=width, strides=strides)
 
 
-def _built(network: Network, seed: int = 0, channels: int = 1):
+def _built(network: CifarNetwork, seed: int = 0, channels: int = 1):
     generator = torch.Generator().manual_seed(seed)
-    return build(network, channels=channels, classes=10, generator=generator)
+    return build(network, channels=channels, side=16, classes=10, generator=generator)
 
 
 def test_resnet20_has_the_parameters_that_its_layers_sum_to():

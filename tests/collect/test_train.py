@@ -9,9 +9,10 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, MultiStepLR
 
 from collect.checkpoint import load_unfinished, save_unfinished
+from collect.cifar_resnet import CifarResNet
 from collect.engine import Runtime, choose_device, choose_precision, has_bf16, start
 from collect.memory import Limits
-from collect.models import CifarResNet, build, frozen
+from collect.models import build, frozen
 from collect.pixels import InMemory
 from collect.seeding import Purpose, model_streams
 from collect.train import (
@@ -26,14 +27,14 @@ from collect.train import (
 from store.augmentations import Graded
 from store.design import Engine
 from store.errors import UserError
-from store.networks import Network
+from store.networks import CifarNetwork
 from store.training import Distillation, Recipe
 from store.vocabulary import Role
 
 RUNTIME = Runtime(
     torch.device("cpu"), "fp32", torch.full((1, 1, 1, 1), 0.4), torch.ones(1, 1, 1, 1)
 )
-NETWORK = Network(depth=8, width=4, strides=(1, 1, 1))
+NETWORK = CifarNetwork(depth=8, width=4, strides=(1, 1, 1))
 
 
 def _recipe(**changes: object) -> Recipe:
@@ -53,7 +54,7 @@ def _data() -> TrainingSet:
 
 def _model(seed: int = 0) -> CifarResNet:
     generator = torch.Generator().manual_seed(seed)
-    return build(NETWORK, channels=1, classes=2, generator=generator)
+    return build(NETWORK, channels=1, side=8, classes=2, generator=generator)
 
 
 def _trainee(seed: int = 0, *, teachers: tuple[int, ...] = (), **changes: object) -> Trainee:

@@ -23,13 +23,13 @@ from collect.seeding import model_streams  # noqa: E402
 from collect.train import Trainee, TrainingSet, cross_entropy, train  # noqa: E402
 from store.augmentations import Graded  # noqa: E402
 from store.design import Engine  # noqa: E402
-from store.networks import Network  # noqa: E402
+from store.networks import CifarNetwork  # noqa: E402
 from store.study_file import load_design  # noqa: E402
 from store.training import Recipe  # noqa: E402
 from store.vocabulary import Role  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
-NETWORK = Network(depth=8, width=4, strides=(1, 2, 1))
+NETWORK = CifarNetwork(depth=8, width=4, strides=(1, 2, 1))
 IMAGES = 40
 
 
@@ -39,7 +39,8 @@ def _main() -> None:
     cpu = torch.device("cpu")
     runtime = start(Engine(precision="fp32"), cpu, mean=data.mean, std=data.std)
     labels = torch.from_numpy(data.pool.labels)
-    model = build(NETWORK, channels=1, classes=10, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    model = build(NETWORK, channels=1, side=16, classes=10, generator=generator)
     pixels = data.test.pixels.subset(np.arange(IMAGES))
     images = runtime.standardized(torch.from_numpy(pixels.read(np.arange(IMAGES)))).contiguous()
     shown = torch.from_numpy(data.test.labels[:IMAGES])

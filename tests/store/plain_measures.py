@@ -32,6 +32,7 @@ class Block:
     test: dict[str, list[int]]
     tau: float
     method: str
+    published: str = "cam_sum"
 
     @classmethod
     def read(
@@ -207,7 +208,7 @@ def published(
             shared = joined = 0
             for image in batch:
                 one, other = (
-                    mask(block, model, view, "cam_sum", image, block.tau) for model in (a, b)
+                    mask(block, model, view, block.published, image, block.tau) for model in (a, b)
                 )
                 if one is not None and other is not None:
                     shared += int((one & other).sum())

@@ -282,9 +282,10 @@ def test_grids_outside_8_to_16_or_unequal_are_refused():
     small = {"depth": 8, "width": 4, "strides": [2, 2, 2]}
     with pytest.raises(ValueError, match="2 x 2"):
         _changed(networks={"teacher": small, "student": small})
-    large = {"depth": 8, "width": 4, "strides": [1, 2, 1]}
-    with pytest.raises(ValueError, match="give both the same"):
-        _changed(networks={"teacher": small, "student": large})
+    coarse = {"depth": 8, "width": 4, "strides": [1, 2, 1]}
+    fine = {"depth": 8, "width": 4, "strides": [1, 1, 1]}
+    with pytest.raises(ValueError, match=r"teacher is 8, of the student 16 .* give both the same"):
+        _changed(networks={"teacher": coarse, "student": fine})
 
 
 LEVELS = {"strengths": [0, 0.5, 1]}

@@ -1,5 +1,6 @@
 """Every view against plain loops over the shards."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import plain_measures
 import polars as pl
 import pytest
 from plain_measures import Block
-from synthetic import SyntheticStudy, make_study
+from synthetic import TRANSFORMER, SyntheticStudy, make_study
 
 from store.database import open_reader
 from store.measures import MEASURES, Engine
@@ -104,6 +105,24 @@ def test_every_measure_of_all_images_equals_its_plain_loop(
     assert compared == {m.name for m in MEASURES if not m.by_half}
     shared = [name for name in by_half.columns if name != "half"]
     assert found.select(shared).sort("student_id").equals(by_half.select(shared).sort("student_id"))
+
+
+def test_rollout_stands_for_the_published_map_of_transformers(tmp_path: Path):
+    study = make_study(tmp_path, seeds=1, test_images=150, network=TRANSFORMER)
+    images = next(study.shards.glob("images-*.parquet"))
+    read = Block.read(study.members[0], images, tau=0.4, method="rollout")
+    block = replace(read, published="rollout")
+    found = rows(study, "SELECT * FROM measures")
+    for student in block.students():
+        row = found.row(by_predicate=pl.col("student_id") == student, named=True)
+        expected = plain_measures.measures(block, student, "all")
+        expected |= plain_measures.whole_measures(block, student)
+        assert expected["attention_iou_published"] is not None
+        assert expected["attention_iou"] is not None
+        wrong = {n: (row[n], value) for n, value in expected.items() if not same(row[n], value)}
+        assert not wrong, student
+    overlaps = rows(study, "SELECT DISTINCT method FROM attention_iou ORDER BY method")
+    assert overlaps["method"].to_list() == ["class_token", "rollout"]
 
 
 def test_what_a_student_is_stands_beside_its_measures(study: SyntheticStudy):
