@@ -20,13 +20,15 @@ _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"))
 class Cost:
     """An estimate for a whole study.
 
-    block_seconds: of one process, by kind of work. start_seconds: of a job, until it trains.
-    seconds: wall time with ``jobs`` at a time, as many as there are packs at most. shard_bytes,
-    store_bytes: on disk at the end.
+    taught: how often a block's teachers are trained: once for each seed, or for each pool that
+    seeds share. block_seconds: of one process, by kind of work, a mean where teachers are shared.
+    start_seconds: of a job, until it trains. seconds: wall time with ``jobs`` at a time, as many
+    as there are packs at most. shard_bytes, store_bytes: on disk at the end.
     """
 
     workload: Workload
     seeds: int
+    taught: int
     packs: int
     jobs: int
     block_seconds: dict[str, float]
@@ -49,12 +51,16 @@ def cost(
 
     start_seconds: that a job needs before it trains. jobs: at a time.
     """
+    shared = design.shared_teachers
+    taught = design.seeds if shared is None else min(shared.pools, design.seeds)
+    share = taught / design.seeds
     seconds = {
-        "teachers": work.teacher_training * rates.teacher_training,
+        "teachers": share * work.teacher_training * rates.teacher_training,
         "students": work.student_training * rates.student_training,
         "teachers' answers": work.answers * rates.answers,
-        "augmentation": work.augmented * rates.augmented,
-        "learning curves": work.teacher_evaluated * rates.teacher_evaluated
+        "augmentation": (share * work.teachers_augmented + work.students_augmented)
+        * rates.augmented,
+        "learning curves": share * work.teacher_evaluated * rates.teacher_evaluated
         + work.student_evaluated * rates.student_evaluated,
         "observation": work.teacher_observed * rates.teacher_observed
         + work.student_observed * rates.student_observed,
@@ -68,6 +74,7 @@ def cost(
     return Cost(
         workload=work,
         seeds=design.seeds,
+        taught=taught,
         packs=design.packs,
         jobs=min(jobs, design.packs),
         block_seconds=seconds,
@@ -82,13 +89,21 @@ def cost_text(found: Cost, *, where: str) -> str:
     """Say it in a few lines for a terminal. where: the device, in words."""
     work = found.workload
     block = sum(found.block_seconds.values())
-    passes = work.teacher_training + work.student_training
-    answers = work.answers + work.teacher_evaluated + work.student_evaluated
+    passes = found.taught * work.teacher_training + found.seeds * work.student_training
+    answers = found.taught * work.teacher_evaluated + found.seeds * (
+        work.answers + work.student_evaluated
+    )
+    models = found.taught * work.teachers + found.seeds * work.students
+    made_of = (
+        f"{found.seeds} seeds x ({work.teachers} teachers + {work.students} students)"
+        if found.taught == found.seeds
+        else f"{found.taught} pools x {work.teachers} teachers + {found.seeds} seeds x "
+        f"{work.students} students"
+    )
     lines = [
-        f"models   {found.seeds * work.models:,}: {found.seeds} seeds x ({work.teachers} teachers "
-        f"+ {work.students} students), in {found.packs} jobs",
-        f"passes   {_count(found.seeds * passes)} images forward and back; "
-        f"{_count(found.seeds * answers)} forward while training; "
+        f"models   {models:,}: {made_of}, in {found.packs} jobs",
+        f"passes   {_count(passes)} images forward and back; "
+        f"{_count(answers)} forward while training; "
         f"{_count(found.seeds * (work.teacher_observed + work.student_observed))} observed",
         f"time     about {duration(found.seconds)} with {found.jobs} at a time on {where}; "
         f"one seed takes about {duration(block)}:",

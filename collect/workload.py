@@ -15,7 +15,8 @@ class Workload:
     """What one seed block asks for, in images: an image in each epoch or view counts once.
 
     teacher_training, student_training: forward, backward and step. answers: teachers' forward
-    passes for students that learn from them. augmented: drawn and augmented in training.
+    passes for students that learn from them. teachers_augmented, students_augmented: drawn and
+    augmented in training.
     teacher_evaluated, student_evaluated: forward passes for the learning curves.
     teacher_observed, student_observed: forward passes whose logits are kept. maps: attention
     maps kept, of ``grid`` x ``grid`` cells.
@@ -26,17 +27,13 @@ class Workload:
     teacher_training: int
     student_training: int
     answers: int
-    augmented: int
+    teachers_augmented: int
+    students_augmented: int
     teacher_evaluated: int
     student_evaluated: int
     teacher_observed: int
     student_observed: int
     maps: int
-
-    @property
-    def models(self) -> int:
-        """Networks that a block trains."""
-        return self.teachers + self.students
 
 
 def workload(design: Design, *, train_images: int, test_images: int) -> Workload:
@@ -54,11 +51,12 @@ def workload(design: Design, *, train_images: int, test_images: int) -> Workload
         teacher_training=len(plan.teachers) * recipes.teacher.epochs * train_images,
         student_training=len(students) * recipes.student.epochs * train_images,
         answers=_asked_teachers(students) * recipes.student.epochs * train_images,
-        augmented=train_images
-        * (
-            recipes.teacher.epochs * sum(t.strength > 0 for t in plan.teachers)
-            + recipes.student.epochs * len({s.strength for s in students if s.strength > 0})
-        ),
+        teachers_augmented=train_images
+        * recipes.teacher.epochs
+        * sum(t.strength > 0 for t in plan.teachers),
+        students_augmented=train_images
+        * recipes.student.epochs
+        * len({s.strength for s in students if s.strength > 0}),
         teacher_evaluated=len(plan.teachers) * _evaluations(recipes.teacher) * test_images,
         student_evaluated=len(students) * _evaluations(recipes.student) * test_images,
         teacher_observed=_observed(design, plan.teachers, train_images, test_images),

@@ -165,7 +165,8 @@ def _idx_array(path: Path, dimensions: int) -> NDArray[np.uint8]:
     expected = bytes((0, 0, 8, dimensions))
     if content[:4] != expected or len(content) - header != np.prod(sizes, dtype=np.int64):
         raise DataError(f"{path}: is no IDX file of bytes with {dimensions} dimensions, or cut off")
-    return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(sizes)
+    # copied: torch takes no array over bytes that are not to be written
+    return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(sizes).copy()
 
 
 def _mat(path: Path) -> _Labelled:

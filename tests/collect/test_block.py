@@ -376,7 +376,7 @@ def test_shared_teachers_are_others_than_those_of_the_seeds_own(pooled, tables):
 def test_who_publishes_a_teacher_first_is_believed(tmp_path):
     network = _study().own_training.networks.teacher
     first, second = (
-        build(network, channels=1, classes=10, generator=torch.Generator().manual_seed(1))
+        build(network, channels=1, side=8, classes=10, generator=torch.Generator().manual_seed(1))
         for _ in range(2)
     )
     records = [

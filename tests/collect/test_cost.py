@@ -12,7 +12,7 @@ from collect.datasets import load
 from collect.engine import Runtime, start
 from collect.timing import Rates, measure
 from collect.workload import workload
-from store.design import Design, Engine
+from store.design import Design, Engine, SharedTeachers
 from store.study_file import load_design
 
 TINY = Path(__file__).parents[1] / "workflow/tiny.yaml"
@@ -78,10 +78,11 @@ def done(data, runtime, tmp_path_factory):
 def test_the_work_counted_is_the_work_that_a_block_does(done):
     counts, rows = done
     work = workload(_study(), train_images=TRAIN, test_images=TEST)
-    assert work.models == 11  # fixed and matched ask for one student of the teachers at 0.5
+    # fixed and matched ask for one student of the teachers at 0.5
+    assert (work.teachers, work.students) == (6, 5)
     assert work.teacher_training + work.student_training == counts["learned"]
     assert work.answers == counts["answers"]
-    assert work.augmented == counts["augmented"]
+    assert work.teachers_augmented + work.students_augmented == counts["augmented"]
     assert work.teacher_evaluated + work.student_evaluated == counts["evaluated"]
     assert work.teacher_observed + work.student_observed == rows["prediction"]
     assert work.maps == rows["attention"]
@@ -109,6 +110,18 @@ def test_time_is_that_of_the_longest_row_of_jobs():
     assert found.seconds == pytest.approx(2 * (4 + 2 * block))
     alone = cost(design, work, _rates(0.01), classes=10, start_seconds=4, jobs=64)
     assert (alone.jobs, alone.seconds) == (3, pytest.approx(4 + 2 * block))
+
+
+def test_teachers_that_seeds_share_are_counted_once_for_each_pool():
+    design = _study().model_copy(update={"shared_teachers": SharedTeachers(pools=2)})
+    work = workload(design, train_images=TRAIN, test_images=TEST)
+    found = cost(design, work, _rates(0.01), classes=10, start_seconds=0, jobs=1)
+    trained = 2 * 6 * 3 * TRAIN
+    assert found.block_seconds["teachers"] * design.seeds == pytest.approx(trained * 0.01)
+    assert (
+        f"{12 + design.seeds * 5}: 2 pools x 6 teachers + {design.seeds} seeds x 5 students"
+        in cost_text(found, where="a machine")
+    )
 
 
 def test_what_is_measured_is_positive_and_leaves_nothing_behind(data, runtime, tmp_path):
