@@ -22,3 +22,8 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Let what was spared be collected at the end, or libraries report it as leaked."""
+    gc.unfreeze()
