@@ -12,7 +12,7 @@ from PIL import Image
 
 from collect.download import fetch
 from collect.long_tail import kept_per_class, long_tailed_rows
-from collect.pixels import InFiles, Pixels
+from collect.pixels import AsNeeded, Pixels
 from collect.readers.digits import read_digits
 from collect.readers.folders import read_folders
 from collect.readers.parquet import read_parquet
@@ -33,7 +33,7 @@ from store.images import (
 from store.study_file import require_data
 from store.vocabulary import Half, Split
 
-_FILES_FOR_STATISTICS: Final = 4096
+_IMAGES_FOR_STATISTICS: Final = 4096
 _VALUES_AT_ONCE: Final = 2**22
 
 
@@ -43,7 +43,7 @@ class Data:
 
     pool: without the images that no block can use, where all blocks share one long tail. mean,
     std: of the pool's pixels per channel, as fractions of 255, for standardization; of
-    4,096 images, evenly spaced, where they are in files.
+    4,096 images, evenly spaced, where they are made as needed.
     """
 
     pool: Images
@@ -134,8 +134,8 @@ def _check_subset(dataset: OwnImages, usable: int) -> None:
 def _statistics(pixels: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean and standard deviation of the pool's pixels per channel, shape (channels,)."""
     images, channels, side, _ = pixels.shape
-    # of files, some thousands, evenly spaced: each would have to be decoded
-    read = min(images, _FILES_FOR_STATISTICS if isinstance(pixels, InFiles) else images)
+    # of images made as needed, some thousands, evenly spaced
+    read = min(images, _IMAGES_FOR_STATISTICS if isinstance(pixels, AsNeeded) else images)
     rows = np.linspace(0, images - 1, read).round().astype(np.int64)
     parts = -(-read * channels * side * side // _VALUES_AT_ONCE)
     # how often each of the 256 levels occurs: exact, and no image has to stay in memory

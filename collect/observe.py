@@ -23,6 +23,7 @@ from collect.seeding import Purpose, study_streams
 from collect.spool import Spool
 from store.design import Design
 from store.frames import ATTENTION, PREDICTION
+from store.images import ForeignData
 from store.plan import Student, Teacher
 from store.vocabulary import CLEAN_VIEW, AttentionMethod, Split
 
@@ -59,22 +60,27 @@ class Views:
         self._strengths = design.views()
         self._policy = policy = policy_for(design.augmentation, design.own_training.image_size)
         streams = study_streams(design.study_seed)
+        self._trained_on = _rows(data.pool, subset)
+        seen = _observed(design, subset, len(data.pool.labels))
         self._splits: Mapping[Split, tuple[Images, NDArray[np.float64]]] = {
             Split.TEST: (
                 data.test,
                 draw(policy, streams.numpy(Purpose.VIEWS, 0), len(data.test.labels)),
             ),
             Split.TRAIN: (
-                _rows(data.pool, subset),
-                draw(policy, streams.numpy(Purpose.VIEWS, 1), len(data.pool.labels))[subset],
+                self._trained_on if len(seen) == len(subset) else _rows(data.pool, seen),
+                draw(policy, streams.numpy(Purpose.VIEWS, 1), len(data.pool.labels))[seen],
             ),
         }
         self._made: dict[tuple[str, Split], View] = {}
 
     def pixels(self, split: Split) -> tuple[Pixels, Tensor]:
-        """Return a split's images, and their labels on the device."""
-        images, _ = self._splits[split]
-        return images.pixels, torch.from_numpy(images.labels).to(self._device)
+        """Return the images that models are trained or tested on, and their labels on the device.
+
+        Of training images a view may show a part only.
+        """
+        images = self._trained_on if split is Split.TRAIN else self._splits[split][0]
+        return images.pixels, self._placed(images.labels)
 
     def view(self, name: str, split: Split) -> View:
         """Return one view; ``name`` is 'clean' or a level's."""
@@ -84,7 +90,7 @@ class Views:
 
     def _make(self, name: str, split: Split) -> View:
         images, uniforms = self._splits[split]
-        pixels, labels = self.pixels(split)
+        pixels, labels = images.pixels, self._placed(images.labels)
         choices = None
         if name != CLEAN_VIEW:
             choices = self._policy.choose(uniforms, self._strengths[name])
@@ -98,6 +104,9 @@ class Views:
             whole = shown(slice(0, pixels.shape[0]))
             return View(name, split, images.image_id, labels, whole.__getitem__)
         return View(name, split, images.image_id, labels, shown)
+
+    def _placed(self, labels: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(labels).to(self._device)
 
 
 def views_shown(design: Design, model: Teacher | Student) -> list[tuple[str, Split]]:
@@ -248,6 +257,17 @@ def methods_asked(
     if split is not Split.TEST:
         return ()
     return methods if name == CLEAN_VIEW else (published,)
+
+
+def _observed(design: Design, subset: NDArray[np.int64], pool: int) -> NDArray[np.int64]:
+    """Choose which of a block's rows of the pool trained models are shown, ascending."""
+    dataset = design.dataset
+    assert not isinstance(dataset, ForeignData)
+    if dataset.train_observed is None or dataset.train_observed >= len(subset):
+        return subset
+    order = study_streams(design.study_seed).numpy(Purpose.OBSERVED).permutation(pool)
+    first = np.argsort(order[subset])[: dataset.train_observed]
+    return np.sort(subset[first])
 
 
 def _rows(images: Images, rows: NDArray[np.int64]) -> Images:

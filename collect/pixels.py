@@ -1,10 +1,9 @@
-"""Images of one size, handed out in batches: from memory, or decoded from files as needed."""
+"""Images of one size, handed out in batches: from memory, or made from their sources as needed."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import Final, Protocol, Self
+from typing import Final, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -12,9 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Rows = NDArray[np.int64]
+Source = TypeVar("Source")
+
+MOST_BYTES_IN_MEMORY: Final = 2**30
+"""Of a split's images: more than these are made from their sources as needed."""
+
+THREADS: Final = 2
+"""That make images as needed, where a study does not say how many."""
 
 _AHEAD: Final = 2
-"""Batches that are decoded while another is worked on."""
+"""Batches that are made while another is worked on."""
 
 
 class Pixels(Protocol):
@@ -70,24 +76,30 @@ class InMemory:
         return InMemory(self._images[rows])
 
 
-class InFiles:
-    """Images that are decoded when they are asked for, by threads that work ahead.
+def fit_in_memory(images: int, channels: int, side: int) -> bool:
+    """Whether so many images of shape (channels, side, side) are to be kept in memory."""
+    return images * channels * side * side <= MOST_BYTES_IN_MEMORY
 
-    decode: reads a file as uint8 of shape (channels, side, side); decoders release Python's lock,
-    so threads do. threads: how many decode at once; no bit depends on it.
+
+class AsNeeded(Generic[Source]):
+    """Images that are made from their sources when they are asked for, by threads that work ahead.
+
+    make: an image as uint8 of shape (channels, side, side), from its file or its smaller self;
+    decoders and torch release Python's lock, so threads do. threads: how many make images at
+    once; no bit depends on it.
     """
 
     def __init__(
         self,
-        files: Sequence[Path],
-        decode: Callable[[Path], NDArray[np.uint8]],
+        sources: Sequence[Source],
+        make: Callable[[Source], NDArray[np.uint8]],
         *,
         channels: int,
         side: int,
         threads: int,
     ) -> None:
-        self._files = tuple(files)
-        self._decode = decode
+        self._sources = tuple(sources)
+        self._make = make
         self._channels = channels
         self._side = side
         self._threads = threads
@@ -95,7 +107,7 @@ class InFiles:
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """(images, channels, side, side)."""
-        return len(self._files), self._channels, self._side, self._side
+        return len(self._sources), self._channels, self._side, self._side
 
     def read(self, rows: Rows) -> NDArray[np.uint8]:
         """Return some images, shape (rows, channels, side, side)."""
@@ -113,7 +125,7 @@ class InFiles:
                 while True:
                     while len(waiting) <= _AHEAD and (batch := next(left, None)) is not None:
                         waiting.append(
-                            [pool.submit(self._decode, self._files[row]) for row in batch.tolist()]
+                            [pool.submit(self._make, self._sources[row]) for row in batch.tolist()]
                         )
                     if not waiting:
                         return
@@ -122,11 +134,11 @@ class InFiles:
                 # a reader that stops early, or a broken file: nobody waits for the rest
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def subset(self, rows: Rows) -> "InFiles":
+    def subset(self, rows: Rows) -> "AsNeeded[Source]":
         """Return these images alone, in this order."""
-        return InFiles(
-            [self._files[row] for row in rows.tolist()],
-            self._decode,
+        return AsNeeded(
+            [self._sources[row] for row in rows.tolist()],
+            self._make,
             channels=self._channels,
             side=self._side,
             threads=self._threads,

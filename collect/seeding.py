@@ -25,6 +25,7 @@ class Purpose(IntEnum):
     TEST_SET = 4
     HALVES = 5
     VIEWS = 6
+    OBSERVED = 8
     LONG_TAIL = 9
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from collect.observe import methods_asked, views_shown
 from store.design import Design
+from store.images import ForeignData
 from store.plan import Student, Teacher
 from store.training import Recipe
 from store.vocabulary import Split
@@ -86,5 +87,8 @@ def _evaluations(recipe: Recipe) -> int:
 def _observed(
     design: Design, models: Sequence[Teacher | Student], train_images: int, test_images: int
 ) -> int:
-    images = {Split.TRAIN: train_images, Split.TEST: test_images}
+    dataset = design.dataset
+    assert not isinstance(dataset, ForeignData)
+    seen = min(dataset.train_observed or train_images, train_images)
+    images = {Split.TRAIN: seen, Split.TEST: test_images}
     return sum(images[split] for model in models for _, split in views_shown(design, model))

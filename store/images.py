@@ -15,7 +15,7 @@ DIGITS_IMAGES: Final = 1797
 
 _CHANGE_NO_NUMBER: Final = ("path", "root", "download", "decoders", "class_names_file")
 """Keys that say where images lie and how they are fetched: in no shard's key."""
-_OUT_OF_KEYS_UNLESS_SAID: Final = ("imbalance", "train_list", "test_list")
+_OUT_OF_KEYS_UNLESS_SAID: Final = ("imbalance", "train_list", "test_list", "train_observed")
 """Keys that studies have gained: a study without them keeps its shards."""
 
 
@@ -38,6 +38,13 @@ Which of a class's images stay is drawn from the study's seed, for each block an
 """
 
 
+Observed = Annotated[int | None, Field(ge=20)]
+"""How many of its training images a trained model is shown, for its accuracy on them; None: all.
+
+The same order of the pool, drawn from the study's seed, says which for every block.
+"""
+
+
 class DigitsData(Declared):
     """scikit-learn's handwritten digits: 1,797 real 8 x 8 images, no download."""
 
@@ -46,6 +53,7 @@ class DigitsData(Declared):
     test_size: int = Field(default=897, ge=20, le=1700)
     train_subset: TrainSubset | None = None
     imbalance: Imbalance = None
+    train_observed: Observed = None
 
     @model_validator(mode="after")
     def _images_suffice(self) -> Self:
@@ -76,6 +84,7 @@ class ParquetData(Declared):
     test_size: int = Field(ge=20)
     train_subset: TrainSubset | None = None
     imbalance: Imbalance = None
+    train_observed: Observed = None
 
     @model_validator(mode="after")
     def _every_class_has_a_name(self) -> Self:
@@ -120,6 +129,7 @@ class ImageFolderData(Declared):
     test_size: int = Field(ge=20)
     train_subset: TrainSubset | None = None
     imbalance: Imbalance = None
+    train_observed: Observed = None
     decoders: int = Field(default=2, ge=1, le=256)
 
     @model_validator(mode="after")
@@ -144,6 +154,7 @@ class PublishedData(Declared):
     download: bool = False
     train_subset: TrainSubset | None = None
     imbalance: Imbalance = None
+    train_observed: Observed = None
 
     @property
     @abstractmethod
@@ -264,7 +275,7 @@ def image_numbers(dataset: Dataset) -> dict[str, Any]:
     for key in _OUT_OF_KEYS_UNLESS_SAID:
         if dumped.get(key) is None:
             dumped.pop(key, None)
-        elif key != "imbalance":
+        elif key.endswith("_list"):
             dumped[key] = PurePath(dumped[key]).name
     return dumped
 

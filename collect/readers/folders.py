@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from collect.pixels import InFiles
+from collect.pixels import AsNeeded
 from collect.readers.decoding import centre
 from collect.readers.lists import Sample, read_class_names, read_lists
 from collect.readers.splits import Images, Splits, drawn_test_rows
@@ -78,7 +78,7 @@ def _files(
     first_id: int,
     dataset: ImageFolderData,
 ) -> Images:
-    pixels = InFiles(
+    pixels = AsNeeded(
         [samples[row].file for row in rows.tolist()],
         partial(centre, side=dataset.image_size),
         channels=3,

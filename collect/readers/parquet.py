@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from collect.pixels import InMemory
+from collect.pixels import THREADS, AsNeeded, InMemory, Pixels, fit_in_memory
 from collect.readers.decoding import decoded
 from collect.readers.splits import Images, Splits, drawn_test_rows
 from store.errors import DataError, one_line
@@ -92,13 +92,18 @@ def _check_labels(file: Path, labels: pl.Series, dataset: ParquetData) -> None:
 
 
 def _decoded(split: _Rows, rows: NDArray[np.int64], first_id: int, dataset: ParquetData) -> Images:
-    side = dataset.image_size
-    pixels = np.empty((len(rows), 3, side, side), dtype=np.uint8)
-    encoded = split.table["image"]
-    for position, row in enumerate(rows.tolist()):
-        pixels[position] = decoded(encoded[row], side, named=split.named(row))
+    side, encoded = dataset.image_size, split.table["image"]
+
+    def image(row: int) -> NDArray[np.uint8]:
+        return decoded(encoded[row], side, named=split.named(row))
+
+    if fit_in_memory(len(rows), 3, side):
+        kept = np.empty((len(rows), 3, side, side), dtype=np.uint8)
+        for position, row in enumerate(rows.tolist()):
+            kept[position] = image(row)
+        pixels: Pixels = InMemory(kept)
+    else:
+        pixels = AsNeeded(rows.tolist(), image, channels=3, side=side, threads=THREADS)
     return Images(
-        (rows + first_id).astype(np.int32),
-        InMemory(pixels),
-        split.table["label"].to_numpy()[rows].copy(),
+        (rows + first_id).astype(np.int32), pixels, split.table["label"].to_numpy()[rows].copy()
     )

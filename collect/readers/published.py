@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from collect.pixels import InMemory
+from collect.pixels import THREADS, AsNeeded, InMemory, Pixels, fit_in_memory
 from collect.readers.decoding import of_side
 from collect.readers.pickled import read_pickled
 from collect.readers.splits import Images, Splits, drawn_test_rows
@@ -68,15 +68,29 @@ def _splits(
     return Splits(
         Images(
             np.arange(pool_size, dtype=np.int32),
-            InMemory(of_side(train.pixels, dataset.image_size)),
+            _scaled(train.pixels, dataset.image_size),
             train.labels,
         ),
         Images(
             (chosen + pool_size).astype(np.int32),
-            InMemory(of_side(test.pixels[chosen], dataset.image_size)),
+            _scaled(test.pixels[chosen], dataset.image_size),
             test.labels[chosen],
         ),
         names,
+    )
+
+
+def _scaled(images: NDArray[np.uint8], side: int) -> Pixels:
+    """Scale images to a study's size: at once, or each as it is needed where they are many."""
+    count, channels, _, _ = images.shape
+    if fit_in_memory(count, channels, side):
+        return InMemory(of_side(images, side))
+    return AsNeeded(
+        range(count),
+        lambda row: of_side(images[row : row + 1], side)[0],
+        channels=channels,
+        side=side,
+        threads=THREADS,
     )
 
 

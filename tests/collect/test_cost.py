@@ -16,11 +16,11 @@ from store.design import Design, Engine, SharedTeachers
 from store.study_file import load_design
 
 TINY = Path(__file__).parents[1] / "workflow/tiny.yaml"
-TRAIN, TEST = 40, 60
+TRAIN, TEST, SHOWN = 40, 60, 25
 
 
 def _study() -> Design:
-    """The tiny study with five seeds in packs of two, and students trained for longer."""
+    """The tiny study with five seeds in packs of two, students trained longer, and fewer shown."""
     declared = load_design(TINY).declared()
     recipe = {**declared["training"]["teacher"], "epochs": 3, "evaluate_every": 2}
     return Design.model_validate(
@@ -28,7 +28,12 @@ def _study() -> Design:
             **declared,
             "seeds": 5,
             "pack_size": 2,
-            "dataset": {"kind": "digits", "test_size": TEST, "train_subset": {"size": TRAIN}},
+            "dataset": {
+                "kind": "digits",
+                "test_size": TEST,
+                "train_subset": {"size": TRAIN},
+                "train_observed": SHOWN,
+            },
             "training": {"teacher": recipe, "student": {**recipe, "epochs": 4}},
         }
     )

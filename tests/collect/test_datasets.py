@@ -7,8 +7,9 @@ import torch
 from PIL import Image
 from torch.nn.functional import interpolate
 
+from collect import pixels as pixels_module
 from collect.datasets import Images, image_table, load
-from collect.pixels import InMemory
+from collect.pixels import AsNeeded, InMemory
 from collect.torchvision_operators import import_torchvision
 from store.design import Design
 from store.errors import DataError
@@ -113,6 +114,16 @@ def test_parquet_images_are_read_pixel_by_pixel(folder):
     rows = data.test.image_id - 30
     assert np.array_equal(_all(data.test), PIXELS[::-1].transpose(0, 3, 1, 2)[rows])
     assert np.array_equal(data.test.labels, np.array([row % 3 for row in range(30)])[::-1][rows])
+
+
+def test_images_too_many_for_memory_are_decoded_as_needed_to_the_same_pixels(folder, monkeypatch):
+    kept = load(_parquet(folder))
+    monkeypatch.setattr(pixels_module, "MOST_BYTES_IN_MEMORY", 100)
+    needed = load(_parquet(folder))
+    assert isinstance(needed.pool.pixels, AsNeeded)
+    for ours, theirs in ((kept.pool, needed.pool), (kept.test, needed.test)):
+        assert np.array_equal(_all(ours), _all(theirs))
+        assert np.array_equal(ours.labels, theirs.labels)
 
 
 def test_grey_and_16_bit_images_become_colour(tmp_path):

@@ -7,8 +7,10 @@ import pytest
 import torch
 from small_study import small_study
 
+from collect import pixels as pixels_module
 from collect.augmentation.policy import draw, policy_for
 from collect.datasets import Data, image_table, load
+from collect.pixels import AsNeeded
 from collect.readers.pickled import read_pickled
 from collect.stand_in import write_stand_in
 from collect.torchvision_operators import import_torchvision
@@ -116,6 +118,18 @@ def test_images_of_another_size_are_scaled(made):
     assert small.pool.pixels.shape[2:] == (16, 16)
     whole = load(made)
     assert np.abs(_all(small).mean((1, 2, 3)) - _all(whole).mean((1, 2, 3))).max() < 1.5
+
+
+def test_images_enlarged_as_they_are_needed_are_those_enlarged_at_once(made, monkeypatch):
+    dataset = made.dataset.model_copy(update={"image_size": 40})
+    large = made.model_copy(update={"dataset": dataset})
+    at_once = load(large)
+    monkeypatch.setattr(pixels_module, "MOST_BYTES_IN_MEMORY", 100)
+    needed = load(large)
+    assert isinstance(needed.pool.pixels, AsNeeded)
+    assert needed.pool.pixels.shape == at_once.pool.pixels.shape
+    assert np.array_equal(_all(at_once), _all(needed))
+    assert np.array_equal(at_once.mean, needed.mean)
 
 
 @pytest.mark.parametrize("kind", SETS)
