@@ -6,6 +6,7 @@ import shutil
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
@@ -17,13 +18,14 @@ from collect.engine import Runtime, choose_device, start
 from collect.environment import device_words, observe_environment
 from collect.progress import Progress
 from collect.stand_in import write_stand_in
-from collect.timing import measure
+from collect.timing import design_to_measure, measure
 from collect.workload import workload
 from store.design import TRAINING_PROTOCOL, Design
 from store.errors import StaleShardError, UserError
-from store.images import PublishedData
+from store.image_files import missing_images, to_be_fetched
+from store.images import ForeignData, PublishedData, declared_train_images
 from store.shard import Manifest, read_manifest, shard_name, write_images, write_pack, write_shard
-from store.study_file import load_design
+from store.study_file import load_design, nothing_to_train
 
 _log = logging.getLogger(__name__)
 
@@ -53,21 +55,45 @@ def estimate_cost(study: Path, *, jobs: int, seconds: float) -> str:
     """Say what a study will cost on this machine; nothing is trained for a result.
 
     jobs: at a time; on GPUs no more than one for each, since several share its speed. seconds:
-    about how long to measure. Raises UserError where the images cannot be read, or where there is
-    nothing to train.
+    about how long to measure. Where the study's images are not here, it measures on made-up ones.
+    Raises UserError where nothing says how many images there are, or there is nothing to train.
     """
-    began = time.perf_counter()
     design = load_design(study)
-    data = load(design)
+    if isinstance(design.dataset, ForeignData):
+        raise nothing_to_train(design)
+    if missing_images(design.dataset) is None and not to_be_fetched(design.dataset):
+        began = time.perf_counter()
+        data = load(design)
+        train_images = len(training_subset(design, data, block=0))
+        loading = time.perf_counter() - began
+        return _estimated(design, data, train_images, loading, jobs=jobs, seconds=seconds)
+    declared = declared_train_images(design.dataset)
+    if declared is None:
+        raise UserError(
+            f"{study}: {missing_images(design.dataset)}; without them, and without train_subset, "
+            "nothing says how many images are trained on"
+        )
+    with TemporaryDirectory() as folder:
+        data = load(write_stand_in(design_to_measure(design), Path(folder) / "images"))
+        said = _estimated(design, data, declared, 0.0, jobs=jobs, seconds=seconds)
+    return (
+        f"{said}\nimages   the study's are not here: measured on small ones that were made up; "
+        "the time to read the real ones is not in it"
+    )
+
+
+def _estimated(
+    design: Design, data: Data, train_images: int, loading: float, *, jobs: int, seconds: float
+) -> str:
+    began = time.perf_counter()
     runtime = start(design.engine, choose_device(design.device), mean=data.mean, std=data.std)
     # what every job does before it trains: starting Python took about what it has used so far
-    starting = time.perf_counter() - began + time.process_time()
-    train_images = len(training_subset(design, data, block=0))
+    starting = loading + time.perf_counter() - began + time.process_time()
     if runtime.device.type == "cuda":
         jobs = min(jobs, torch.cuda.device_count())
     found = cost(
         design,
-        workload(design, train_images=train_images, test_images=len(data.test.labels)),
+        workload(design, train_images=train_images, test_images=design.dataset.test_size),
         measure(design, data, runtime, seconds=seconds),
         classes=len(data.class_names),
         start_seconds=starting,

@@ -46,6 +46,19 @@ class Rates:
     student_observed: float
 
 
+def design_to_measure(design: Design) -> Design:
+    """Cut a study's images to as many as ``measure`` uses: two batches, and few to observe."""
+    declared = design.declared()
+    recipes = design.own_training.training
+    batch = max(recipes.teacher.batch_size, recipes.student.batch_size)
+    dataset = declared["dataset"] | {
+        "test_size": min(design.dataset.test_size, 2 * batch),
+        "train_subset": {"size": 2 * batch},
+        "imbalance": None,
+    }
+    return Design.model_validate(declared | {"dataset": dataset})
+
+
 def measure(design: Design, data: Data, runtime: Runtime, *, seconds: float) -> Rates:
     """Time each kind of a study's work on some of its images, for about ``seconds`` in all.
 

@@ -322,3 +322,5 @@ def _alarm(
         yield
     finally:
         timer.cancel()
+        # it knows the connection: were it alive when Python ends, DuckDB would report a leak
+        timer.join()

@@ -166,10 +166,19 @@ class PublishedData(Declared):
         """Number of classes."""
         return self.published.classes
 
+    @property
+    def pool_size(self) -> int | None:
+        """Training images that the declared imbalance leaves; None where only the files say."""
+        if self.imbalance is None:
+            return self.published.train_images
+        if self.published.largest_class is None:
+            return None
+        return sum(long_tail(self.published.largest_class, self.classes, self.imbalance))
+
     @model_validator(mode="after")
     def _images_suffice(self) -> Self:
         pool = self.published.train_images
-        kept = pool
+        kept = self.pool_size or pool
         if self.imbalance is not None and self.published.largest_class is not None:
             tail = long_tail(self.published.largest_class, self.classes, self.imbalance)
             if not tail[-1]:
@@ -178,7 +187,6 @@ class PublishedData(Declared):
                     f"{self.published.title} no image; allowed: 1 to "
                     f"{self.published.largest_class}"
                 )
-            kept = sum(tail)
         if self.train_subset is not None and self.train_subset.size > kept:
             left = "" if kept == pool else f", of which imbalance {self.imbalance:g} leaves {kept}"
             raise ValueError(
@@ -264,6 +272,17 @@ KINDS: Final[dict[str, type[Declared]]] = {
 def drawn_per_block(dataset: Dataset) -> bool:
     """Whether each block draws training images of its own from the pool."""
     return dataset.train_subset is not None and dataset.train_subset.resample == "per_block"
+
+
+def declared_train_images(dataset: OwnImages) -> int | None:
+    """Return how many images a block trains on; None where only the images themselves say."""
+    if dataset.train_subset is not None:
+        return dataset.train_subset.size
+    if isinstance(dataset, PublishedData):
+        return dataset.pool_size
+    if isinstance(dataset, DigitsData) and dataset.imbalance is None:
+        return DIGITS_IMAGES - dataset.test_size
+    return None
 
 
 def image_numbers(dataset: Dataset) -> dict[str, Any]:

@@ -96,13 +96,18 @@ def design_from_declaration(text: str, *, source: str) -> Design:
         raise StudyError(_explain(Path(source), error)) from None
 
 
+def nothing_to_train(design: Design) -> DataError:
+    """Say that a study's models were trained elsewhere, and what to do."""
+    return DataError(
+        f"dataset.kind foreign: the models of {design.study} were trained elsewhere; take them "
+        "in first: python -m store adopt FOLDER --study THIS-FILE"
+    )
+
+
 def require_data(design: Design) -> None:
     """Raise DataError where the study's images are plainly not there, before anything runs."""
     if isinstance(design.dataset, ForeignData):
-        raise DataError(
-            f"dataset.kind foreign: the models of {design.study} were trained elsewhere; take them "
-            f"in first: python -m store adopt FOLDER --study THIS-FILE"
-        )
+        raise nothing_to_train(design)
     missing = missing_images(design.dataset)
     if missing is not None:
         raise DataError(missing)

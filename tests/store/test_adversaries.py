@@ -308,12 +308,26 @@ def test_no_file_of_a_study_is_unpickled(tmp_path: Path):
     assert not trace.exists()
 
 
+KNOWN_PICKLES = {
+    # CIFAR's batches are pickles: an unpickler that knows arrays, and refuses all other names
+    "collect/readers/pickled.py": ("import pickle", "def find_class"),
+    # written, as CIFAR's batches are: stand-in images
+    "collect/stand_in_files.py": ("import pickle", "pickle.dump"),
+    # weights that a user names: torch's own unpickler of tensors alone
+    "collect/pretrained.py": ("torch.load", "weights_only=True"),
+}
+"""The only places that may, each with what it uses and what must stand beside it."""
+
+
 @pytest.mark.parametrize("package", ["adapters", "analyze", "collect", "reports", "store"])
 def test_no_module_can_unpickle(package: str):
     forbidden = ("import pickle", "torch.load", "allow_pickle", "joblib", "cloudpickle", "dill")
-    for path in (Path(__file__).parents[2] / package).rglob("*.py"):
+    root = Path(__file__).parents[2]
+    for path in (root / package).rglob("*.py"):
         text = path.read_text(encoding="utf-8")
-        assert not [word for word in forbidden if word in text], path
+        used, guard = KNOWN_PICKLES.get(str(path.relative_to(root)), ("", ""))
+        assert text.count(used) == text.count(guard) == 1 or not used, path
+        assert not [word for word in forbidden if word in text and word != used], path
 
 
 def test_a_text_file_is_whole_or_as_it_was(tmp_path: Path):
