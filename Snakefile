@@ -5,6 +5,8 @@
 
 ``study`` names a file in config/ or is a path; ``data`` is the folder of a study whose images
 do not come with a package; ``results`` is where results go (default: results/<study>).
+``smoke=true`` cuts the study to a few images and steps, to see that it goes the whole way; its
+results go to results/<study>-smoke, and where its images are not at hand it makes some up.
 """
 
 import fcntl
@@ -22,11 +24,24 @@ sys.path.insert(0, str(ROOT))
 from analyze.questions import questions_of
 from store.study_file import load_design, require_data
 from store.errors import UserError
-from store.image_files import to_be_fetched
+from store.image_files import missing_images, to_be_fetched
+from store.smoke import prepare_smoke
+
+
+def stop(error):
+    """End with one line, which names the study file."""
+    sys.exit(f"error: {error}" if STUDY in str(error) else f"error: {STUDY}: {error}")
+
 
 for key in config:
-    if key not in ("study", "data", "results"):
-        sys.exit(f"error: --config {key}: unknown key; allowed: study, data, results")
+    if key not in ("study", "data", "results", "smoke"):
+        sys.exit(
+            f"error: --config {key}: unknown key; allowed: study, data, results, smoke"
+        )
+SMOKE = str(config.get("smoke", False)).lower()
+if SMOKE not in ("true", "false"):
+    sys.exit(f"error: --config smoke={config['smoke']}: allowed: true, false")
+SMOKE = SMOKE == "true"
 if "data" in config:
     os.environ["KD_DATA"] = str(config["data"])
 os.environ["PYTHONPATH"] = os.pathsep.join(
@@ -42,6 +57,8 @@ if STUDY.is_absolute() and STUDY.is_relative_to(Path.cwd()):
     STUDY = STUDY.relative_to(Path.cwd())
 STUDY = str(STUDY)
 try:
+    if SMOKE:
+        STUDY = str(prepare_smoke(Path(STUDY), config.get("results")))
     DESIGN = load_design(Path(STUDY))
     questions_of(DESIGN)
     RESULTS = str(config.get("results", f"results/{DESIGN.study}"))
@@ -49,11 +66,9 @@ try:
         Path(f"{RESULTS}/packs/{pack:05d}.json").exists()
         for pack in range(DESIGN.packs)
     )
-    if not TRAINED:
-        require_data(DESIGN)
 except UserError as error:
     # one line, where an exception raised here would print Snakemake's own account of it too
-    sys.exit(f"error: {error}" if STUDY in str(error) else f"error: {STUDY}: {error}")
+    stop(error)
 
 LOGS_OF_FAILED_JOBS = []
 
@@ -70,6 +85,30 @@ def is_news(record):
     if LOGS_OF_FAILED_JOBS or "CalledProcessError" in text:
         return False
     return record.levelno >= logging.WARNING or text.startswith("Nothing to be done")
+
+
+def get_images():
+    """See that the study's images are there; fetch them, or make them up for a smoke run.
+
+    Here and not in a job: a cluster's nodes may have no network, and one failure says it all.
+    """
+    try:
+        if missing_images(DESIGN.dataset) is None:
+            if to_be_fetched(DESIGN.dataset):
+                collect_images("download", STUDY)
+        elif SMOKE:
+            collect_images("stand-in", STUDY, "--out", f"{RESULTS}/images")
+        require_data(DESIGN)
+    except UserError as error:
+        stop(error)
+
+
+def collect_images(*words):
+    """Let the package that reads images write them; it says itself what is wrong."""
+    if subprocess.run(
+        [sys.executable, "-m", "collect", *words], check=False
+    ).returncode:
+        sys.exit(1)
 
 
 def planning():
@@ -123,11 +162,8 @@ onstart:
             sys.exit(
                 f"error: another run is working on {RESULTS}; wait until it has ended"
             )
-        # here and not in a job: a cluster's nodes may have no network, and one failure says it all
-        if not TRAINED and to_be_fetched(DESIGN.dataset):
-            fetching = [sys.executable, "-m", "collect", "download", STUDY]
-            if subprocess.run(fetching, check=False).returncode:
-                sys.exit(1)
+        if not TRAINED:
+            get_images()
 
 
 onsuccess:

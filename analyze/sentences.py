@@ -122,13 +122,17 @@ def _scale(estimate: float, interval: Interval | None) -> float:
 
 
 def digits(value: float, scale: float) -> str:
-    """Write a value to two significant digits of ``scale``, never in exponents."""
+    """Write a value to two significant digits of ``scale``, never in exponents.
+
+    Six decimals at most: what is smaller in any measure's unit is 0 to a reader.
+    """
     if not math.isfinite(value):
         return "infinity" if value > 0 else "minus infinity"
     if not scale > 0:
         return f"{value:.3g}"
     places = max(0, 1 - math.floor(math.log10(scale)))
-    return f"{value:.{min(places, 12)}f}"
+    text = f"{value:.{min(places, 6)}f}"
+    return text if float(text) else "0"
 
 
 def _bounds(interval: Interval) -> tuple[float, float]:

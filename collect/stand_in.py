@@ -6,7 +6,7 @@ it. The files are those of the real data set, and the same readers read them.
 
 import math
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -29,6 +29,7 @@ from store.images import (
     ParquetData,
 )
 from store.long_tail import long_tail
+from store.smoke import design_with_images_in
 
 _FEWEST: Final = 100
 """Training images where the study does not say how many."""
@@ -65,7 +66,7 @@ def write_stand_in(design: Design, folder: Path) -> Design:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: exists already; delete it, or name another folder")
     counts = counts_for(dataset)
-    moved = _moved(design, folder)
+    moved = design_with_images_in(folder, design)
     with whole_folder(folder) as place:
         _write(moved.dataset, counts, place, design.study_seed)
         write_text(place / STAND_IN, _TEXT)
@@ -169,19 +170,3 @@ def _drawn_split(
 def _classes(dataset: OwnImages) -> int:
     assert not isinstance(dataset, DigitsData)
     return dataset.classes
-
-
-def _moved(design: Design, folder: Path) -> Design:
-    """Return the study with its images in a folder; lists keep their names and lie in it."""
-    declared = design.declared()
-    changed: dict[str, Any] = declared["dataset"]
-    changed |= {
-        key: PurePath(changed[key]).name
-        for key in ("train_list", "test_list", "class_names_file")
-        if changed.get(key) is not None
-    }
-    if "root" in changed:
-        changed |= {"root": str(folder), "download": False}
-    else:
-        changed["path"] = str(folder)
-    return Design.model_validate(declared)
