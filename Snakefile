@@ -88,19 +88,14 @@ def is_news(record):
 
 
 def get_images():
-    """See that the study's images are there; fetch them, or make them up for a smoke run.
+    """Fetch the study's images, or make them up for a smoke run, where they are not there.
 
     Here and not in a job: a cluster's nodes may have no network, and one failure says it all.
     """
-    try:
-        if missing_images(DESIGN.dataset) is None:
-            if to_be_fetched(DESIGN.dataset):
-                collect_images("download", STUDY)
-        elif SMOKE:
-            collect_images("stand-in", STUDY, "--out", f"{RESULTS}/images")
-        require_data(DESIGN)
-    except UserError as error:
-        stop(error)
+    if missing_images(DESIGN.dataset) is not None:
+        collect_images("stand-in", STUDY, "--out", f"{RESULTS}/images")
+    elif to_be_fetched(DESIGN.dataset):
+        collect_images("download", STUDY)
 
 
 def collect_images(*words):
@@ -154,6 +149,11 @@ include: "reports/rules.smk"
 onstart:
     # Snakemake's own lock outlives a killed run and stops the next; the system frees this one
     if not planning():
+        if not TRAINED and not SMOKE:
+            try:
+                require_data(DESIGN)
+            except UserError as error:
+                stop(error)
         Path(RESULTS).mkdir(parents=True, exist_ok=True)
         workflow.results_lock = (Path(RESULTS) / ".lock").open("w")
         try:

@@ -11,7 +11,9 @@ from store.design import Design
 _BYTES_PER_LOGIT: Final = 3.7
 _BYTES_PER_CELL: Final = 1.1
 _STORE_PER_SHARD: Final = 1.2
-"""Measured on the default study: Parquet files with zstd, and the DuckDB file made of them."""
+_BYTES_PER_PIXEL: Final = 0.75
+"""Measured on the default study: Parquet files with zstd, and the DuckDB file made of them; a value
+of a pixel on CIFAR-10, as PNG: large smooth images take less."""
 
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
@@ -67,7 +69,9 @@ def cost(
     }
     rounds = math.ceil(design.packs / jobs)
     pack = start_seconds + min(design.pack_size, design.seeds) * sum(seconds.values())
-    shards = design.seeds * (
+    # each test image, for the report's gallery, once for all seeds
+    images = design.dataset.test_size * 3 * design.own_training.image_size**2 * _BYTES_PER_PIXEL
+    shards = images + design.seeds * (
         (work.teacher_observed + work.student_observed) * classes * _BYTES_PER_LOGIT
         + work.maps * design.grid**2 * _BYTES_PER_CELL
     )

@@ -21,7 +21,7 @@ from store.images import KINDS, ForeignData
 from store.networks import FAMILIES, CifarNetwork, Network
 from store.training import LOSSES
 
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _TOLD_APART: Final[tuple[Mapping[str, type[Declared]], ...]] = (
     KINDS,
     POLICIES,
@@ -114,7 +114,10 @@ def require_data(design: Design) -> None:
 
 
 def _expand(value: Any, path: Path) -> Any:
-    """Replace ${NAME} in text values by the environment variable's value."""
+    """Replace ${NAME} in text values by an environment variable's value.
+
+    Of ${NAME:-VALUE} the value that stands there where the variable is not set, as in a shell.
+    """
     if isinstance(value, dict):
         return {key: _expand(item, path) for key, item in value.items()}
     if isinstance(value, list):
@@ -123,8 +126,10 @@ def _expand(value: Any, path: Path) -> Any:
         return value
 
     def lookup(match: re.Match[str]) -> str:
-        name = match.group(1)
+        name, unless_set = match.groups()
         if not os.environ.get(name):
+            if unless_set is not None:
+                return unless_set
             raise StudyError(
                 f"{path}: {value!r} needs the environment variable {name}, which is not set; "
                 f"set it to the folder that holds the data, e.g. {name}=/data/images"
