@@ -76,8 +76,12 @@ LOGS_OF_FAILED_JOBS = []
 def is_news(record):
     """Tell what the terminal shows of Snakemake's own account; its log in .snakemake has it all.
 
+    All of a dry run, which is known only once it has begun.
+
     A failed job has said on the terminal what went wrong; here only its log is noted.
     """
+    if workflow.dryrun:
+        return True
     text = record.getMessage()
     if text.startswith("Error in rule"):
         LOGS_OF_FAILED_JOBS.append(" ".join(record.log))
@@ -117,10 +121,9 @@ def whole():
     return {*asked.targets} <= {"all"} and not asked.until and not asked.omit_from
 
 
-if not workflow.dryrun:
-    for handler in logger.handlers:
-        if handler.name == "DefaultStreamHandler":
-            handler.addFilter(is_news)
+for handler in logger.handlers:
+    if handler.name == "DefaultStreamHandler":
+        handler.addFilter(is_news)
 
 
 rule all:

@@ -1,7 +1,6 @@
 """One pack, or an estimate of its cost: the only part of collecting that knows paths."""
 
 import logging
-import os
 import shutil
 import time
 from datetime import UTC, datetime
@@ -108,8 +107,7 @@ def make_stand_in(study: Path, folder: Path) -> None:
     Raises UserError where the study needs none, or the folder holds something already.
     """
     # a study that leaves the place of its images open means this one
-    os.environ.setdefault("KD_DATA", str(folder))
-    write_stand_in(load_design(study), folder)
+    write_stand_in(load_design(study, unset=str(folder)), folder)
 
 
 def download_images(study: Path) -> None:

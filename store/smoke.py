@@ -1,6 +1,5 @@
 """A smoke run: a study cut to a few images and steps, to see that it goes the whole way."""
 
-import os
 from pathlib import Path, PurePath
 from typing import Any, Final
 
@@ -33,8 +32,7 @@ def prepare_smoke(study: Path, results: str | None) -> Path:
     ``images`` there, which the caller makes. Raises UserError for a study that cannot be cut.
     """
     # a study that leaves the place of its images open is as good as one without them
-    os.environ.setdefault("KD_DATA", "not-said")
-    design = load_design(study)
+    design = load_design(study, unset="not-said")
     if isinstance(design.dataset, ForeignData):
         raise StudyError(
             f"{study}: dataset.kind foreign: a smoke run trains, and these models are trained "
@@ -93,7 +91,7 @@ def design_with_images_in(folder: Path, design: Design) -> Design:
 
 def _name(design: Design, *, made_up: bool) -> str:
     ending = "-smoke-made-up" if made_up else "-smoke"
-    return design.study[: 64 - len(ending)] + ending
+    return design.study[: 63 - len(ending)] + ending
 
 
 def _dataset(declared: dict[str, Any]) -> dict[str, Any]:

@@ -32,11 +32,11 @@ _TOLD_APART: Final[tuple[Mapping[str, type[Declared]], ...]] = (
 """Sections of a study file that come in kinds, by the names of those."""
 
 
-def load_design(path: Path) -> Design:
+def load_design(path: Path, *, unset: str | None = None) -> Design:
     """Read and check a study file.
 
-    Raises StudyError with one line that names the file, the key, the value and what is
-    allowed.
+    unset: stands for environment variables that it names, which are not set. Raises StudyError
+    with one line that names the file, the key, the value and what is allowed.
     """
     try:
         content: object = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -52,7 +52,7 @@ def load_design(path: Path) -> Design:
             f"found {type(content).__name__}"
         )
     try:
-        design = Design.model_validate(_expand(content, path))
+        design = Design.model_validate(_expand(content, path, unset))
     except ValidationError as error:
         raise StudyError(_explain(path, error)) from None
     return _with_content_of_weights(design, path)
@@ -113,23 +113,24 @@ def require_data(design: Design) -> None:
         raise DataError(missing)
 
 
-def _expand(value: Any, path: Path) -> Any:
+def _expand(value: Any, path: Path, unset: str | None) -> Any:
     """Replace ${NAME} in text values by an environment variable's value.
 
     Of ${NAME:-VALUE} the value that stands there where the variable is not set, as in a shell.
     """
     if isinstance(value, dict):
-        return {key: _expand(item, path) for key, item in value.items()}
+        return {key: _expand(item, path, unset) for key, item in value.items()}
     if isinstance(value, list):
-        return [_expand(item, path) for item in value]
+        return [_expand(item, path, unset) for item in value]
     if not isinstance(value, str):
         return value
 
     def lookup(match: re.Match[str]) -> str:
-        name, unless_set = match.groups()
+        name: str = match.group(1)
+        otherwise: str | None = match.group(2) if match.group(2) is not None else unset
         if not os.environ.get(name):
-            if unless_set is not None:
-                return unless_set
+            if otherwise is not None:
+                return otherwise
             raise StudyError(
                 f"{path}: {value!r} needs the environment variable {name}, which is not set; "
                 f"set it to the folder that holds the data, e.g. {name}=/data/images"
