@@ -114,7 +114,7 @@ def cifar(folder: Path, sizes: Sizes) -> str:
 
 def _cifar_design(folder: Path, sizes: Sizes) -> Design:
     os.environ["KD_DATA"] = str(folder)
-    declared: dict[str, Any] = load_design(ROOT / "config/cifar10-small.yaml").model_dump()
+    declared: dict[str, Any] = load_design(ROOT / "config/cifar10-cut.yaml").model_dump()
     declared["dataset"]["train_subset"]["size"] = sizes.images
     declared["dataset"]["test_size"] = sizes.test_images
     for network in declared["networks"].values():

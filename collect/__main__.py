@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         "stand-in",
         help="make a few images of no real thing in the layout of a study's data set, to try the "
         "study out where its images are not",
-        epilog="example: python -m collect stand-in config/cifar10-small.yaml --out made-up",
+        epilog="example: python -m collect stand-in config/cifar10-cut.yaml --out made-up",
     )
     stand_in.add_argument("study", type=Path, help="the study file; its sizes say how many images")
     stand_in.add_argument("--out", type=Path, required=True, help="a new folder")

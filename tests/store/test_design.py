@@ -198,7 +198,7 @@ def test_where_the_data_lie_does_not_change_the_key(monkeypatch):
     keys = set()
     for place in ("/a", "/b"):
         monkeypatch.setenv("KD_DATA", place)
-        design = load_design(ROOT / "config/cifar10-small.yaml")
+        design = load_design(ROOT / "config/cifar10-cut.yaml")
         assert design.dataset.kind == "parquet"
         assert design.dataset.path == place
         keys.add(design.shard_key(0))
@@ -207,7 +207,7 @@ def test_where_the_data_lie_does_not_change_the_key(monkeypatch):
 
 def test_data_that_are_not_there_are_named(monkeypatch, tmp_path):
     monkeypatch.setenv("KD_DATA", str(tmp_path))
-    design = load_design(ROOT / "config/cifar10-small.yaml")
+    design = load_design(ROOT / "config/cifar10-cut.yaml")
     with pytest.raises(DataError, match="does not hold"):
         require_data(design)
     for split in ("train", "test"):
