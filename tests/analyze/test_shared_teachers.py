@@ -9,6 +9,7 @@ from scipy import stats
 from simulated import CLAIMS, Truth, simulate, study
 
 from analyze.assemble import assemble
+from analyze.contrasts import contrasts_of
 from analyze.distillation import distillation_effects
 from analyze.inference.crossed import CONDITIONAL
 from analyze.inference.estimate import Panel
@@ -19,7 +20,7 @@ from analyze.results import Rank, Verdict
 from analyze.shared_teachers import pool_means, shared_slope
 from analyze.table_pools import FRESH
 from store.errors import AnalysisError
-from store.measures import MEASURES
+from store.measures import BY_NAME, MEASURES
 
 CHOSEN = {name: CLAIMS[name] for name in ("H1", "H2a", "H2b")}
 TRUTH = Truth(slopes={"attention_iou_adjusted": -0.2, "generalization_gap": -0.1})
@@ -154,6 +155,43 @@ def test_what_distillation_does_is_tested_over_pools():
         expected = stats.ttest_1samp(means, 0).pvalue
         assert found.evidence[0].p_value == pytest.approx(expected, rel=1e-9)
         assert "9 seeds in all" in found.caveats[-1]
+
+
+def test_contrasts_are_tested_over_pools():
+    design = study(
+        seeds=9,
+        claims={"H1": CLAIMS["H1"]},
+        design={"kind": "factorial", "teachers": [2]},
+        shared_teachers={"pools": 3},
+    )
+    stored = _shared(simulate(design, TRUTH), 3)
+    chosen = select_replicates(stored, failed_runs="exclude_block", seeds_declared=9, pools=3)
+    found = contrasts_of(chosen, design)
+    per_seed = contrasts_of(replace(chosen, pools=None), design)
+    assert len(found) == len(per_seed) > 10
+    for pooled, seeds in zip(found, per_seed, strict=True):
+        assert (pooled.n, seeds.n) == (3, 9)
+        test = pooled.evidence[0]
+        assert test.n == 3
+        # the mean of pools of equal size is that of the seeds; its error is larger
+        assert test.estimate == pytest.approx(seeds.evidence[0].estimate, abs=1e-12)
+        teachers = BY_NAME[pooled.outcome].of_teachers
+        said = "3 pools of teachers" if teachers else "9 seeds in all"
+        assert any(said in caveat for caveat in pooled.caveats)
+    means = [
+        np.dot(found[0].weights, pool)
+        for pool in (
+            stored.students.filter(
+                (pl.col("block") % 3 == pool) & pl.col("condition_id").is_in(found[0].conditions)
+            )
+            .group_by("condition_id")
+            .agg(pl.col(found[0].outcome).mean())
+            .sort("condition_id")[found[0].outcome]
+            .to_numpy()
+            for pool in range(3)
+        )
+    ]
+    assert found[0].evidence[0].p_value == pytest.approx(stats.ttest_1samp(means, 0).pvalue)
 
 
 def test_a_study_with_shared_teachers_is_no_pilot_of_fresh_ones():
