@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from analyze.inference.bayes import jzs_sensitivity
-from analyze.inference.cells import CellContrast, paired_contrasts
+from analyze.inference.cells import CellContrast, equivalence_estimate, paired_contrasts
 from analyze.inference.diagnostics import Diagnostic, boundary_fit, diagnostics, looked_at
 from analyze.inference.estimate import Estimate, Panel, Table
 from analyze.inference.mixed import mixed_slope
@@ -101,18 +101,7 @@ def _equivalence(contrast: CellContrast, between: str) -> tuple[Estimate, ...]:
     found = contrast.equivalence
     if found is None:
         return ()
-    tested = replace(
-        contrast.difference,
-        test=f"tost_{between}",
-        method="two one-sided t tests over seeds (Schuirmann 1987), against plus or minus "
-        f"{found.sesoi:.3g}",
-        statistic_name=None,
-        statistic=None,
-        p_value=found.p_value,
-        interval=found.interval,
-        caveats=(),
-    )
-    return (tested,)
+    return (equivalence_estimate(contrast.difference, found, test=f"tost_{between}"),)
 
 
 def _size(difference: Estimate, test: str, name: str, value: float | None) -> Estimate:

@@ -1,10 +1,10 @@
 """The augmentation policies that a study may declare, told apart by ``policy``."""
 
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
-from store.declared import Declared
+from store.declared import Declared, unless_said
 
 PUBLISHED_NAMES: Final = {0.0: "none", 0.5: "weak", 1.0: "strong"}
 """What the strengths of the published policies stand for: names in an order, no dose."""
@@ -83,18 +83,12 @@ POLICIES: Final[dict[str, type[Declared]]] = {
 """The policies by the name that a study file gives them."""
 
 
-def _graded_unless_said(value: Any) -> Any:
-    if isinstance(value, dict) and "policy" not in value:
-        return {**cast("dict[str, Any]", value), "policy": "graded"}
-    return value
-
-
 Augmentation = Annotated[
     Annotated[
         Graded | Published | PublishedImageNet | RandAugment | TrivialAugment,
         Field(discriminator="policy"),
     ],
-    BeforeValidator(_graded_unless_said),
+    BeforeValidator(unless_said(policy="graded")),
 ]
 
 

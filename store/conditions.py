@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import fsum
-from typing import Annotated, Any, Final, Literal, Self, cast
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from store.declared import Declared
+from store.declared import Declared, unless_said
 from store.plan import BlockPlan, Student, Teacher
 from store.vocabulary import Arm
 
@@ -354,13 +354,7 @@ CONDITION_KINDS: Final[dict[str, type[Declared]]] = {
 """Designs by the ``kind`` that a study file gives them."""
 
 
-def _dose_response_unless_said(value: Any) -> Any:
-    if isinstance(value, dict) and "kind" not in value:
-        return {**cast("dict[str, Any]", value), "kind": "dose_response"}
-    return value
-
-
 AnyConditions = Annotated[
     Annotated[DoseResponse | Factorial | ConditionList, Field(discriminator="kind")],
-    BeforeValidator(_dose_response_unless_said),
+    BeforeValidator(unless_said(kind="dose_response")),
 ]

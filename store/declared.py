@@ -1,6 +1,7 @@
 """What every part of a study file has in common."""
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, cast
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
@@ -23,3 +24,12 @@ class Declared(BaseModel):
             if getattr(self, key) == type(self).model_fields[key].default:
                 dumped.pop(key, None)
         return dumped
+
+
+def unless_said(**default: str) -> Callable[[Any], Any]:
+    """Return what puts a key that tells kinds apart into a section that leaves it out."""
+
+    def told(value: Any) -> Any:
+        return {**default, **cast("dict[str, Any]", value)} if isinstance(value, dict) else value
+
+    return told

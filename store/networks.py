@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from store.declared import Declared
+from store.declared import Declared, unless_said
 from store.errors import StudyError
 from store.vocabulary import NetworkKind
 
@@ -304,15 +304,9 @@ FAMILIES: Final[dict[str, type[Declared]]] = {
 """The networks by the ``family`` that a study file gives them."""
 
 
-def _cifar_unless_said(value: Any) -> Any:
-    if isinstance(value, dict) and "family" not in value:
-        return {**cast("dict[str, Any]", value), "family": "cifar_resnet"}
-    return value
-
-
 Network = Annotated[
     Annotated[CifarNetwork | ResidualNetwork | TransformerNetwork, Field(discriminator="family")],
-    BeforeValidator(_cifar_unless_said),
+    BeforeValidator(unless_said(family="cifar_resnet")),
 ]
 
 

@@ -1,10 +1,10 @@
 """How a study says its networks are trained: recipes, and the loss of students."""
 
-from typing import Annotated, Any, Final, Literal, Self, cast
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from store.declared import Declared
+from store.declared import Declared, unless_said
 
 _OF_SGD: Final = ("momentum", "nesterov")
 _OF_ADAMW: Final = ("betas", "epsilon")
@@ -151,13 +151,7 @@ LOSSES: Final[dict[str, type[Declared]]] = {
 """The losses of students by the name that a study file gives them."""
 
 
-def _kl_unless_said(value: Any) -> Any:
-    if isinstance(value, dict) and "loss" not in value:
-        return {**cast("dict[str, Any]", value), "loss": "kl"}
-    return value
-
-
 AnyDistillation = Annotated[
     Annotated[Distillation | EnsembleDistillation | LogitMatching, Field(discriminator="loss")],
-    BeforeValidator(_kl_unless_said),
+    BeforeValidator(unless_said(loss="kl")),
 ]

@@ -1,6 +1,6 @@
 """Each strength against the first: paired differences over seeds, their size, equivalence."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, lgamma, sqrt
 
 import numpy as np
@@ -150,4 +150,19 @@ def _equivalence(test: MeanTest, sesoi: float, level: float) -> Equivalence | No
         p_value=p_value,
         interval=t_interval(test.mean, test.standard_error, test.df, level=1 - 2 * (1 - level)),
         equivalent=p_value < 1 - level,
+    )
+
+
+def equivalence_estimate(difference: Estimate, found: Equivalence, *, test: str) -> Estimate:
+    """Return the row that a table of tests has of an equivalence test of a difference."""
+    return replace(
+        difference,
+        test=test,
+        method="two one-sided t tests over seeds (Schuirmann 1987), against plus or minus "
+        f"{found.sesoi:.3g}",
+        statistic_name=None,
+        statistic=None,
+        p_value=found.p_value,
+        interval=found.interval,
+        caveats=(),
     )

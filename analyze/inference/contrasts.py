@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analyze.inference.cells import CellContrast, Equivalence, paired_contrasts
+from analyze.inference.cells import CellContrast, equivalence_estimate, paired_contrasts
 from analyze.inference.estimate import Estimate, Panel
 from analyze.inference.sample import FEWEST_SEEDS
 from analyze.inference.trends import sign_flip, wilcoxon_hodges_lehmann
@@ -184,22 +184,12 @@ def _sized(primary: Estimate, found: CellContrast, weighing: Weighing) -> tuple[
             "(Cumming 2012)"
         )
         sizes.append(_size(primary, "hedges_g_av", method, found.hedges_g_av))
-    tost = () if found.equivalence is None else (_tost(primary, found.equivalence),)
-    return (*tost, *sizes)
-
-
-def _tost(primary: Estimate, found: Equivalence) -> Estimate:
-    return replace(
-        primary,
-        test="contrast_tost",
-        method="two one-sided t tests over seeds (Schuirmann 1987), against plus or minus "
-        f"{found.sesoi:.3g}",
-        statistic_name=None,
-        statistic=None,
-        p_value=found.p_value,
-        interval=found.interval,
-        caveats=(),
+    tost = (
+        ()
+        if found.equivalence is None
+        else (equivalence_estimate(primary, found.equivalence, test="contrast_tost"),)
     )
+    return (*tost, *sizes)
 
 
 def _size(primary: Estimate, name: str, method: str, value: float | None) -> Estimate:
