@@ -30,7 +30,7 @@ help: ## list the targets
 report: $(READY) ## train, store, analyze, and render results/$(STUDY)/report.html
 	@$(RUN) snakemake --cores all --config study=$(STUDY) $(if $(DATA),data=$(DATA))
 
-smoke: $(READY) ## run every study of config/ cut to a few images and steps, without network (45 minutes)
+smoke: $(READY) ## run every study of config/ cut to a few images and steps, without network (half an hour)
 	@$(RUN) for study in $(SMOKED); do \
 	  snakemake --cores all --config study=$$study smoke=true; done
 
