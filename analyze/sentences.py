@@ -124,14 +124,14 @@ def _scale(estimate: float, interval: Interval | None) -> float:
 def digits(value: float, scale: float) -> str:
     """Write a value to two significant digits of ``scale``, never in exponents.
 
-    Six decimals at most: what is smaller in any measure's unit is 0 to a reader.
+    Twelve decimals at most: what is smaller is rounding, and 0 to a reader.
     """
     if not math.isfinite(value):
         return "infinity" if value > 0 else "minus infinity"
     if not scale > 0:
         return f"{value:.3g}"
     places = max(0, 1 - math.floor(math.log10(scale)))
-    text = f"{value:.{min(places, 6)}f}"
+    text = f"{value:.{min(places, 12)}f}"
     return text if float(text) else "0"
 
 

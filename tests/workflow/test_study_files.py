@@ -1,4 +1,4 @@
-"""Every shipped study can be run: its smoke run is planned, and one goes the whole way."""
+"""Every shipped study is planned without fault, and a smoke run goes the whole way."""
 
 import json
 import os
@@ -45,9 +45,8 @@ def test_a_study_passes_its_check_and_a_dry_run(tmp_path: Path, study: str):
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.parametrize("study", STUDIES)
-def test_its_smoke_run_passes_a_dry_run_and_makes_no_images(tmp_path: Path, study: str):
-    done = snakemake(tmp_path, "--dry-run", "--config", f"study={study}", "smoke=true")
+def test_a_dry_smoke_run_makes_no_images(tmp_path: Path):
+    done = snakemake(tmp_path, "--dry-run", "--config", "study=paper-imagenet-lt", "smoke=true")
     assert done.returncode == 0, done.stdout
     (results,) = (tmp_path / "results").iterdir()
     assert [path.name for path in results.iterdir()] == ["study.yaml"]

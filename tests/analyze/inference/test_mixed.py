@@ -223,10 +223,10 @@ def test_seeds_at_one_dose_each_have_no_slope_within():
 
 def test_kenward_roger_keeps_its_level_at_eight_seeds_with_missing_cells():
     generator = np.random.default_rng(20240602)
-    studies = 250
+    studies = 120
     tests = [simulated(generator, gaps=0.2) for _ in range(studies)]
     rejected = [mixed_slope(table).p_value < 0.05 for table in tests]
-    # 4 standard errors of a binomial proportion of .05 in 250
+    # 4 standard errors of a binomial proportion of .05 in 120
     assert np.mean(rejected) < 0.05 + 4 * (0.05 * 0.95 / studies) ** 0.5
     assert np.mean(rejected) > 0
 
