@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analyze.serialize import load_results
+from reports.markdown import render_markdown
 from reports.page import make_page, render
 from store.atomic import write_text
 from store.database import open_reader
@@ -25,21 +26,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def write_report(study: Path, *, store: Path, results: Path, out: Path) -> None:
-    """Write one self-contained HTML file from a study's results and store.
+    """Write one self-contained HTML file from a study's results and store, and its text beside it.
 
-    Raises UserError where the study file, the results or the store is missing or wrong.
+    The text, in Markdown, has the same name with the ending .md. Raises UserError where the study
+    file, the results or the store is missing or wrong.
     """
     design = load_design(study)
     found = load_results(results)
     with open_reader(store) as reader:
         page = make_page(found, design, reader, study)
+    write_text(out.with_suffix(".md"), render_markdown(page))
     write_text(out, render(page))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m reports.job",
-        description="Write a study's report as one HTML file that needs no network.",
+        description="Write a study's report as one HTML file that needs no network, and its text "
+        "as Markdown beside it.",
         epilog="example: python -m reports.job config/digits.yaml --store "
         "results/digits/store.duckdb --results results/digits/results.json --out "
         "results/digits/report.html",

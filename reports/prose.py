@@ -114,6 +114,13 @@ TESTS: Final = {
     "contrast_sign_flip": "Sign-flip permutation of contrasts",
     "contrast_wilcoxon": "Signed ranks of contrasts, Hodges–Lehmann",
     "contrast_tost": "Equivalence of a contrast (TOST)",
+    "contrast_d_z": "Cohen’s d_z of a contrast",
+    "contrast_hedges_g_av": "Hedges’ g_av of a contrast",
+    "diagnostic_slope_normality": "Diagnostic: normal slopes",
+    "diagnostic_curvature": "Diagnostic: curvature",
+    "diagnostic_leave_one_seed_out": "Diagnostic: one seed left out",
+    "diagnostic_brown_forsythe": "Diagnostic: equal spread (Brown–Forsythe)",
+    "diagnostic_sphericity": "Diagnostic: sphericity",
     "mediation_joint": "Both paths jointly",
     "mediation_a": "Path a, strength to attention",
     "mediation_b": "Path b, attention to overfitting",
@@ -123,6 +130,19 @@ TESTS: Final = {
     "mediation_proportion": "Proportion mediated",
     "mediation_rho": "Confounding that would undo it (rho)",
 }
+_OF_STRENGTHS: Final = {
+    "paired_t": "Paired t",
+    "tost": "Equivalence (TOST)",
+    "hedges_g_av": "Hedges’ g_av",
+    "d_z": "Cohen’s d_z",
+    "games_howell": "Games–Howell",
+    "sign_flip": "Sign-flip permutation",
+}
+"""Tests that are made of one strength, or of one against another, which ends their name."""
+_AT_STRENGTHS: Final = re.compile(
+    rf"({'|'.join(_OF_STRENGTHS)})_(?:(teachers_at)_)?([\d.]+)(?:_against_([\d.]+))?"
+)
+_BAYES_FACTOR: Final = re.compile(r"jzs_bayes_factor_r([\d.]+)")
 ATTENTION_MAPS: Final = {
     AttentionMethod.CAM_LABEL: "the class activation map of the image’s label",
     AttentionMethod.CAM_PREDICTED: "the class activation map of the predicted class",
@@ -184,7 +204,15 @@ def measure_title(name: str) -> str:
 
 def test_name(test: str) -> str:
     """Name a test in a few words."""
-    return TESTS.get(test, capitalized(test.replace("_", " ")))
+    if scale := _BAYES_FACTOR.fullmatch(test):
+        return f"JZS Bayes factor, scale {scale[1]}"
+    found = _AT_STRENGTHS.fullmatch(test)
+    if found is None:
+        return TESTS.get(test, capitalized(test.replace("_", " ")))
+    name, teachers, strength, other = found.groups()
+    where = "teachers at " if teachers else ""
+    against = "" if other is None else f" against {float(other):.3g}"
+    return f"{_OF_STRENGTHS[name]}, {where}{float(strength):.3g}{against}"
 
 
 def capitalized(text: str) -> str:

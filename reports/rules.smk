@@ -1,10 +1,11 @@
 rule report:
-    """Write the page that says what may be claimed: one HTML file that needs no network."""
+    """Write the page that says what may be claimed: one HTML file, and its text as Markdown."""
     input:
         study=ancient(STUDY),
         results=f"{RESULTS}/results.json",
     output:
-        f"{RESULTS}/report.html",
+        page=f"{RESULTS}/report.html",
+        text=f"{RESULTS}/report.md",
     log:
         f"{RESULTS}/logs/report.log",
     threads: 1
@@ -14,4 +15,4 @@ rule report:
         store=f"{RESULTS}/store.duckdb",
     shell:
         "OMP_NUM_THREADS=1 {sys.executable:q} -m reports.job {input.study:q} "
-        "--store {params.store:q} --results {input.results:q} --out {output:q} 2> {log:q}"
+        "--store {params.store:q} --results {input.results:q} --out {output.page:q} 2> {log:q}"

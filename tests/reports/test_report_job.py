@@ -1,13 +1,13 @@
-"""The command: one file, whole or not at all; a user's mistake is one line."""
+"""The command: page and text, whole or not at all; a user's mistake is one line."""
 
 from reports.job import main
 
 
-def test_the_command_writes_the_page_and_nothing_else(drawn, tmp_path):
+def test_the_command_writes_the_page_its_text_and_nothing_else(drawn, tmp_path):
     out = tmp_path / "deep" / "report.html"
     arguments = [str(drawn.study), "--store", str(drawn.store), "--results", str(drawn.results)]
     assert main([*arguments, "--out", str(out)]) == 0
-    assert [path.name for path in out.parent.iterdir()] == ["report.html"]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["report.html", "report.md"]
 
 
 def test_two_reports_of_the_same_results_are_the_same_bytes(drawn, tmp_path):
