@@ -9,7 +9,8 @@ from analyze.hypotheses import STRENGTH
 from analyze.inference.meta_analysis import MetaAnalysis
 from analyze.results import Interval
 from reports.numbers import Citations, decimals_for, fixed, p_clause
-from reports.prose import arm_word, capitalized, in_words, measure_title
+from reports.prose import ATTENTION_MAPS, arm_word, capitalized, in_words, measure_title
+from store.vocabulary import AttentionMethod
 
 
 def likeness_words(likeness: Likeness) -> str:
@@ -23,7 +24,9 @@ def likeness_words(likeness: Likeness) -> str:
         arm_word(likeness.arm) if likeness.arm else "",
         teachers,
         f"strength: {likeness.dose}" if likeness.dose else "",
-        f"attention: {likeness.attention}" if likeness.attention else "",
+        f"attention: {ATTENTION_MAPS[AttentionMethod(likeness.attention)]}"
+        if likeness.attention
+        else "",
     )
     return capitalized("; ".join(part for part in parts if part))
 
@@ -79,10 +82,12 @@ def summary_sentence(
 
 
 def _heterogeneity(cite: Citations, summary: MetaAnalysis, digits: int) -> Markup:
-    tau2 = decimals_for(None, summary.tau2_interval.high)
+    bounds = summary.tau2_interval
     parts = [
-        Markup("between studies τ<sup>2</sup> = {} {}").format(
-            cite.plain(summary, "tau2", tau2), cite.interval(summary.tau2_interval, tau2)
+        Markup("between studies τ<sup>2</sup> = {} [{}, {}]").format(
+            cite.plain(summary, "tau2", decimals_for(None, summary.tau2)),
+            cite.plain(bounds, "low", decimals_for(None, bounds.low)),
+            cite.plain(bounds, "high", decimals_for(None, bounds.high)),
         ),
         Markup("<i>I</i><sup>2</sup> = {}").format(cite.share(summary, "i2")),
         Markup("<i>Q</i>({}) = {}, {}").format(

@@ -25,6 +25,7 @@ _LANE: Final = 24
 _LABELS: Final = 18
 _MARGIN: Final = 16
 _ROOM: Final = 1.12  # the drawing reaches a little further than what it shows
+_DIAMOND: Final = '<polygon class="diamond" points="{:.1f},{} {:.1f},{} {:.1f},{} {:.1f},{}"/>'
 _WIDER_THAN_STUDIES: Final = 1.6  # how much further than every study a summary may stretch it
 
 
@@ -161,7 +162,7 @@ def summary_forest(
     low, high = axis.ends(summary.interval)
     middle = _LANE / 2
     marks.append(
-        Markup('<polygon class="diamond" points="{:.1f},{} {:.1f},{} {:.1f},{} {:.1f},{}"/>').format(
+        Markup(_DIAMOND).format(
             low, middle, axis.x(summary.estimate), middle - 7, high, middle,
             axis.x(summary.estimate), middle + 7,
         )
