@@ -23,6 +23,9 @@ _ATTENTION: Final = "attention"
 _NOT_COMPARED: Final = ("study", "title", "pack_size", "store")
 """Keys whose difference changes nothing that is compared."""
 
+_SETTINGS_NAMED: Final = 3
+"""Keys whose values a caveat gives; of more it names the keys."""
+
 
 @dataclass(frozen=True, slots=True)
 class Submission:
@@ -175,14 +178,23 @@ def _strengths(design: Design) -> str:
 
 
 def _differing(settings: Mapping[str, Mapping[str, str]]) -> str:
-    """Return ``key value (label), value (label)`` of every key that is not the same in all."""
+    """Return ``key value (label), value (label)`` of every key that is not the same in all.
+
+    Of many keys their names alone: ``Comparison.differences`` has the values.
+    """
     keys = dict.fromkeys(key for one in settings.values() for key in one)
+    differ = [key for key in keys if len({one.get(key) for one in settings.values()}) > 1]
+    if len(differ) > _SETTINGS_NAMED:
+        return ", ".join(_words(key) for key in differ)
     texts: list[str] = []
-    for key in keys:
+    for key in differ:
         values: dict[str, list[str]] = {}
         for label, one in settings.items():
             values.setdefault(one.get(key, "none"), []).append(label)
-        if len(values) > 1:
-            listed = ", ".join(f"{value} ({', '.join(who)})" for value, who in values.items())
-            texts.append(f"{key.split('.')[-1].replace('_', ' ')} {listed}")
+        listed = ", ".join(f"{value} ({', '.join(who)})" for value, who in values.items())
+        texts.append(f"{_words(key)} {listed}")
     return "; ".join(texts)
+
+
+def _words(key: str) -> str:
+    return key.split(".")[-1].replace("_", " ")

@@ -8,7 +8,7 @@ from analyze.comparison import Alike, Likeness, Member
 from analyze.hypotheses import STRENGTH
 from analyze.inference.meta_analysis import MetaAnalysis
 from analyze.results import Interval
-from reports.numbers import Citations, decimals_for, fixed, p_clause
+from reports.numbers import Citations, decimals_for, fixed, level_text, p_clause
 from reports.prose import ATTENTION_MAPS, arm_word, capitalized, in_words, measure_title
 from store.vocabulary import AttentionMethod
 
@@ -65,7 +65,7 @@ def summary_sentence(
     """Write a meta-analysis as a journal would print it."""
     digits = decimals_for(summary.standard_error, summary.estimate)
     start = Markup(
-        "{}, random-effects mean of {} studies: slope of {} on {} = {} {}, 95 % CI {} (REML; "
+        "{}, random-effects mean of {} studies: slope of {} on {} = {} {}, {} CI {} (REML; "
         "Hartung, Knapp, Sidik and Jonkman, <i>t</i> with {} df, variance no smaller than the "
         "ordinary one)"
     ).format(
@@ -75,6 +75,7 @@ def summary_sentence(
         measure_title(alike.likeness.predictor),
         cite.plain(summary, "estimate", digits),
         alike.likeness.unit,
+        level_text(summary.interval.level),
         cite.interval(summary.interval, digits),
         cite.count(summary, "df"),
     )
@@ -85,9 +86,9 @@ def _heterogeneity(cite: Citations, summary: MetaAnalysis, digits: int) -> Marku
     bounds = summary.tau2_interval
     parts = [
         Markup("between studies τ<sup>2</sup> = {} [{}, {}]").format(
-            cite.plain(summary, "tau2", decimals_for(None, summary.tau2)),
-            cite.plain(bounds, "low", decimals_for(None, bounds.low)),
-            cite.plain(bounds, "high", decimals_for(None, bounds.high)),
+            cite.plain(summary, "tau2", _variance_decimals(summary.tau2)),
+            cite.plain(bounds, "low", _variance_decimals(bounds.low)),
+            cite.plain(bounds, "high", _variance_decimals(bounds.high)),
         ),
         Markup("<i>I</i><sup>2</sup> = {}").format(cite.share(summary, "i2")),
         Markup("<i>Q</i>({}) = {}, {}").format(
@@ -98,11 +99,16 @@ def _heterogeneity(cite: Citations, summary: MetaAnalysis, digits: int) -> Marku
     ]
     if summary.prediction is not None:
         parts.append(
-            Markup("95 % prediction interval of a new study’s own value {}").format(
-                cite.interval(summary.prediction, digits)
+            Markup("{} prediction interval of a new study’s own value {}").format(
+                level_text(summary.prediction.level), cite.interval(summary.prediction, digits)
             )
         )
     return Markup(", ").join(parts)
+
+
+def _variance_decimals(variance: float) -> int:
+    """Return three significant digits; an exact 0 is written as that."""
+    return decimals_for(None, variance) if variance else 0
 
 
 def spoken_member(labels: Sequence[str], member: Member) -> str:
