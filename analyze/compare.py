@@ -107,8 +107,8 @@ def _undeclared(submissions: Sequence[Submission]) -> tuple[str, ...]:
 
 def _repeated(submissions: Sequence[Submission]) -> tuple[str, ...]:
     return tuple(
-        f"{one.label} and {other.label} have seeds in common (the same study_seed, images and "
-        "blocks): they are not independent, and only the first enters a summary."
+        f"{one.label} and {other.label} have seeds or teachers in common (the same study_seed and "
+        "images): they are not independent, and only the first enters a summary."
         for one, other in combinations(submissions, 2)
         if same_draws(one, other)
     )
@@ -261,7 +261,7 @@ def _independent(
                 LeftOut(
                     study=each.member.study,
                     outcome=each.likeness.outcome,
-                    reason=f"its seeds are those of {twin.label}, and would count twice",
+                    reason=f"its seeds or teachers are those of {twin.label}, which count once",
                 )
             )
     return kept, left_out

@@ -68,13 +68,19 @@ def likeness(finding: Finding, outcome: OutcomeFinding, design: Design) -> Liken
 
 
 def same_draws(one: Submission, other: Submission) -> bool:
-    """Whether seeds of both are the same random draws, so that they would count twice.
+    """Whether both rest on the same random draws, so that these would count twice.
 
-    They are where blocks of one number are in both and the study is the same, or study_seed and
-    images are: networks then start alike, and see the same images.
+    They do where the study is the same, or study_seed and images are, and blocks of one number are
+    in both: networks then start alike, and see the same images. Of shared teachers any two blocks
+    do, since a block's pool is its number modulo the pools.
     """
-    if not _blocks(one.results) & _blocks(other.results):
+    if not _same_streams(one, other):
         return False
+    pooled = (each.results.counts.teacher_pools is not None for each in (one, other))
+    return all(pooled) or bool(_blocks(one.results) & _blocks(other.results))
+
+
+def _same_streams(one: Submission, other: Submission) -> bool:
     if one.results.study_hash == other.results.study_hash:
         return True
     a, b = one.design, other.design

@@ -1,6 +1,7 @@
 """Several studies: what is put together, what is not, and what is said of either."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from compared_studies import declared, submitted
@@ -8,6 +9,7 @@ from compared_studies import declared, submitted
 from analyze.compare import compare
 from analyze.comparison import Comparison, comparison_to_json
 from analyze.inference.meta_analysis import meta_analysis
+from analyze.likeness import Submission
 from analyze.looks import look_at
 from analyze.results import Verdict
 from store.errors import AnalysisError
@@ -111,8 +113,23 @@ def test_seeds_that_two_studies_share_count_once():
     )  # fmt: skip
     assert groups(found, "H2a") == [["a", "c"]]
     (left,) = claim_of(found, "H2a").left_out
-    assert (left.study, left.reason) == (1, "its seeds are those of a, and would count twice")
-    assert any("a and b have seeds in common" in caveat for caveat in found.caveats)
+    assert (left.study, left.reason) == (
+        1,
+        "its seeds or teachers are those of a, which count once",
+    )
+    assert any("a and b have seeds or teachers in common" in caveat for caveat in found.caveats)
+
+
+def test_other_seeds_of_one_study_are_put_together_unless_they_share_teachers():
+    def later_seeds(pools: int | None) -> Submission:
+        made = submitted("b", 0.1, 0.02, design=declared("a"), pools=pools)
+        series = replace(made.results.series[0], blocks=tuple(range(8, 16)))
+        return replace(made, results=replace(made.results, series=(series,)))
+
+    fresh = compare([submitted("a", 0.1, 0.02), later_seeds(None)])
+    assert groups(fresh, "H2a") == [["a", "b"]]
+    shared = compare([submitted("a", 0.1, 0.02, pools=4), later_seeds(4)])
+    assert groups(shared, "H2a") == [["a"]]
 
 
 def test_another_loss_with_the_same_seeds_is_no_independent_study_of_the_teachers():

@@ -177,7 +177,7 @@ def test_the_command_writes_the_page_and_its_numbers(tmp_path):
     assert [study["label"] for study in content["studies"]] == ["tiny", "their lab"]
     assert all(study["declared"] for study in content["studies"])
     # one hash and the same blocks: the second is no study of its own
-    assert "would count twice" in out.read_text(encoding="utf-8")
+    assert "which count once" in out.read_text(encoding="utf-8")
 
 
 def test_what_a_study_declares_is_read_from_the_store_beside_its_results(tmp_path, capsys):
