@@ -94,11 +94,13 @@ def _finding(
     known = estimate if verdict is not Verdict.NO_DATA else None
 
     def evidence(outcome: str, rank: Rank) -> Evidence:
+        # what stands beside must not be taken for what decides
+        spread = error if rank is Rank.PRIMARY else 7 * error
         return Evidence(
             hypothesis=name, arm=arm, form="plain", outcome=outcome, predictor=claim.predictor,
             test=str(rank), rank=rank, method="as written", value_name="slope",
             estimate=known if rank is Rank.PRIMARY else 99.0, unit="per unit",
-            standard_error=error if tested else None, df=seeds - 1.0 if tested else None,
+            standard_error=spread if tested else None, df=seeds - 1.0 if tested else None,
             n=seeds, rows=3 * seeds,
         )  # fmt: skip
 
