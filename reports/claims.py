@@ -132,7 +132,7 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
     deciding = next((finding for finding in findings if finding.deciding), findings[0])
     ordered = sorted(findings, key=lambda f: (f is not deciding, f.form != deciding.form, f.arm))
     shared = results.counts.teacher_pools is not None
-    views = [_finding(finding, cite, shared=shared) for finding in ordered]
+    views = [finding_view(finding, cite, shared=shared) for finding in ordered]
     published = next((view for view in views if view.finding.as_published), None)
     caveats = _caveats(deciding)
     fits = [fit for fit in results.fits if fit.hypothesis == name]
@@ -168,7 +168,8 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
     )
 
 
-def _finding(finding: Finding, cite: Citations, *, shared: bool) -> FindingView:
+def finding_view(finding: Finding, cite: Citations, *, shared: bool) -> FindingView:
+    """Say a finding in words and draw its outcomes. shared: whether seeds share teachers."""
     replicate = replicate_word(finding, shared=shared)
     return FindingView(
         finding=finding,

@@ -11,7 +11,9 @@ from typing import Final
 
 from markupsafe import Markup
 
+from analyze.comparison import Alike, Member
 from analyze.hypotheses import HYPOTHESES, Direction
+from analyze.inference.meta_analysis import MetaAnalysis
 from analyze.results import Contrast, Finding, Interval, OutcomeFinding, Verdict
 from reports.numbers import MINUS
 from reports.prose import spoken_contrast, spoken_interval
@@ -23,6 +25,8 @@ _LANE: Final = 24
 _LABELS: Final = 18
 _MARGIN: Final = 16
 _ROOM: Final = 1.12  # the drawing reaches a little further than what it shows
+_DIAMOND: Final = '<polygon class="diamond" points="{:.1f},{} {:.1f},{} {:.1f},{} {:.1f},{}"/>'
+_WIDER_THAN_STUDIES: Final = 1.6  # how much further than every study a summary may stretch it
 
 
 def claimed_sign(finding: Finding) -> int:
@@ -118,6 +122,85 @@ def contrast_span(contrasts: Sequence[Contrast]) -> float:
     return _ROOM * max(value for value in values if math.isfinite(value)) or 1.0
 
 
+def alike_span(alike: Alike) -> float:
+    """Value at the edge of a forest plot: every study, and the summary as far as that allows.
+
+    From two studies the summary's interval is so wide that the studies would shrink to dots.
+    """
+    studies = [abs(member.estimate) for member in alike.members]
+    for member in alike.members:
+        if member.interval is not None:
+            studies += [abs(member.interval.low), abs(member.interval.high)]
+    if alike.sesoi is not None:
+        studies.append(1.3 * alike.sesoi)
+    most = max((value for value in studies if math.isfinite(value)), default=1.0)
+    summary = alike.summary
+    both = (None if summary is None else summary.interval, summary and summary.prediction)
+    wished = [abs(b) for i in both if i is not None for b in (i.low, i.high) if math.isfinite(b)]
+    return _ROOM * min(max([most, *wished]), _WIDER_THAN_STUDIES * most) or 1.0
+
+
+def study_forest(alike: Alike, member: Member, *, sign: int, span: float, spoken: str) -> Markup:
+    """Draw one study among those alike: a square, larger with its weight, and its interval."""
+    axis = _Axis(width=_WIDE, span=span, sign=sign)
+    half = 5.0 if member.weight is None else 3 + 5 * math.sqrt(member.weight)
+    square = Markup(
+        '<rect class="point" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>'
+    ).format(axis.x(member.estimate) - half, _LANE / 2 - half, 2 * half, 2 * half)
+    marks = [] if member.interval is None else [_whisker("whisker thin", member.interval, axis)]
+    return _lane(alike, axis, [*marks, square], spoken)
+
+
+def summary_forest(
+    alike: Alike, summary: MetaAnalysis, *, sign: int, span: float, spoken: str
+) -> Markup:
+    """Draw the mean over studies: a diamond over its interval, and the prediction interval."""
+    axis = _Axis(width=_WIDE, span=span, sign=sign)
+    marks: list[Markup] = []
+    if summary.prediction is not None:
+        marks.append(_whisker("reach", summary.prediction, axis))
+    low, high = axis.ends(summary.interval)
+    middle = _LANE / 2
+    marks.append(
+        Markup(_DIAMOND).format(
+            low, middle, axis.x(summary.estimate), middle - 7, high, middle,
+            axis.x(summary.estimate), middle + 7,
+        )
+    )  # fmt: skip
+    for interval in (summary.interval, summary.prediction):
+        marks += [] if interval is None else _arrows(interval, axis)
+    return _lane(alike, axis, marks, spoken)
+
+
+def axis_of(alike: Alike, *, sign: int, span: float) -> Markup:
+    """Write the numbers below the drawings of a forest plot."""
+    axis = _Axis(width=_WIDE, span=span, sign=sign)
+    labels = _ticks(alike.sesoi, axis) if alike.sesoi else _labels((0.0, *_round_ticks(span)), axis)
+    return Markup('<svg class="forest" viewBox="0 {} {} {}" aria-hidden="true">{}</svg>').format(
+        _LANE, axis.width, _LABELS, labels
+    )
+
+
+def _lane(alike: Alike, axis: "_Axis", marks: Sequence[Markup], spoken: str) -> Markup:
+    parts = [
+        Markup(
+            '<svg class="forest" viewBox="0 0 {} {}" role="img" aria-label="{}" focusable="false">'
+        ).format(axis.width, _LANE, spoken),
+        Markup("") if alike.sesoi is None else _band(alike.sesoi, axis, whole=True),
+        Markup('<line class="zero" x1="{0}" x2="{0}" y1="0" y2="{1}"/>').format(axis.x(0), _LANE),
+    ]
+    return Markup("").join([*parts, *marks, Markup("</svg>")])
+
+
+def _arrows(interval: Interval, axis: "_Axis") -> list[Markup]:
+    """Point outwards where an interval goes on beyond the drawing."""
+    middle = _LANE / 2
+    reached = [axis.x(bound) for bound in (interval.low, interval.high) if math.isfinite(bound)]
+    arrow = Markup('<path class="arrow" d="M{:.1f} {}l{} -5v10z"/>')
+    left = [arrow.format(0, middle, 8)] if min(reached) < 0 else []
+    return left + ([arrow.format(axis.width, middle, -8)] if max(reached) > axis.width else [])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Axis:
     """Values to places: zero in the middle, the claimed direction to the right."""
@@ -132,6 +215,15 @@ class _Axis:
     def length(self, value: float) -> float:
         return value / self.span * (self.width / 2 - _MARGIN)
 
+    def ends(self, interval: Interval) -> tuple[float, float]:
+        """Return an interval's ends, left first; an infinite bound runs to the drawing's edge."""
+        bounds = (
+            bound if math.isfinite(bound) else math.copysign(2 * self.span, bound)
+            for bound in (interval.low, interval.high)
+        )
+        left, right = sorted(min(max(self.x(bound), 2), self.width - 2) for bound in bounds)
+        return left, right
+
 
 def _span(outcome: OutcomeFinding) -> float:
     """Value at the drawing's edge: what is shown, and at least the band with air around it."""
@@ -144,10 +236,11 @@ def _span(outcome: OutcomeFinding) -> float:
     return _ROOM * max(value for value in values if math.isfinite(value))
 
 
-def _band(sesoi: float, axis: _Axis) -> Markup:
-    half = axis.length(sesoi)
-    return Markup('<rect class="band" x="{:.1f}" y="2" width="{:.1f}" height="{}"/>').format(
-        axis.width / 2 - half, 2 * half, _LANE - 4
+def _band(sesoi: float, axis: _Axis, *, whole: bool = False) -> Markup:
+    """Draw effects too small to matter. whole: up to the drawings above and below."""
+    half, top = axis.length(sesoi), 0 if whole else 2
+    return Markup('<rect class="band" x="{:.1f}" y="{}" width="{:.1f}" height="{}"/>').format(
+        axis.width / 2 - half, top, 2 * half, _LANE - 2 * top
     )
 
 
@@ -180,12 +273,7 @@ def _signed(value: float) -> str:
 
 
 def _whisker(name: str, interval: Interval, axis: _Axis) -> Markup:
-    """Draw the interval; an infinite bound runs to the drawing's edge."""
-    bounds = (
-        bound if math.isfinite(bound) else math.copysign(2 * axis.span, bound)
-        for bound in (interval.low, interval.high)
-    )
-    ends = sorted(min(max(axis.x(bound), 2), axis.width - 2) for bound in bounds)
+    left, right = axis.ends(interval)
     return Markup('<line class="{}" x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"/>').format(
-        name, ends[0], ends[1], _LANE / 2, _LANE / 2
+        name, left, right, _LANE / 2, _LANE / 2
     )

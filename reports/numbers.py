@@ -12,6 +12,7 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
+from analyze.comparison import Comparison
 from analyze.results import Interval, Results
 
 MINUS: Final = "\N{MINUS SIGN}"
@@ -43,9 +44,9 @@ Shown = Number | str
 
 
 class Citations:
-    """Where each value of a Results stands in results.json."""
+    """Where each value stands in results.json, or in a comparison's JSON."""
 
-    def __init__(self, results: Results) -> None:
+    def __init__(self, results: Results | Comparison) -> None:
         self._owners: dict[int, tuple[str, object]] = {}
         for path, owner in _owners(results, ""):
             self._owners.setdefault(id(owner), (path, owner))

@@ -177,8 +177,8 @@ def _common_caveats(results: Results, claims: tuple[ClaimView, ...]) -> tuple[st
     return tuple(caveat for caveat in results.caveats if caveat not in told)
 
 
-def render(page: Page) -> str:
-    """Write the page as one HTML text."""
+def page_environment() -> Environment:
+    """Return what renders templates, with the filters that they use."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -192,15 +192,24 @@ def render(page: Page) -> str:
     environment.filters["strength"] = strength_text
     environment.filters["words"] = in_words
     environment.filters["failed_rule"] = failed_rule
-    style, script = _template("style.css"), _template("charts.js")
+    return environment
+
+
+def render(page: Page) -> str:
+    """Write the page as one HTML text."""
+    style, script = template_text("style.css"), template_text("charts.js")
     bundle = chart_bundle() if page.book.charts else ""
-    return environment.get_template("page.html").render(
-        page=page,
-        style=Markup(style),
-        script=Markup(script),
-        bundle=Markup(bundle),
-        chart_data=Markup(page.book.to_json()),
-        policy=content_security_policy(scripts=(bundle, script), styles=(style,)),
+    return (
+        page_environment()
+        .get_template("page.html")
+        .render(
+            page=page,
+            style=Markup(style),
+            script=Markup(script),
+            bundle=Markup(bundle),
+            chart_data=Markup(page.book.to_json()),
+            policy=content_security_policy(scripts=(bundle, script), styles=(style,)),
+        )
     )
 
 
@@ -240,5 +249,6 @@ def typeset(text: str) -> str:
     return _MINUS.sub("\N{MINUS SIGN}", text.replace("'", "’"))
 
 
-def _template(name: str) -> str:
+def template_text(name: str) -> str:
+    """Return the text of a style sheet or script of the page."""
     return (TEMPLATES / name).read_text(encoding="utf-8")
