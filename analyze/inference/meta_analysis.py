@@ -132,7 +132,9 @@ def _q(y: Floats, v: Floats, tau2: float) -> float:
 def _i2(v: Floats, tau2: float) -> float:
     """Return tau^2 over itself plus the variance within a typical study."""
     w = 1 / v
-    typical = (len(v) - 1) * w.sum() / (w.sum() ** 2 - (w**2).sum())
+    # the square of the sum less the squares, without the difference of nearly equal numbers
+    crossed = sum(weight * np.delete(w, place).sum() for place, weight in enumerate(w))
+    typical = (len(v) - 1) * w.sum() / crossed
     return float(tau2 / (tau2 + typical))
 
 

@@ -82,6 +82,12 @@ def test_equal_studies_do_not_differ():
     assert found.q_p == 1
 
 
+def test_a_study_that_is_known_all_but_exactly_breaks_nothing():
+    found = meta_analysis((0.1, 0.2), (1e-17, 0.05))
+    assert 0 <= found.i2 <= 1
+    assert 0.1 <= found.estimate <= 0.2
+
+
 @pytest.mark.parametrize("unit", [1e-8, -3.0, 1e9])
 def test_another_unit_changes_nothing_but_the_unit(unit):
     one = meta_analysis(ESTIMATES, ERRORS)

@@ -235,6 +235,17 @@ def test_one_predicted_class_shares_nothing_and_an_absent_class_adds_nothing():
     assert conditional.estimate_bits == pytest.approx(0, abs=1e-12)
 
 
+def test_models_that_share_nothing_given_the_label_share_exactly_nothing():
+    """Not rounding errors, which would differ between models and be tested."""
+    generator = np.random.default_rng(20261125)
+    label = np.repeat(np.arange(10), 5)
+    for _ in range(50):
+        first = generator.integers(10, size=50)
+        # the second model answers a label's images alike, whatever the first says
+        second = generator.integers(10, size=10)[label]
+        assert conditional_mutual_information(labelled(label, first, second)).estimate_bits == 0
+
+
 def test_estimates_below_zero_are_not_clamped():
     table = Contingency.from_counts([[10, 10], [10, 10]])
     assert mutual_information(table, Estimator.JACKKNIFE).estimate_bits < 0
