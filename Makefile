@@ -21,7 +21,7 @@ SMOKED ?= $(filter-out digits-mlp,$(basename $(notdir $(wildcard config/*.yaml))
 STORE ?= results/$(STUDY)/store.duckdb
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help report smoke test check docs calibrate bench test-benchmarks chaos test-duckdb-versions clean
+.PHONY: help report smoke test test-long check docs calibrate bench test-benchmarks chaos test-duckdb-versions clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -36,6 +36,9 @@ smoke: $(READY) ## run every study of config/ cut to a few images and steps, wit
 
 test: $(TOOLS) ## run the tests
 	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST)
+
+test-long: $(TOOLS) ## run the tests that make test leaves out (two minutes)
+	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -n $(JOBS) --dist loadgroup -m long $(PYTEST)
 
 check: $(TOOLS) ## check style, types, import arrows, workflow and SQL
 	@$(RUN) ruff check . && ruff format --check .

@@ -185,6 +185,7 @@ def _sql(statement: str) -> Callable[[SyntheticStudy], None]:
     return apply
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("harm", "named"),
     [

@@ -163,7 +163,13 @@ def test_another_claim_trains_nothing(finished):
     assert sesoi == {0.9}
 
 
-@pytest.mark.parametrize("head_only", [False, True], ids=["all processes", "the head alone"])
+@pytest.mark.parametrize(
+    "head_only",
+    [
+        pytest.param(False, marks=pytest.mark.long, id="all processes"),
+        pytest.param(True, id="the head alone"),
+    ],
+)
 def test_a_study_killed_while_training_ends_as_if_undisturbed(undisturbed, tmp_path, head_only):
     folder = running.prepare(tmp_path)
     done = running.stop_while_training(folder, signal.SIGKILL, models=5, head_only=head_only)
@@ -175,6 +181,7 @@ def test_a_study_killed_while_training_ends_as_if_undisturbed(undisturbed, tmp_p
     _same_store(folder, undisturbed)
 
 
+@pytest.mark.long
 def test_an_interrupted_study_goes_on(undisturbed, tmp_path):
     folder = running.prepare(tmp_path)
     running.stop_while_training(folder, signal.SIGINT, models=14)
@@ -198,6 +205,7 @@ def test_a_block_alone_gives_the_shard_that_the_workflow_gave(undisturbed, tmp_p
     assert alone.items() <= _shards(undisturbed).items()
 
 
+@pytest.mark.long
 def test_packed_blocks_are_the_same_blocks(undisturbed, tmp_path):
     folder = running.prepare(tmp_path)
     with (folder / "tiny.yaml").open("a") as stream:
