@@ -53,7 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Progress goes to the log file, or to standard error where none is named; an error to both.
     """
     chosen = _parser().parse_args(arguments)
-    _start_log(chosen.log)
+    try:
+        _start_log(chosen.log)
+    except OSError as error:
+        sys.stderr.write(f"error: {explained(error)}\n")
+        return 2
     try:
         analyze(chosen.study, store=chosen.store, ledger=chosen.ledger, out=chosen.out)
     except STOPPING as error:

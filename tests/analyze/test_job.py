@@ -166,6 +166,17 @@ def test_a_store_made_with_another_threshold_is_refused(synthetic_study, capsys,
     assert "tau 0.4; the study file says 0.3" in capsys.readouterr().err
 
 
+def test_a_log_that_cannot_be_written_is_one_line(tmp_path, capsys):
+    (tmp_path / "logs").touch()
+    log = tmp_path / "logs/analyze.log"
+    arguments = ["study.yaml", "--store", "s", "--ledger", "l", "--out", "o", "--log", str(log)]
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+    assert str(tmp_path / "logs") in said
+
+
 def test_as_a_process_it_tells_its_progress_and_logs_where_it_is_told_to(synthetic_study):
     study = synthetic_study(seeds=3)
     ledger, log = study.results / "ledger.json", study.results / "logs" / "analyze.log"

@@ -106,7 +106,7 @@ def _work(name: str, arguments: list[str], said: str, file_limit: int | None) ->
 def _collect() -> int:
     from collect.__main__ import main
 
-    return main()
+    return main(["pack", *sys.argv[1:]])
 
 
 def _draw() -> int:
@@ -121,7 +121,7 @@ def _draw() -> int:
     pristine = Path(sys.argv.pop())
 
     class Drawn:
-        def __init__(self, design, data, block, *, runtime, scratch, finished):
+        def __init__(self, design, data, block, *, runtime, scratch, pools, finished):
             self._shard = pristine / shard_name(block, design.shard_key(block))
             self._finished = finished
             self._models = design.plan().size
@@ -142,7 +142,7 @@ def _draw() -> int:
     collect.job.load = lambda design: NoData()
     collect.job.image_table = lambda data, seed: synthetic.draw_images(_design())
     collect.job.observe_environment = lambda *_, **__: synthetic.environment(next(block) % 2)
-    return main()
+    return main(["pack", *sys.argv[1:]])
 
 
 def _design():
