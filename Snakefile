@@ -38,10 +38,10 @@ for key in config:
         sys.exit(
             f"error: --config {key}: unknown key; allowed: study, data, results, smoke"
         )
-SMOKE = str(config.get("smoke", False)).lower()
-if SMOKE not in ("true", "false"):
+asked = str(config.get("smoke", False)).lower()
+if asked not in ("true", "false"):
     sys.exit(f"error: --config smoke={config['smoke']}: allowed: true, false")
-SMOKE = SMOKE == "true"
+SMOKE = asked == "true"
 if "data" in config:
     os.environ["KD_DATA"] = str(config["data"])
 os.environ["PYTHONPATH"] = os.pathsep.join(
@@ -76,9 +76,8 @@ LOGS_OF_FAILED_JOBS = []
 def is_news(record):
     """Tell what the terminal shows of Snakemake's own account; its log in .snakemake has it all.
 
-    All of a dry run, which is known only once it has begun.
-
-    A failed job has said on the terminal what went wrong; here only its log is noted.
+    A failed job has said on the terminal what went wrong; here only its log is noted. A dry run,
+    which is known for one only once it has begun, is shown whole.
     """
     if workflow.dryrun:
         return True
