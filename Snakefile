@@ -25,6 +25,7 @@ from analyze.questions import questions_of
 from store.study_file import load_design, require_data
 from store.errors import UserError
 from store.image_files import missing_images, to_be_fetched
+from store.outdated import outdated
 from store.smoke import prepare_smoke
 
 
@@ -62,10 +63,19 @@ try:
     DESIGN = load_design(Path(STUDY))
     questions_of(DESIGN)
     RESULTS = str(config.get("results", f"results/{DESIGN.study}"))
+    # of another declaration: Snakemake's notes say so too, but not where results were moved
+    OUTDATED = {str(path) for path in outdated(DESIGN, Path(RESULTS))}
     TRAINED = all(
         Path(f"{RESULTS}/packs/{pack:05d}.json").exists()
         for pack in range(DESIGN.packs)
     )
+    if any(
+        os.stat(path).st_mtime_ns >= os.stat(STUDY).st_mtime_ns for path in OUTDATED
+    ):
+        stop(
+            f"{RESULTS} is of another version of this file, and newer: touch {STUDY}, "
+            "and it is brought up to date"
+        )
 except UserError as error:
     # one line, where an exception raised here would print Snakemake's own account of it too
     stop(error)
@@ -88,6 +98,11 @@ def is_news(record):
     if LOGS_OF_FAILED_JOBS or "CalledProcessError" in text:
         return False
     return record.levelno >= logging.WARNING or text.startswith("Nothing to be done")
+
+
+def study_for(made):
+    """Return the study file as an input: a newer one counts where a file is of another one."""
+    return STUDY if made in OUTDATED else ancient(STUDY)
 
 
 def get_images():
@@ -128,6 +143,8 @@ for handler in logger.handlers:
 rule all:
     default_target: True
     input:
+        # packs too: one that is missing would not be missed where a report is there
+        expand(f"{RESULTS}/packs/{{pack:05d}}.json", pack=range(DESIGN.packs)),
         f"{RESULTS}/report.html",
 
 

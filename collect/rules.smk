@@ -7,7 +7,7 @@ def blocks_of_pack(wildcards):
 rule collect:
     """Train one pack of seed blocks; record what the models said and looked at."""
     input:
-        study=ancient(STUDY),
+        study=lambda wildcards: study_for(f"{RESULTS}/packs/{wildcards.pack}.json"),
     output:
         f"{RESULTS}/packs/{{pack}}.json",
     log:

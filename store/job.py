@@ -24,18 +24,34 @@ def update_store(
 ) -> None:
     """Bring a study's store in line with its packs, then write what it holds.
 
-    packs: manifests in ``results/<study>/packs``, beside ``results/<study>/shards``; of their
-    blocks those count that the study declares, under their present key. partial: do with the
-    blocks that the packs hold, where other machines hold the others.
+    packs: manifests in ``results/<study>/packs``, beside ``results/<study>/shards``, or that
+    folder, for the manifests of the study's packs; of their blocks those count that the study
+    declares, under their present key. partial: do with the blocks that the packs hold, where
+    other machines hold the others.
 
     Raises UserError where a block is missing or a shard is not what its pack says.
     """
     design = load_design(study)
+    packs = _manifests(design, packs)
     shards = _shards(packs)
     members = _members(design, packs, shards, partial=partial)
     held = build(store, design=design, shards=shards, members=members)
     _log.info("%s holds %d blocks of %s", store, held.height, design.study)
     write_text(ledger, ledger_text(design, held, study_hash=design.study_hash()))
+
+
+def _manifests(design: Design, named: Sequence[Path]) -> list[Path]:
+    """Name the packs' manifests; in a folder all that the study has and that are there."""
+    found: list[Path] = []
+    for path in named:
+        if path.is_dir():
+            of_study = (path / f"{pack:05d}.json" for pack in range(design.packs))
+            found += [manifest for manifest in of_study if manifest.exists()]
+        else:
+            found.append(path)
+    if not found:
+        raise StoreError(f"{named[0]}: no pack of {design.study} is there. Run snakemake.")
+    return found
 
 
 def _shards(packs: Sequence[Path]) -> Path:
@@ -103,11 +119,13 @@ def main() -> int:
         prog="python -m store.job",
         description="Build a study's store from its packs, or bring it up to date.",
         epilog="example: python -m store.job config/digits.yaml --packs "
-        "results/digits/packs/*.json --store results/digits/store.duckdb "
+        "results/digits/packs --store results/digits/store.duckdb "
         "--ledger results/digits/ledger.json",
     )
     parser.add_argument("study", type=Path, help="the study file")
-    parser.add_argument("--packs", type=Path, nargs="+", required=True, help="packs' manifests")
+    parser.add_argument(
+        "--packs", type=Path, nargs="+", required=True, help="packs' manifests, or their folder"
+    )
     parser.add_argument("--store", type=Path, required=True, help="the store, made where absent")
     parser.add_argument("--ledger", type=Path, required=True, help="file to write: what it holds")
     parser.add_argument(

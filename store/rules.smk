@@ -1,7 +1,7 @@
 rule store:
     """Gather all shards in one file, so that SQL reaches every logit and attention map."""
     input:
-        study=ancient(STUDY),
+        study=lambda _: study_for(f"{RESULTS}/ledger.json"),
         packs=expand(f"{RESULTS}/packs/{{pack:05d}}.json", pack=range(DESIGN.packs)),
     output:
         f"{RESULTS}/ledger.json",
@@ -12,7 +12,8 @@ rule store:
     # it is brought up to date. It is no output itself: the analysis writes into it too.
     params:
         declared=DESIGN.study_hash(),
+        packs=f"{RESULTS}/packs",  # thousands of names would be too long a command
         store=f"{RESULTS}/store.duckdb",
     shell:
-        "OMP_NUM_THREADS=1 {sys.executable:q} -m store.job {input.study:q} --packs {input.packs:q} "
+        "OMP_NUM_THREADS=1 {sys.executable:q} -m store.job {input.study:q} --packs {params.packs:q} "
         "--store {params.store:q} --ledger {output:q} --log {log:q}"

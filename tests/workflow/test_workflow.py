@@ -163,6 +163,28 @@ def test_another_claim_trains_nothing(finished):
     assert sesoi == {0.9}
 
 
+@pytest.mark.long
+def test_results_without_snakemakes_notes_are_brought_up_to_date_all_the_same(finished):
+    shutil.rmtree(finished / ".snakemake")
+    running.prepare(finished, seeds="4", title="Another title")
+    assert _planned(finished) == {"collect": 1, "store": 1, "analyze": 1, "report": 1, "all": 1}
+    study = finished / "tiny.yaml"
+    study.write_text(study.read_text().replace("learning_rate: 0.1", "learning_rate: 0.2"))
+    assert _planned(finished)["collect"] == 4
+    os.utime(study, (0, 0))
+    refused = running.run(finished)
+    assert refused.returncode != 0
+    assert f"touch {study.name}" in refused.stdout
+
+
+def _planned(folder: Path) -> dict[str, int]:
+    """Count the jobs of a dry run, by rule."""
+    said = running.run(folder, "--dry-run").stdout
+    stated = said.split("Reasons:")[0]
+    jobs = dict(re.findall(r"^(collect|store|analyze|report|all) +(\d+)$", stated, re.MULTILINE))
+    return {rule: int(number) for rule, number in jobs.items()}
+
+
 @pytest.mark.parametrize(
     "head_only",
     [
