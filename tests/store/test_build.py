@@ -365,6 +365,24 @@ def test_the_job_names_blocks_that_no_pack_holds(tmp_path: Path):
     assert not (tmp_path / "ledger.json").exists()
 
 
+def test_the_job_finds_the_studys_packs_in_their_folder(tmp_path: Path):
+    from store.job import update_store
+
+    study = make_study(tmp_path, **SMALL, built=False)
+    packs = study.results / "packs"
+    # of a time when the study had more packs
+    (packs / "00099.json").write_text("{}")
+    job = {"store": study.store, "ledger": tmp_path / "ledger.json"}
+    update_store(study.study_file, packs=[packs], **job)
+    with open_reader(study.store) as reader:
+        assert reader.frame("SELECT count(*) AS blocks FROM shard").item() == study.design.seeds
+    study.packs[0].unlink()
+    with pytest.raises(StoreError, match=r"seed blocks .* are in no pack"):
+        update_store(study.study_file, packs=[packs], **job)
+    with pytest.raises(StoreError, match="no pack of .* is there"):
+        update_store(study.study_file, packs=[tmp_path], **job)
+
+
 def test_the_job_notices_a_shard_that_is_not_its_packs(tmp_path: Path):
     from store.job import update_store
 
