@@ -379,7 +379,7 @@ def test_the_job_finds_the_studys_packs_in_their_folder(tmp_path: Path):
     study.packs[0].unlink()
     with pytest.raises(StoreError, match=r"seed blocks .* are in no pack"):
         update_store(study.study_file, packs=[packs], **job)
-    with pytest.raises(StoreError, match="no pack of .* is there"):
+    with pytest.raises(StoreError, match=r"no pack of .* is there"):
         update_store(study.study_file, packs=[tmp_path], **job)
 
 
