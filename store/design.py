@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal, Self, cast
 
 from pydantic import Field, model_validator
@@ -459,8 +460,12 @@ class Design(Declared):
         Grows of ``seeds``, other claims, another threshold or another precision of the stored
         logits leave it unchanged.
         """
-        content = {"numbers": self.numbers(), "block": block, "protocol": TRAINING_PROTOCOL}
-        return _digest(content)[:16]
+        return self.shard_keys([block])[0]
+
+    def shard_keys(self, blocks: Iterable[int]) -> list[str]:
+        """Return the shard keys of several blocks, for which the study is read once."""
+        common = {"numbers": self.numbers(), "protocol": TRAINING_PROTOCOL}
+        return [_digest(common | {"block": block})[:16] for block in blocks]
 
     def study_hash(self) -> str:
         """Return the hash of everything the study file declares, 64 hexadecimal digits."""

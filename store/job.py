@@ -66,10 +66,11 @@ def _shards(packs: Sequence[Path]) -> Path:
 def _members(design: Design, packs: Sequence[Path], shards: Path, *, partial: bool) -> list[Path]:
     """Shard folders of the blocks that the study declares, by block."""
     found: dict[int, Path] = {}
+    declared = set(enumerate(design.shard_keys(range(design.seeds))))
     for pack in sorted(packs):
         for entry in _entries(pack):
-            block, key = entry["block"], entry["key"]
-            if block < design.seeds and key == design.shard_key(block):
+            block = entry["block"]
+            if (block, entry["key"]) in declared:
                 found[block] = shards / entry["shard"]
                 _check_content(pack, shards / entry["shard"], entry["content"])
     missing = sorted(set(range(design.seeds)) - set(found))

@@ -50,6 +50,7 @@ from store.surroundings import (
     check_images,
     check_packs,
     check_shard,
+    shards_of,
 )
 
 _QUARANTINE: Final = "quarantine"
@@ -395,7 +396,7 @@ def _take_in(ward: _Ward, design: Design) -> None:
 
 
 def _members(shards: Path, design: Design) -> list[Path]:
-    return [shards / shard_name(block, design.shard_key(block)) for block in range(design.seeds)]
+    return [shards / name for name in shards_of(design)]
 
 
 def _give_way(ward: _Ward, members: Sequence[Path], design: Design) -> None:

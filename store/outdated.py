@@ -32,7 +32,8 @@ def _other_blocks(design: Design, pack: int, manifest: dict[str, Any] | None) ->
     """Tell whether a pack's manifest stands for other shards than the study declares."""
     if manifest is None:
         return False
-    expected = [(block, design.shard_key(block)) for block in design.blocks_of(pack)]
+    blocks = design.blocks_of(pack)
+    expected = [*zip(blocks, design.shard_keys(blocks), strict=True)]
     try:
         return [(each["block"], each["key"]) for each in manifest["blocks"]] != expected
     except (KeyError, TypeError):

@@ -36,7 +36,7 @@ def check_shards(reader: Reader, design: Design, shards: Path) -> Iterator[Fault
     yield from check_images(shards / name)
     yield from _not_taken_in(design, shards, set(ledger["shard"]))
     if shards.is_dir():
-        known = {*ledger["shard"], *_shards_of(design), name}
+        known = {*ledger["shard"], *shards_of(design), name}
         for path in sorted(shards.iterdir()):
             if not path.name.startswith(".") and path.name not in known:
                 yield Fault(
@@ -47,14 +47,15 @@ def check_shards(reader: Reader, design: Design, shards: Path) -> Iterator[Fault
                 )
 
 
-def _shards_of(design: Design) -> list[str]:
+def shards_of(design: Design) -> list[str]:
     """Return the names of a study's shards, by block."""
-    return [shard_name(block, design.shard_key(block)) for block in range(design.seeds)]
+    keys = design.shard_keys(range(design.seeds))
+    return [shard_name(block, key) for block, key in enumerate(keys)]
 
 
 def _not_taken_in(design: Design, shards: Path, held: set[str]) -> Iterator[Fault]:
     """Check shards of the study that the store does not hold yet."""
-    for block, name in enumerate(_shards_of(design)):
+    for block, name in enumerate(shards_of(design)):
         shard = shards / name
         if name in held or not shard.is_dir():
             continue
