@@ -2,10 +2,18 @@
 
 import argparse
 import logging
+import signal
 import sys
 from pathlib import Path
+from typing import Final
 
+from collect.stopping import LeaseLostError, TerminatedError, terminated_by_signal
 from store.errors import STOPPING, explained
+
+LEASE_LOST: Final = 3
+"""Exit status of a process whose block another one trains now."""
+TERMINATED: Final = 128 + signal.SIGTERM
+"""Exit status of a process that was asked to end, as a shell has it."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -14,6 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     log: Path | None = getattr(options, "log", None)
     if log:
         log.parent.mkdir(parents=True, exist_ok=True)
+        # a full disk takes no log either; the terminal has one line then, not logging's traceback
+        logging.raiseExceptions = False
     logging.basicConfig(
         filename=log,
         filemode="a",
@@ -21,15 +31,23 @@ def main(arguments: list[str] | None = None) -> int:
         format="%(asctime)s %(message)s",
     )
     try:
-        _run(options)
+        with terminated_by_signal():
+            _run(options)
+    except TerminatedError as error:
+        if log:
+            logging.getLogger(__name__).error("%s", error)  # noqa: TRY400
+        print(error, file=sys.stderr)
+        return TERMINATED
     except KeyboardInterrupt:
+        if log:
+            logging.getLogger(__name__).error("interrupted; finished models are kept")  # noqa: TRY400
         print("interrupted; finished models are kept", file=sys.stderr)
         return 130
     except STOPPING as error:
         if log:
             logging.getLogger(__name__).error("error: %s", explained(error))  # noqa: TRY400
         print(f"error: {explained(error)}", file=sys.stderr)
-        return 2
+        return LEASE_LOST if isinstance(error, LeaseLostError) else 2
     return 0
 
 
