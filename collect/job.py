@@ -43,11 +43,11 @@ def collect_pack(study: Path, pack: int, results: Path) -> None:
     design = load_design(study)
     if not 0 <= pack < design.packs:
         raise UserError(f"pack {pack} does not exist; {study} has packs 0 to {design.packs - 1}")
+    _log.info("pack %d: begun by %s", pack, this_process().words)
+    keep_declaration(design, results)
     device = choose_device(design.device)
     shards = results / "shards"
     shards.mkdir(parents=True, exist_ok=True)
-    _log.info("pack %d: begun by %s", pack, this_process().words)
-    keep_declaration(design, results)
     progress = Progress(results / "progress", design.seeds * design.plan().size, pack=pack)
     data = load(design)
     runtime = start(design.engine, device, mean=data.mean, std=data.std)

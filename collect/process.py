@@ -37,8 +37,10 @@ class Process:
 
     def is_gone(self) -> bool:
         """Whether it has surely ended; False where this cannot be seen from here."""
-        if not self.is_here():
-            return False
+        return self.is_here() and self.has_ended()
+
+    def has_ended(self) -> bool:
+        """Whether it has ended, for one of this machine."""
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
