@@ -188,7 +188,7 @@ def test_a_study_killed_while_training_ends_as_if_undisturbed(undisturbed, tmp_p
 
 
 def _finished_models(folder: Path) -> list[str]:
-    """Every time that a job said that a model was trained, or found trained in a block's scratch."""
+    """Every time that a job said that a model was trained, or found trained."""
     logs = (folder / "results/tiny/logs").glob("collect-*.log")
     lines = [line for log in logs for line in log.read_text().splitlines()]
     return [line[24:] for line in lines if line.endswith(" finished")]
