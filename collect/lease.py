@@ -166,15 +166,21 @@ class Lease:
 
     def release(self) -> None:
         """Give the lease back; nothing where it is not this process's any more."""
-        with self._renewing, suppress(OSError):
-            self._lost = self._lost or "its lease was given back"
+        self._lost = self._lost or "its lease was given back"
 
-            def own(content: bytes) -> bool:
-                found = read_holder(content)
-                return found is not None and found.token == self.holder.token
+        def own(content: bytes) -> bool:
+            found = read_holder(content)
+            return found is not None and found.token == self.holder.token
 
-            if own(self._path.read_bytes()):
-                _take_away(self._path, own)
+        # a renewal that hangs in a file system that does not answer must not keep the process
+        idle = self._renewing.acquire(timeout=self._timing.beat)
+        try:
+            with suppress(OSError):
+                if idle and own(self._path.read_bytes()):
+                    _take_away(self._path, own)
+        finally:
+            if idle:
+                self._renewing.release()
 
 
 @dataclass(slots=True)
@@ -246,9 +252,9 @@ class Leases:
 
     def give_back(self, lease: Lease) -> None:
         """Release a lease, and renew it no more."""
+        lease.release()
         if lease in self._held:
             self._held.remove(lease)
-        lease.release()
 
     def discard(self, name: str) -> None:
         """Delete a lease that means nothing any more, whoever left it."""
