@@ -12,6 +12,7 @@ results go to results/<study>-smoke, and where its images are not at hand it mak
 import fcntl
 import logging
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 
 from analyze.questions import questions_of
-from store.study_file import load_design, require_data
+from store.study_file import keep_declaration, load_design, require_data
 from store.errors import UserError
 from store.image_files import missing_images, to_be_fetched
 from store.outdated import outdated
@@ -174,13 +175,27 @@ onstart:
             except UserError as error:
                 stop(error)
         Path(RESULTS).mkdir(parents=True, exist_ok=True)
-        workflow.results_lock = (Path(RESULTS) / ".lock").open("w")
+        workflow.results_lock = (Path(RESULTS) / ".lock").open("a+")
         try:
             fcntl.flock(workflow.results_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            workflow.results_lock.seek(0)
+            who = workflow.results_lock.readline().strip()
             sys.exit(
-                f"error: another run is working on {RESULTS}; wait until it has ended"
+                f"error: another run{who and f' ({who})'} is working on {RESULTS}; this one ends "
+                "here and has changed nothing. Wait until it has ended, or look how far it is: "
+                f"python -m collect status {RESULTS}"
             )
+        except OSError:
+            # a file system without locks: no block is trained twice all the same, by its lease
+            pass
+        workflow.results_lock.truncate(0)
+        print(
+            f"pid {os.getpid()} on {platform.node()}",
+            file=workflow.results_lock,
+            flush=True,
+        )
+        keep_declaration(DESIGN, Path(RESULTS))
         if not TRAINED:
             get_images()
 

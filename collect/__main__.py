@@ -1,11 +1,20 @@
-"""``python -m collect``: train a pack of a study's seed blocks; its cost; its images."""
+"""``python -m collect``: train a pack of seed blocks; say how far a study is; its cost."""
 
 import argparse
 import logging
+import signal
 import sys
 from pathlib import Path
+from typing import Final
 
+from collect.ending import note_ending
+from collect.stopping import LeaseLostError, TerminatedError, terminated_by_signal
 from store.errors import STOPPING, explained
+
+LEASE_LOST: Final = 3
+"""Exit status of a process whose block another one trains now."""
+TERMINATED: Final = 128 + signal.SIGTERM
+"""Exit status of a process that was asked to end, as a shell has it."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -14,26 +23,48 @@ def main(arguments: list[str] | None = None) -> int:
     log: Path | None = getattr(options, "log", None)
     if log:
         log.parent.mkdir(parents=True, exist_ok=True)
+        # a full disk takes no log either; the terminal has one line then, not logging's traceback
+        logging.raiseExceptions = False
     logging.basicConfig(
         filename=log,
         filemode="a",
         level=logging.INFO if log else logging.WARNING,
         format="%(asctime)s %(message)s",
     )
+    if options.command == "ended":
+        words = note_ending(options.status, options.log_of_job)
+        if words is not None:
+            print(f"error: {words}", file=sys.stderr)
+        return options.status
     try:
-        _run(options)
+        with terminated_by_signal():
+            _run(options)
+    except TerminatedError as error:
+        if log:
+            logging.getLogger(__name__).error("%s", error)  # noqa: TRY400
+        print(error, file=sys.stderr)
+        return TERMINATED
     except KeyboardInterrupt:
+        if log:
+            logging.getLogger(__name__).error("interrupted; finished models are kept")  # noqa: TRY400
         print("interrupted; finished models are kept", file=sys.stderr)
         return 130
     except STOPPING as error:
         if log:
             logging.getLogger(__name__).error("error: %s", explained(error))  # noqa: TRY400
         print(f"error: {explained(error)}", file=sys.stderr)
-        return 2
+        return LEASE_LOST if isinstance(error, LeaseLostError) else 2
     return 0
 
 
 def _run(options: argparse.Namespace) -> None:
+    if options.command == "status":
+        from collect.status import look
+        from collect.status_text import status_json, status_text
+
+        status = look(options.results, study=options.study)
+        print(status_json(status) if options.json else status_text(status))
+        return
     # torch takes seconds to import; --help and a wrong call should not wait for it
     from collect import job
 
@@ -62,6 +93,23 @@ def _parser() -> argparse.ArgumentParser:
     pack.add_argument("--pack", type=int, required=True, help="which pack, from 0")
     pack.add_argument("--results", type=Path, required=True, help="folder of the study's results")
     pack.add_argument("--log", type=Path, help="file that the log goes to")
+    status = commands.add_parser(
+        "status",
+        help="say how far a study is, what runs where, and what failed and why; writes nothing",
+        epilog="example: python -m collect status results/digits",
+    )
+    status.add_argument("results", type=Path, help="folder of the study's results")
+    status.add_argument(
+        "--study", type=Path, help="the study file; by default what the results themselves say"
+    )
+    status.add_argument("--json", action="store_true", help="print it as JSON")
+    ended = commands.add_parser(
+        "ended",
+        help="add to a job's log which signal ended it; for the workflow's own use",
+        epilog="example: python -m collect ended --status 137 --log results/digits/logs/x.log",
+    )
+    ended.add_argument("--status", type=int, required=True, help="exit status of the job")
+    ended.add_argument("--log", dest="log_of_job", type=Path, required=True, help="its log")
     cost = commands.add_parser(
         "cost",
         help="print what a study would cost on this machine, from a short measurement",

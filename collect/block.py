@@ -1,5 +1,7 @@
 """One seed block: its teachers, the students distilled from them, what they all say."""
 
+import shutil
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from collect import checkpoint
 from collect.classroom import Classroom, Member
 from collect.datasets import Data
 from collect.engine import Runtime
+from collect.lease import Leases, always
 from collect.long_tail import long_tailed_rows
 from collect.models import parameter_count
 from collect.observe import View, Views, observe, views_shown
@@ -33,6 +36,8 @@ class Block:
 
     pools: where teachers that blocks share are kept for other blocks; by default nobody else
     finds them. finished: called with a model's ordinal when it is trained or found trained.
+    may_go_on: called before every step and every pass; what it raises ends the work there. leases:
+    keep other processes from training a shared teacher at the same time.
     """
 
     def __init__(
@@ -45,11 +50,14 @@ class Block:
         scratch: Path,
         finished: Callable[[int], None],
         pools: Path | None = None,
+        may_go_on: Callable[[], None] = always,
+        leases: Leases | None = None,
     ) -> None:
         self._design = design
         self._block = block
         self._runtime = runtime
         self._scratch = scratch
+        self._may_go_on = may_go_on
         subset, teachers = (of(design, data, block) for of in (training_subset, teachers_subset))
         self._views = Views(design, data, subset, runtime)
         self._teachers_views = (
@@ -67,6 +75,8 @@ class Block:
             scratch=scratch,
             pools=pools or scratch / "pools",
             finished=finished,
+            may_go_on=may_go_on,
+            leases=leases,
         )
 
     def collect(self) -> dict[str, pl.DataFrame | Parts]:
@@ -79,8 +89,13 @@ class Block:
     def _tables(
         self, plan: BlockPlan, members: dict[int, Member]
     ) -> dict[str, pl.DataFrame | Parts]:
-        prediction = Spool(self._scratch / PREDICTION.name, PREDICTION)
-        attention = Spool(self._scratch / ATTENTION.name, ATTENTION)
+        # in a folder of its own: a process that was suspended, and has lost its block meanwhile,
+        # cannot write into another one's
+        observed = self._scratch / "observed"
+        shutil.rmtree(observed, ignore_errors=True)
+        own = observed / uuid.uuid4().hex
+        prediction = Spool(own / PREDICTION.name, PREDICTION)
+        attention = Spool(own / ATTENTION.name, ATTENTION)
         features = {
             ordinal: observe(
                 member.model,
@@ -91,6 +106,7 @@ class Block:
                 runtime=self._runtime,
                 prediction=prediction,
                 attention=attention,
+                may_go_on=self._may_go_on,
             )
             for ordinal, member in members.items()
             if member.record.failure is None

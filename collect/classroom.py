@@ -17,11 +17,13 @@ from collect.checkpoint import Record
 from collect.classifier import Classifier
 from collect.engine import Runtime
 from collect.environment import fingerprint
+from collect.lease import Leases, always
 from collect.memory import is_out_of_memory, release_memory
 from collect.models import build, frozen
 from collect.pretrained import CHANNELS, begin_with, read_weights
 from collect.seeding import Purpose, Streams, model_streams, pool_teacher_streams
 from collect.train import Trainee, TrainingSet, cross_entropy, distilled_from, train
+from collect.turns import Task, in_turn
 from store.atomic import write_text
 from store.design import Design
 from store.networks import Network
@@ -53,8 +55,9 @@ class Classroom:
     Teachers come first. Students of one strength see the same images in the same order, and
     are taught together: each teacher answers a batch once. Finished models, and how far the
     others have come, are kept in ``scratch``. Teachers that blocks share are kept in ``pools``
-    too: whoever comes first trains them, on ``teachers_data``. finished: called with a model's
-    ordinal when it is trained or found trained.
+    too: whoever comes first trains them, on ``teachers_data``; with ``leases`` the others wait
+    for that. finished: called with a model's ordinal when it is trained or found trained.
+    may_go_on: called before every step; what it raises ends the training.
     """
 
     def __init__(
@@ -69,6 +72,8 @@ class Classroom:
         scratch: Path,
         pools: Path,
         finished: Callable[[int], None],
+        may_go_on: Callable[[], None] = always,
+        leases: Leases | None = None,
     ) -> None:
         self._design = design
         self._block = block
@@ -80,6 +85,8 @@ class Classroom:
         self._scratch = scratch
         self._pools = pools
         self._finished = finished
+        self._may_go_on = may_go_on
+        self._leases = leases
         # now, so that what is not there is said before anything is trained
         for network in design.own_training.networks.by_role().values():
             read_weights(network)
@@ -88,11 +95,9 @@ class Classroom:
         """Train what is not trained yet; return every model by its ordinal, in order."""
         self._keep_to_one_engine()
         plan = self._design.plan()
-        members: dict[int, Member] = {}
-        for group in self._in_turn(
+        members = self._trained_teachers(
             _alike(plan.teachers, lambda teacher: (teacher.slot, teacher.strength))
-        ):
-            members |= self._taught(group, {})
+        )
         # two arms may ask for the same student of the same teachers: it is trained once
         twins = _alike(plan.students, lambda student: (student.teachers, student.strength))
         first = [group[0] for group in twins]
@@ -105,7 +110,36 @@ class Classroom:
                 self._finished(twin.ordinal)
         return dict(sorted(members.items()))
 
-    def _in_turn(self, groups: list[list[Teacher]]) -> list[list[Teacher]]:
+    def _trained_teachers(self, groups: list[list[Teacher]]) -> dict[int, Member]:
+        """Train the teachers; of shared ones first those that no other process trains."""
+        members: dict[int, Member] = {}
+        groups = self._rotated(groups)
+        if self._pool is None or self._leases is None:
+            for group in groups:
+                members |= self._taught(group, {})
+            return members
+        tasks = [self._shared_task(group) for group in groups]
+        for found in in_turn(tasks, self._leases, while_waiting=self._may_go_on):
+            members |= found
+        return members
+
+    def _shared_task(self, group: list[Teacher]) -> Task[dict[int, Member]]:
+        path = self._path(group[0])
+
+        def found() -> dict[int, Member] | None:
+            there = all(self._path(teacher).exists() for teacher in group)
+            return self._taught(group, {}) if there else None
+
+        return Task(
+            name=f"pool-{path.parent.name}-{path.stem}",
+            words=f"shared teacher {path.parent.name}/{path.stem}",
+            block=self._block,
+            found=found,
+            # under the block's lease; to lose this one costs nothing but time
+            work=lambda _: self._taught(group, {}),
+        )
+
+    def _rotated(self, groups: list[list[Teacher]]) -> list[list[Teacher]]:
         """Let blocks of one pool begin at different teachers: so they share the work of them all.
 
         No bit depends on the order.
@@ -146,6 +180,7 @@ class Classroom:
                 self._finished(learner.ordinal)
         limits = self._runtime.limits
         while waiting:
+            self._may_go_on()
             chunk = waiting[: limits.together]
             try:
                 members |= self._in_lockstep(chunk, teachers)
@@ -206,6 +241,7 @@ class Classroom:
             streams=self._streams(chunk[0]),
             runtime=self._runtime,
             teachers=answering,
+            before_step=self._may_go_on,
             after_epoch=keep,
         )
         share = (before + time.perf_counter() - started) / len(chunk)

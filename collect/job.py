@@ -2,7 +2,9 @@
 
 import logging
 import shutil
+import sys
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,16 +17,20 @@ from collect.datasets import Data, image_table, load
 from collect.download import fetch
 from collect.engine import Runtime, choose_device, start
 from collect.environment import device_words, observe_environment
+from collect.lease import Lease, Leases, seen_afresh
+from collect.process import this_process
 from collect.progress import Progress
 from collect.stand_in import write_stand_in
 from collect.timing import design_to_measure, measure
+from collect.trained_twice import note_trained_twice, unequal_words
+from collect.turns import Task, in_turn
 from collect.workload import workload
 from store.design import TRAINING_PROTOCOL, Design
 from store.errors import StaleShardError, UserError
 from store.image_files import missing_images, to_be_fetched
 from store.images import ForeignData, PublishedData, declared_train_images
 from store.shard import Manifest, read_manifest, shard_name, write_images, write_pack, write_shard
-from store.study_file import load_design, nothing_to_train
+from store.study_file import keep_declaration, load_design, nothing_to_train
 
 _log = logging.getLogger(__name__)
 
@@ -37,17 +43,31 @@ def collect_pack(study: Path, pack: int, results: Path) -> None:
     design = load_design(study)
     if not 0 <= pack < design.packs:
         raise UserError(f"pack {pack} does not exist; {study} has packs 0 to {design.packs - 1}")
+    _log.info("pack %d: begun by %s", pack, this_process().words)
+    keep_declaration(design, results)
     device = choose_device(design.device)
     shards = results / "shards"
     shards.mkdir(parents=True, exist_ok=True)
-    progress = Progress(results / "progress", design.seeds * design.plan().size)
+    progress = Progress(results / "progress", design.seeds * design.plan().size, pack=pack)
     data = load(design)
     runtime = start(design.engine, device, mean=data.mean, std=data.std)
-    manifests = [
-        _collect_block(design, data, block, results=results, runtime=runtime, progress=progress)
-        for block in design.blocks_of(pack)
-    ]
+    with Leases(results / "leases") as leases:
+        blocks = [
+            _BlockJob(
+                design=design,
+                data=data,
+                block=block,
+                results=results,
+                runtime=runtime,
+                progress=progress,
+                leases=leases,
+            )
+            for block in design.blocks_of(pack)
+        ]
+        manifests = in_turn([block.task() for block in blocks], leases)
     write_pack(results, pack, manifests)
+    progress.close({manifest.key for manifest in manifests})
+    _log.info("pack %d: done", pack)
 
 
 def estimate_cost(study: Path, *, jobs: int, seconds: float) -> str:
@@ -121,54 +141,112 @@ def download_images(study: Path) -> None:
     fetch(dataset)
 
 
-def _collect_block(
-    design: Design,
-    data: Data,
-    block: int,
-    *,
-    results: Path,
-    runtime: Runtime,
-    progress: Progress,
-) -> Manifest:
-    key = design.shard_key(block)
-    name = shard_name(block, key)
-    shard = results / "shards" / name
-    scratch = results / "scratch" / name
-    if shard.exists():
-        _log.info("block %d: found %s, nothing to train", block, name)
-        for ordinal in range(design.plan().size):
-            progress.finished(key, ordinal)
-        return _own(read_manifest(shard), shard, block, key)
-    started, clock = datetime.now(UTC), time.perf_counter()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _BlockJob:
+    """One block of a pack: found published, or trained and published under a lease."""
 
-    def finished(ordinal: int) -> None:
-        _log.info("block %d: model %d of %d finished", block, ordinal + 1, design.plan().size)
-        progress.finished(key, ordinal)
+    design: Design
+    data: Data
+    block: int
+    results: Path
+    runtime: Runtime
+    progress: Progress
+    leases: Leases
 
-    tables = Block(
-        design,
-        data,
-        block,
-        runtime=runtime,
-        scratch=scratch,
-        pools=results / "pools",
-        finished=finished,
-    ).collect()
-    manifest = write_shard(
-        results / "shards",
-        study=design.study,
-        block=block,
-        key=key,
-        protocol=TRAINING_PROTOCOL,
-        images=write_images(results / "shards", image_table(data, design.study_seed)),
-        tables=tables,
-        environment=observe_environment(
-            runtime, started=started, seconds=time.perf_counter() - clock
-        ),
-    )
-    shutil.rmtree(scratch, ignore_errors=True)
-    _log.info("block %d: published %s, content %s", block, name, manifest.content)
-    return manifest
+    def task(self) -> Task[Manifest]:
+        return Task(
+            name=self._name,
+            words=f"block {self.block}",
+            block=self.block,
+            found=self._found,
+            work=self._collect,
+        )
+
+    @property
+    def _key(self) -> str:
+        return self.design.shard_key(self.block)
+
+    @property
+    def _name(self) -> str:
+        return shard_name(self.block, self._key)
+
+    @property
+    def _scratch(self) -> Path:
+        return self.results / "scratch" / self._name
+
+    def _found(self) -> Manifest | None:
+        """Return what is published; None where nothing is yet."""
+        shards, key = self.results / "shards", self._key
+        shard = shards / self._name
+        if not shard.exists():
+            return None
+        manifest = _own(read_manifest(shard), shard, self.block, key)
+        _log.info("block %d: found %s, nothing to train", self.block, self._name)
+        for ordinal in range(self.design.plan().size):
+            self.progress.finished(key, ordinal)
+        # left by a process that was killed once it had published
+        self.leases.discard(self._name)
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        return manifest
+
+    def _collect(self, lease: Lease) -> Manifest:
+        """Train, observe and publish. Raises LeaseLostError where that is another's to do now."""
+        shards = self.results / "shards"
+        seen_afresh(shards)
+        published = self._found()
+        if published is not None:
+            return published
+        started, clock = datetime.now(UTC), time.perf_counter()
+        tables = Block(
+            self.design,
+            self.data,
+            self.block,
+            runtime=self.runtime,
+            scratch=self._scratch,
+            pools=self.results / "pools",
+            finished=self._finished,
+            may_go_on=lease.may_go_on,
+            leases=self.leases,
+        ).collect()
+        images = write_images(shards, image_table(self.data, self.design.study_seed))
+        lease.confirm()
+        manifest = write_shard(
+            shards,
+            study=self.design.study,
+            block=self.block,
+            key=self._key,
+            protocol=TRAINING_PROTOCOL,
+            images=images,
+            tables=tables,
+            environment=observe_environment(
+                self.runtime, started=started, seconds=time.perf_counter() - clock
+            ),
+            came_second=self._came_second,
+        )
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        _log.info("block %d: published %s, content %s", self.block, self._name, manifest.content)
+        return manifest
+
+    def _finished(self, ordinal: int) -> None:
+        models = self.design.plan().size
+        _log.info("block %d: model %d of %d finished", self.block, ordinal + 1, models)
+        self.progress.finished(self._key, ordinal)
+
+    def _came_second(self, own: Manifest, published: Manifest) -> None:
+        """Note that a block was trained twice, and whether with one outcome."""
+        note_trained_twice(self.results, shard=self._name, own=own, published=published)
+        if own.content == published.content:
+            _log.warning(
+                "block %d was trained twice, by this process and by pid %d on %s, with equal "
+                "content; the first one's shard stays",
+                self.block,
+                published.environment.process,
+                published.environment.host,
+            )
+        else:
+            text = unequal_words(self.block, own, published)
+            _log.error("error: %s", text)
+            sys.stderr.write(f"error: {text}\n")
 
 
 def _own(manifest: Manifest, shard: Path, block: int, key: str) -> Manifest:

@@ -17,6 +17,7 @@ from collect.augmentation.policy import draw, policy_for
 from collect.classifier import Classifier
 from collect.datasets import Data, Images
 from collect.engine import Runtime
+from collect.lease import always
 from collect.memory import in_batches
 from collect.pixels import Pixels
 from collect.seeding import Purpose, study_streams
@@ -141,25 +142,30 @@ def observe(
     runtime: Runtime,
     prediction: Spool,
     attention: Spool,
+    may_go_on: Callable[[], None] = always,
 ) -> NDArray[np.float32]:
     """Show a model every view; write logits and attention maps down as they come.
 
     Attention is kept for test images: by each of ``methods`` on the clean view, by
-    ``published`` on the augmented ones. Returns the pooled penultimate features of the clean test
-    images, shape (images, channels).
+    ``published`` on the augmented ones. may_go_on: called before every pass and before anything
+    is written of it; what it raises ends the observation. Returns the pooled penultimate features
+    of the clean test images, shape (images, channels).
     """
     model.eval()
+    may_go_on()
     predicted, attended = prediction.model(model_id), attention.model(model_id)
     features: list[NDArray[np.float32]] = []
     for view in views:
         asked = methods_asked(view.name, view.split, methods, published)
         work = partial(_pass, model, model_id, view, asked, runtime)
         for part in in_batches(len(view.labels), runtime.limits, runtime.device, work):
+            may_go_on()
             predicted.add(part.prediction)
             for maps in part.attention:
                 attended.add(maps)
             if part.features is not None:
                 features.append(part.features)
+    may_go_on()
     predicted.close()
     attended.close()
     return np.concatenate(features)

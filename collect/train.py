@@ -138,6 +138,7 @@ def train(
     streams: Streams,
     runtime: Runtime,
     teachers: Mapping[int, Classifier] | None = None,
+    before_step: Callable[[], None] | None = None,
     after_epoch: Callable[[], None] | None = None,
 ) -> None:
     """Train models in lockstep, in place; one whose loss is not finite ends there.
@@ -147,7 +148,8 @@ def train(
     have done some epochs already, all the same number, go on from there.
 
     teachers: by ordinal, frozen or in train mode; the latter's statistics move with every batch
-    that they answer. after_epoch: called when all have done one more epoch.
+    that they answer. before_step: called before every step; what it raises ends the training.
+    after_epoch: called when all have done one more epoch.
     """
     first = max(len(trainee.epochs) for trainee in trainees)
     for epoch in range(first, recipe.epochs):
@@ -163,6 +165,8 @@ def train(
         curves = [_Curve() for _ in active]
         steps, rate = -(-len(order) // recipe.batch_size), 0.0
         for step, (rows, batch) in enumerate(views):
+            if before_step is not None:
+                before_step()
             rate = learning_rate(recipe, epoch * steps + step, steps)
             images = runtime.standardized(batch)
             labels = data.labels[torch.from_numpy(rows).to(data.labels.device)]

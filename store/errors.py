@@ -40,6 +40,11 @@ _REMEDIES: Final = {
     errno.EPERM: "Give yourself the right to that place",
     errno.EMFILE: "Allow more open files (ulimit -n)",
     errno.ENOENT: "Put it in its place",
+    errno.ESTALE: "Mount that shared folder again",
+    errno.EIO: "See why that disk or shared folder does not answer",
+    errno.ENOTCONN: "Mount that shared folder again",
+    errno.ETIMEDOUT: "See why that shared folder does not answer",
+    errno.EHOSTDOWN: "See why that shared folder does not answer",
 }
 
 
@@ -63,6 +68,9 @@ def advice(refusal: str) -> str:
         (errno.EFBIG, ("File too large", "os error 27")),
         (errno.EROFS, ("Read-only file system", "read-only mode", "os error 30")),
         (errno.EACCES, ("Permission denied", "os error 13")),
+        (errno.EDQUOT, ("Disk quota exceeded", "os error 122")),
+        (errno.ESTALE, ("Stale file handle", "os error 116")),
+        (errno.EIO, ("Input/output error", "os error 5)")),
     )
     for number, words in known:
         if any(word in refusal for word in words):

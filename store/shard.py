@@ -157,11 +157,13 @@ def write_shard(
     images: str,
     tables: Mapping[str, pl.DataFrame | Parts],
     environment: Environment,
+    came_second: Callable[[Manifest, Manifest], None] | None = None,
 ) -> Manifest:
     """Write one block's tables and publish them under the block's name.
 
     tables: by the names of SHARD_FRAMES; of one in parts, memory holds a part at a time. Returns
     the published manifest: of this writing, or of one that another process published before.
+    came_second: called with this writing's manifest and the published one where they are two.
     """
     target = shards / shard_name(block, key)
     temporary = shards / f".{target.name}.{uuid.uuid4().hex}"
@@ -187,7 +189,11 @@ def write_shard(
         except OSError:
             if not (target / MANIFEST).exists():
                 raise
-            return read_manifest(target)
+            published = read_manifest(target)
+            # the answer to a rename that was done may be lost on the way from a file server
+            if came_second is not None and published != manifest:
+                came_second(manifest, published)
+            return published
         return manifest
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

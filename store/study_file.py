@@ -1,9 +1,11 @@
 """Reading a study: YAML or a store's declaration in, ``Design`` or one line of error out."""
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import NoneType
 from typing import Any, Final, get_args
@@ -11,6 +13,7 @@ from typing import Any, Final, get_args
 import yaml
 from pydantic import ValidationError
 
+from store.atomic import write_text
 from store.augmentations import POLICIES
 from store.conditions import CONDITION_KINDS
 from store.declared import Declared
@@ -20,6 +23,9 @@ from store.image_files import missing_images
 from store.images import KINDS, ForeignData
 from store.networks import FAMILIES, CifarNetwork, Network
 from store.training import LOSSES
+
+DECLARATION: Final = "declaration.json"
+"""Name of the file in a study's results that holds what it declares, all keys, as JSON."""
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _TOLD_APART: Final[tuple[Mapping[str, type[Declared]], ...]] = (
@@ -94,6 +100,30 @@ def design_from_declaration(text: str, *, source: str) -> Design:
         return Design.model_validate_json(text)
     except ValidationError as error:
         raise StudyError(_explain(Path(source), error)) from None
+
+
+def keep_declaration(design: Design, results: Path) -> None:
+    """Keep in a study's results what it declares, for whoever looks at them without its file."""
+    path, text = results / DECLARATION, json.dumps(design.declared(), indent=2) + "\n"
+    with suppress(OSError):
+        if path.read_text(encoding="utf-8") == text:
+            return
+    write_text(path, text)
+
+
+def kept_declaration(results: Path) -> Design | None:
+    """Read what a study's results say that it declares; None where they do not.
+
+    Raises StudyError where they were made by another version of this software.
+    """
+    path = results / DECLARATION
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path}: cannot be read: {error}") from None
+    return design_from_declaration(text, source=str(path))
 
 
 def nothing_to_train(design: Design) -> DataError:

@@ -287,7 +287,7 @@ def check_leftovers(store: Path, shards: Path | None, *, alone: bool = False) ->
                 yield _leftover(path)
     if shards is None or (not alone and is_locked(shards.parent / ".lock")):
         return
-    folders = [shards, shards.parent / "packs", shards.parent]
+    folders = [shards, *(shards.parent / name for name in ("packs", "leases")), shards.parent]
     for folder in folders:
         if folder.is_dir():
             for path in sorted(folder.glob(".?*")):

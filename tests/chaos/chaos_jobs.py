@@ -121,7 +121,9 @@ def _draw() -> int:
     pristine = Path(sys.argv.pop())
 
     class Drawn:
-        def __init__(self, design, data, block, *, runtime, scratch, pools, finished):
+        def __init__(
+            self, design, data, block, *, runtime, scratch, pools, finished, may_go_on, leases
+        ):
             self._shard = pristine / shard_name(block, design.shard_key(block))
             self._finished = finished
             self._models = design.plan().size

@@ -34,7 +34,7 @@ class Words:
                 self.faults.append(f"{ended.name} (status {ended.code}) said: {lines[0][:300]}")
         elif ended.name == "command" and ended.code == 1 and not lines:
             self._hear_doctor(ended)
-        elif ended.code == 130 and self._is_quiet(ended.name, lines):
+        elif ended.code in (130, 143) and self._is_quiet(ended, lines):
             pass
         elif len(lines) != 1 or not lines[0].startswith("error: "):
             self.faults.append(f"{ended.name} (status {ended.code}): not one line: {lines[:3]}")
@@ -44,10 +44,12 @@ class Words:
             self.faults.append(f"{ended.name}: says no next step: {lines[0][:300]}")
 
     @staticmethod
-    def _is_quiet(name: str, lines: list[str]) -> bool:
+    def _is_quiet(ended: Ended, lines: list[str]) -> bool:
         """Tell whether an interrupted job says what it may: a command nothing, for it was asked."""
+        if ended.code == 143:
+            return len(lines) == 1 and lines[0].startswith("stopped by SIGTERM")
         return lines == ["interrupted; finished models are kept"] or (
-            name == "command" and not lines
+            ended.name == "command" and not lines
         )
 
     def _hear_doctor(self, ended: Ended) -> None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
@@ -76,7 +77,7 @@ def stop_while_training(
     progress = folder / "results/tiny/progress"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
-        done = len(progress.read_text().splitlines()) if progress.exists() else 0
+        done = _lines(progress)
         if done >= models:
             break
         time.sleep(0.02)
@@ -86,7 +87,16 @@ def stop_while_training(
     else:
         os.killpg(process.pid, sign)
     process.wait(timeout=60)
-    return len(progress.read_text().splitlines())
+    return _lines(progress)
+
+
+def _lines(folder: Path) -> int:
+    """Count the lines of all files of a folder; a file that takes another name counts as none."""
+    lines = 0
+    for path in folder.iterdir() if folder.is_dir() else ():
+        with suppress(FileNotFoundError):
+            lines += len(path.read_text().splitlines())
+    return lines
 
 
 def content(folder: Path) -> dict[str, pl.DataFrame]:

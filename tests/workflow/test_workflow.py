@@ -1,3 +1,4 @@
+import fcntl
 import json
 import math
 import os
@@ -201,6 +202,31 @@ def test_a_study_killed_while_training_ends_as_if_undisturbed(undisturbed, tmp_p
     assert _shards(folder) == _shards(undisturbed)
     assert not list((folder / "results/tiny/shards").glob(".*"))
     _same_store(folder, undisturbed)
+    assert not (folder / "results/tiny/trained-twice").exists()
+    assert list((folder / "results/tiny/leases").iterdir()) == []
+    for log in (folder / "results/tiny/logs").glob("collect-*.log"):
+        # a job of the second run that met one of the first waited, and trained nothing
+        text = log.read_text()
+        assert not (head_only and ": found block-" in text and re.search(r"model \d+ of", text))
+
+
+@pytest.mark.long
+def test_a_second_run_ends_with_one_line_and_a_status_can_be_asked(tmp_path):
+    folder = running.prepare(tmp_path)
+    results = folder / "results/tiny"
+    results.mkdir(parents=True)
+    with (results / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        print("pid 7 on node1", file=lock, flush=True)
+        second = running.run(folder)
+    assert second.returncode != 0
+    lines = [line for line in second.stdout.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert "another run (pid 7 on node1) is working on results/tiny" in lines[0]
+    assert "has changed nothing" in lines[0]
+    assert lines[0].endswith("python -m collect status results/tiny")
+    assert (results / ".lock").read_text() == "pid 7 on node1\n"
+    assert "Traceback" not in second.stdout
 
 
 @pytest.mark.long
