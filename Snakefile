@@ -136,7 +136,7 @@ rule plan:
     """Say what the study would cost on this machine and what its seeds can show; train nothing."""
     params:
         study=STUDY,
-        jobs=workflow.cores or 1,
+        jobs=workflow.resource_settings.cores or workflow.resource_settings.nodes or 1,
     shell:
         "OMP_NUM_THREADS=1 {sys.executable:q} -m collect cost {params.study:q} "
         "--jobs {params.jobs} && "
