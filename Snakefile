@@ -7,11 +7,17 @@
 do not come with a package; ``results`` is where results go (default: results/<study>).
 ``smoke=true`` cuts the study to a few images and steps, to see that it goes the whole way; its
 results go to results/<study>-smoke, and where its images are not at hand it makes some up.
+
+``per_gpu`` processes may share a GPU of this machine (default 1); ``scratch`` is where unfinished
+models are kept (default: with the results). On a cluster, see docs/cluster.md:
+
+    snakemake --workflow-profile profiles/slurm --config study=cifar10
 """
 
 import fcntl
 import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +28,7 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 
 from analyze.questions import questions_of
+from collect.slurm import refusal
 from store.study_file import load_design, require_data
 from store.errors import UserError
 from store.image_files import missing_images, to_be_fetched
@@ -33,17 +40,24 @@ def stop(error):
     sys.exit(f"error: {error}" if STUDY in str(error) else f"error: {STUDY}: {error}")
 
 
+KEYS = ("study", "data", "results", "smoke", "per_gpu", "scratch")
 for key in config:
-    if key not in ("study", "data", "results", "smoke"):
-        sys.exit(
-            f"error: --config {key}: unknown key; allowed: study, data, results, smoke"
-        )
+    if key not in KEYS:
+        sys.exit(f"error: --config {key}: unknown key; allowed: {', '.join(KEYS)}")
 SMOKE = str(config.get("smoke", False)).lower()
 if SMOKE not in ("true", "false"):
     sys.exit(f"error: --config smoke={config['smoke']}: allowed: true, false")
 SMOKE = SMOKE == "true"
 if "data" in config:
     os.environ["KD_DATA"] = str(config["data"])
+if "scratch" in config:
+    # as it is written: variables in it are those of the job
+    os.environ["KD_SCRATCH"] = str(config["scratch"])
+PER_GPU = str(config.get("per_gpu", 1))
+if not re.fullmatch("[1-9][0-9]{0,2}", PER_GPU):
+    sys.exit(f"error: --config per_gpu={PER_GPU}: allowed: whole numbers from 1 to 999")
+# matplotlib, which a statistics library imports, writes into the home directory otherwise
+os.environ.setdefault("MPLCONFIGDIR", str(Path.cwd() / ".snakemake" / "matplotlib"))
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
@@ -71,6 +85,7 @@ except UserError as error:
     stop(error)
 
 LOGS_OF_FAILED_JOBS = []
+SLURM_LOGS = "the newest file of results/slurm-logs"
 
 
 def is_news(record):
@@ -110,6 +125,20 @@ def collect_images(*words):
         sys.exit(1)
 
 
+def on_slurm():
+    """Tell whether this run sends its jobs to Slurm; known once it has begun."""
+    return workflow.executor_plugin.name == "slurm"
+
+
+def ask_slurm():
+    """Stop with one line where Slurm would take no job of this run: once, not for every job."""
+    trained = [job for job in workflow.dag.needrun_jobs() if job.rule.name == "collect"]
+    if on_slurm() and trained:
+        refused = refusal(dict(trained[0].resources.items()))
+        if refused:
+            sys.exit(f"error: {refused}")
+
+
 def planning():
     """Tell whether the study is only planned; known once the run has begun."""
     return "plan" in workflow.dag_settings.targets
@@ -124,6 +153,16 @@ def whole():
 for handler in logger.handlers:
     if handler.name == "DefaultStreamHandler":
         handler.addFilter(is_news)
+
+
+# on a cluster these run where Snakemake does: each takes less time than a job waits, and the
+# store has one writer, whose lock is best on one machine
+localrules:
+    all,
+    plan,
+    store,
+    analyze,
+    report,
 
 
 rule all:
@@ -167,6 +206,7 @@ onstart:
             )
         if not TRAINED:
             get_images()
+            ask_slurm()
 
 
 onsuccess:
@@ -182,10 +222,12 @@ onerror:
             if LOGS_OF_FAILED_JOBS
             else f"the files of {RESULTS}/logs"
         )
-        print(
-            f"\nstopped: the reason is above and at the end of {log}",
-            file=sys.stderr,
+        where = (
+            f"at the end of {log}; where Slurm ended the job, in {SLURM_LOGS}"
+            if on_slurm()
+            else f"above and at the end of {log}"
         )
+        print(f"\nstopped: the reason is {where}", file=sys.stderr)
         print(
             "finished models are kept; the same command goes on from there",
             file=sys.stderr,

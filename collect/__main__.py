@@ -39,7 +39,9 @@ def _run(options: argparse.Namespace) -> None:
 
     match options.command:
         case "pack":
-            job.collect_pack(options.study, options.pack, options.results)
+            job.collect_pack(
+                options.study, options.pack, options.results, per_gpu=options.per_gpu
+            )
         case "cost":
             print(job.estimate_cost(options.study, jobs=options.jobs, seconds=options.seconds))
         case "download":
@@ -61,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     pack.add_argument("study", type=Path, help="the study file")
     pack.add_argument("--pack", type=int, required=True, help="which pack, from 0")
     pack.add_argument("--results", type=Path, required=True, help="folder of the study's results")
+    pack.add_argument(
+        "--per-gpu", type=int, default=1, help="processes that may share a GPU; default 1"
+    )
     pack.add_argument("--log", type=Path, help="file that the log goes to")
     cost = commands.add_parser(
         "cost",

@@ -20,4 +20,4 @@ rule collect:
     shell:
         "OMP_NUM_THREADS=1 MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824 "
         "{sys.executable:q} -m collect pack {input.study:q} --pack {wildcards.pack} "
-        "--results {params.results:q} --log {log:q}"
+        "--results {params.results:q} --per-gpu {PER_GPU} --log {log:q}"
