@@ -44,10 +44,10 @@ KEYS = ("study", "data", "results", "smoke", "per_gpu", "scratch")
 for key in config:
     if key not in KEYS:
         sys.exit(f"error: --config {key}: unknown key; allowed: {', '.join(KEYS)}")
-SMOKE = str(config.get("smoke", False)).lower()
-if SMOKE not in ("true", "false"):
+asked = str(config.get("smoke", False)).lower()
+if asked not in ("true", "false"):
     sys.exit(f"error: --config smoke={config['smoke']}: allowed: true, false")
-SMOKE = SMOKE == "true"
+SMOKE = asked == "true"
 if "data" in config:
     os.environ["KD_DATA"] = str(config["data"])
 if "scratch" in config:
@@ -56,8 +56,18 @@ if "scratch" in config:
 PER_GPU = str(config.get("per_gpu", 1))
 if not re.fullmatch("[1-9][0-9]{0,2}", PER_GPU):
     sys.exit(f"error: --config per_gpu={PER_GPU}: allowed: whole numbers from 1 to 999")
-# matplotlib, which a statistics library imports, writes into the home directory otherwise
-os.environ.setdefault("MPLCONFIGDIR", str(Path.cwd() / ".snakemake" / "matplotlib"))
+# what libraries and a job's own Snakemake would keep in the home directory, which a node may
+# not have; weights that were downloaded stay where they are
+CACHES = Path.cwd() / ".snakemake" / "caches"
+if "XDG_CACHE_HOME" not in os.environ:
+    os.environ.setdefault("TORCH_HOME", str(Path("~/.cache/torch").expanduser()))
+for variable, place in (
+    ("XDG_CACHE_HOME", CACHES),
+    ("MPLCONFIGDIR", CACHES / "matplotlib"),
+    ("TRITON_CACHE_DIR", CACHES / "triton"),
+    ("CUDA_CACHE_PATH", CACHES / "cuda"),
+):
+    os.environ.setdefault(variable, str(place))
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
@@ -91,9 +101,8 @@ SLURM_LOGS = "the newest file of results/slurm-logs"
 def is_news(record):
     """Tell what the terminal shows of Snakemake's own account; its log in .snakemake has it all.
 
-    All of a dry run, which is known only once it has begun.
-
-    A failed job has said on the terminal what went wrong; here only its log is noted.
+    A failed job has said on the terminal what went wrong; here only its log is noted. A dry run,
+    which is known for one only once it has begun, is shown whole.
     """
     if workflow.dryrun:
         return True

@@ -39,9 +39,8 @@ def _run(options: argparse.Namespace) -> None:
 
     match options.command:
         case "pack":
-            job.collect_pack(
-                options.study, options.pack, options.results, per_gpu=options.per_gpu
-            )
+            with job.own_gpu(options.study, options.results, per_gpu=options.per_gpu):
+                job.collect_pack(options.study, options.pack, options.results)
         case "cost":
             print(job.estimate_cost(options.study, jobs=options.jobs, seconds=options.seconds))
         case "download":

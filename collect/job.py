@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import time
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +19,7 @@ from collect.engine import Runtime, choose_device, start
 from collect.environment import device_words, observe_environment
 from collect.progress import Progress
 from collect.scratch import scratch_folder
-from collect.slots import given_by_slurm, gpu_slot, visible_gpus
+from collect.slots import Slot, given_by_slurm, gpu_slot, visible_gpus
 from collect.stand_in import write_stand_in
 from collect.timing import design_to_measure, measure
 from collect.workload import workload
@@ -32,32 +33,26 @@ from store.study_file import load_design, nothing_to_train
 _log = logging.getLogger(__name__)
 
 
-def collect_pack(study: Path, pack: int, results: Path, *, per_gpu: int = 1) -> None:
-    """Train every block of a pack that has no shard yet; then publish the pack's manifest.
+def own_gpu(study: Path, results: Path, *, per_gpu: int) -> AbstractContextManager[Slot | None]:
+    """Return what holds a GPU for this process, if the study may train on one and there is one.
 
     per_gpu: processes of this machine that may share a GPU; where all are taken, it waits.
+    torch must not have looked for GPUs before.
+    """
+    given = given_by_slurm(os.environ)
+    usable = load_design(study).device != "cpu" and (given or torch.version.cuda is not None)
+    gpus = visible_gpus(os.environ) if usable else ()
+    return gpu_slot(gpus, per_gpu=per_gpu, exclusive=given, record=results / "slots")
+
+
+def collect_pack(study: Path, pack: int, results: Path) -> None:
+    """Train every block of a pack that has no shard yet; then publish the pack's manifest.
+
     Raises UserError where the study has no such pack or its images cannot be read.
     """
     design = load_design(study)
     if not 0 <= pack < design.packs:
         raise UserError(f"pack {pack} does not exist; {study} has packs 0 to {design.packs - 1}")
-    with gpu_slot(
-        _usable_gpus(design),
-        per_gpu=per_gpu,
-        exclusive=given_by_slurm(os.environ),
-        record=results / "slots",
-    ):
-        _collect_blocks(design, pack, results)
-
-
-def _usable_gpus(design: Design) -> tuple[str, ...]:
-    """Name the GPUs that the study may train on here, without asking torch to look for them."""
-    if design.device == "cpu" or torch.version.cuda is None:
-        return ()
-    return visible_gpus(os.environ)
-
-
-def _collect_blocks(design: Design, pack: int, results: Path) -> None:
     device = choose_device(design.device)
     shards = results / "shards"
     shards.mkdir(parents=True, exist_ok=True)

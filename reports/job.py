@@ -35,8 +35,10 @@ def write_report(study: Path, *, store: Path, results: Path, out: Path) -> None:
     found = load_results(results)
     with open_reader(store) as reader:
         page = make_page(found, design, reader, study)
-    write_text(out.with_suffix(".md"), render_markdown(page))
-    write_text(out, render(page))
+    # both texts before either file: no new one stands beside an old one
+    html, text = render(page), render_markdown(page)
+    write_text(out.with_suffix(".md"), text)
+    write_text(out, html)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,8 +10,8 @@ from analyze.results import Results
 from analyze.serialize import load_results
 from store.database import open_reader
 from store.design import Design
-from store.errors import AnalysisError, StoreError
-from store.study_file import load_design
+from store.errors import AnalysisError
+from store.study_file import design_from_declaration, load_design
 
 _RESULTS: Final = "results.json"
 _STORE: Final = "store.duckdb"
@@ -81,11 +81,7 @@ def _design(path: Path, results: Results, declared: Mapping[str, Design]) -> Des
         return declared.get(results.study)
     with open_reader(store) as reader:
         kept = reader.frame("SELECT declaration FROM study").item()
-    try:
-        design = Design.model_validate_json(kept)
-    except ValueError as error:
-        said = " ".join(str(error).split())
-        raise StoreError(f"{store}: its declaration cannot be read: {said}") from None
+    design = design_from_declaration(kept, source=str(store))
     if design.study != results.study:
         raise AnalysisError(
             f"{store} is of study {design.study!r}, {path.name} beside it of {results.study!r}; "

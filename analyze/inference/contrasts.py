@@ -184,12 +184,9 @@ def _sized(primary: Estimate, found: CellContrast, weighing: Weighing) -> tuple[
             "(Cumming 2012)"
         )
         sizes.append(_size(primary, "hedges_g_av", method, found.hedges_g_av))
-    tost = (
-        ()
-        if found.equivalence is None
-        else (equivalence_estimate(primary, found.equivalence, test="contrast_tost"),)
-    )
-    return (*tost, *sizes)
+    if found.equivalence is None:
+        return tuple(sizes)
+    return (equivalence_estimate(primary, found.equivalence, test="contrast_tost"), *sizes)
 
 
 def _size(primary: Estimate, name: str, method: str, value: float | None) -> Estimate:

@@ -7,6 +7,7 @@ No estimate is clamped to [0, log2 K]: an estimator that is right on average mus
 fall outside where the truth is at the edge.
 """
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -28,7 +29,8 @@ JACKKNIFE_CLASSES: Final = 20
 CONDITIONAL_ESTIMATOR: Final = "plug-in minus its exact mean under permutation within classes"
 
 _LN2: Final = float(np.log(2))
-_ROUNDINGS: Final = 64 * np.finfo(np.float64).eps
+_ROUNDINGS: Final = 64 * float(np.finfo(np.float64).eps)
+"""Of sums of n ln n, per image and ln N: a few, with room."""
 _NO_ROOM: Final = 1e-12
 """Nats: below this AMI's denominator is rounding error of 0."""
 
@@ -124,7 +126,7 @@ def conditional_mutual_information(table: LabelledContingency) -> Information:
     observed = _sum_f(table.images)
     expected = sum(map(_expected_sum_f, first, second))
     return Information(
-        estimate_bits=_sharp(observed - expected, table.total) / table.total / _LN2,
+        estimate_bits=_above_rounding((observed - expected) / table.total, table.total) / _LN2,
         bias_bits=(expected + fixed) / table.total / _LN2,
         estimator=CONDITIONAL_ESTIMATOR,
     )
@@ -149,12 +151,12 @@ def adjusted_mutual_information(table: Contingency) -> float:
     return (plug_in - expected) / room
 
 
-def _sharp(difference: float, images: int) -> float:
-    """Return a difference of sums of f over so many images; 0 where it is only their rounding.
+def _above_rounding(nats: float, images: int) -> float:
+    """Return an estimate over so many images; 0 where it is only the rounding of its sums.
 
     So measures of models that share nothing are equal, and no test is made of rounding errors.
     """
-    return difference if abs(difference) > _ROUNDINGS * float(_f(images)) else 0.0
+    return nats if abs(nats) > _ROUNDINGS * math.log(max(images, 2)) else 0.0
 
 
 def _require_images(total: int) -> None:

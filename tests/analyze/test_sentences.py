@@ -3,7 +3,7 @@
 import pytest
 
 from analyze.results import Interval, OutcomeFinding, Verdict
-from analyze.sentences import claim_sentence
+from analyze.sentences import claim_sentence, digits
 
 
 def outcome(verdict: Verdict, estimate: float | None = -0.0312345, **changes) -> OutcomeFinding:
@@ -65,6 +65,11 @@ def test_digits_follow_the_width_of_the_interval():
     said = say(outcome(Verdict.NEGLIGIBLE, estimate=0.00015, interval_95=narrow))
     assert "0.000150 per" in said
     assert "e-" not in said
+
+
+def test_what_is_rounding_is_zero_without_a_sign_and_what_is_small_is_not():
+    assert digits(-3e-17, 1e-17) == "0"
+    assert digits(0.0000043, 0.0000043) == "0.0000043"
 
 
 def test_a_claim_with_two_outcomes_says_which_part_holds():

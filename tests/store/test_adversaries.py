@@ -3,6 +3,7 @@
 import os
 import pickle
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -208,6 +209,10 @@ def test_a_query_without_end_is_stopped(another: Path):
             limited.frame("SELECT sum(a.range * b.range) FROM range(9999999) a, range(9999999) b")
         assert time.monotonic() - started < 10
         assert limited.frame("SELECT 1 AS one").item() == 1
+        # what would have stopped it has ended with it: it knows the connection
+        assert not [
+            thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)
+        ]
 
 
 def test_a_query_for_more_memory_than_allowed_is_refused_and_nothing_goes_to_disk(
