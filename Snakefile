@@ -8,6 +8,7 @@ do not come with a package; ``results`` is where results go (default: results/<s
 ``smoke=true`` cuts the study to a few images and steps, to see that it goes the whole way; its
 results go to results/<study>-smoke, and where its images are not at hand it makes some up.
 
+``pack_minutes`` is how long a job should train: decided once, kept in results/<study>/packing.json.
 ``per_gpu`` processes may share a GPU of this machine (default 1); ``scratch`` is where unfinished
 models are kept (default: with the results). On a cluster, see docs/cluster.md:
 
@@ -32,6 +33,7 @@ from collect.slurm import refusal
 from store.study_file import load_design, require_data
 from store.errors import UserError
 from store.image_files import missing_images, to_be_fetched
+from store.packing import packing_of, read_decision
 from store.smoke import prepare_smoke
 
 
@@ -40,7 +42,7 @@ def stop(error):
     sys.exit(f"error: {error}" if STUDY in str(error) else f"error: {STUDY}: {error}")
 
 
-KEYS = ("study", "data", "results", "smoke", "per_gpu", "scratch")
+KEYS = ("study", "data", "results", "smoke", "per_gpu", "scratch", "pack_minutes")
 for key in config:
     if key not in KEYS:
         sys.exit(f"error: --config {key}: unknown key; allowed: {', '.join(KEYS)}")
@@ -56,6 +58,16 @@ if "scratch" in config:
 PER_GPU = str(config.get("per_gpu", 1))
 if not re.fullmatch("[1-9][0-9]{0,2}", PER_GPU):
     sys.exit(f"error: --config per_gpu={PER_GPU}: allowed: whole numbers from 1 to 999")
+PACK_MINUTES = None
+if "pack_minutes" in config:
+    try:
+        PACK_MINUTES = float(config["pack_minutes"])
+        if not 0 < PACK_MINUTES < 100_000:
+            raise ValueError
+    except (TypeError, ValueError):
+        sys.exit(
+            f"error: --config pack_minutes={config['pack_minutes']}: allowed: minutes above 0"
+        )
 # what libraries and a job's own Snakemake would keep in the home directory, which a node may
 # not have; weights that were downloaded stay where they are
 CACHES = Path.cwd() / ".snakemake" / "caches"
@@ -86,13 +98,44 @@ try:
     DESIGN = load_design(Path(STUDY))
     questions_of(DESIGN)
     RESULTS = str(config.get("results", f"results/{DESIGN.study}"))
-    TRAINED = all(
-        Path(f"{RESULTS}/packs/{pack:05d}.json").exists()
-        for pack in range(DESIGN.packs)
-    )
 except UserError as error:
     # one line, where an exception raised here would print Snakemake's own account of it too
     stop(error)
+
+
+def decide_packs():
+    """Deal blocks to packs of so many minutes, where these results have others or none yet."""
+    decided = read_decision(Path(RESULTS))
+    if decided is not None and decided.pack_minutes == PACK_MINUTES:
+        return
+    Path(RESULTS).mkdir(parents=True, exist_ok=True)
+    with (Path(RESULTS) / ".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit(
+                f"error: another run is working on {RESULTS}, so its packs stay as they are; wait "
+                "until it has ended"
+            )
+        ran = subprocess.run(
+            [sys.executable, "-m", "collect", "packing", STUDY, "--results", RESULTS]
+            + ["--pack-minutes", str(PACK_MINUTES)],
+            check=False,
+        )
+    if ran.returncode:
+        sys.exit(1)
+
+
+try:
+    # a job finds it decided; a plan says what would be, and leaves nothing behind
+    if PACK_MINUTES and workflow.is_main_process and "plan" not in sys.argv:
+        decide_packs()
+    PACKING = packing_of(DESIGN, Path(RESULTS))
+except UserError as error:
+    stop(error)
+TRAINED = all(
+    Path(f"{RESULTS}/packs/{pack:05d}.json").exists() for pack in range(PACKING.packs)
+)
 
 LOGS_OF_FAILED_JOBS = []
 SLURM_LOGS = "the newest file of results/slurm-logs"
@@ -184,10 +227,11 @@ rule plan:
     """Say what the study would cost on this machine and what its seeds can show; train nothing."""
     params:
         study=STUDY,
+        packs=f"--pack-minutes {PACK_MINUTES}" if PACK_MINUTES else "",
         jobs=workflow.resource_settings.cores or workflow.resource_settings.nodes or 1,
     shell:
         "OMP_NUM_THREADS=1 {sys.executable:q} -m collect cost {params.study:q} "
-        "--jobs {params.jobs} && "
+        "--jobs {params.jobs} {params.packs} && "
         "OMP_NUM_THREADS=1 {sys.executable:q} -m analyze plan {params.study:q}"
 
 
@@ -212,6 +256,10 @@ onstart:
         except BlockingIOError:
             sys.exit(
                 f"error: another run is working on {RESULTS}; wait until it has ended"
+            )
+        if packing_of(DESIGN, Path(RESULTS)) != PACKING:
+            sys.exit(
+                f"error: {RESULTS}/packing.json has just been changed by another run; run the same again"
             )
         if not TRAINED:
             get_images()

@@ -3,16 +3,18 @@
 import logging
 import os
 import shutil
+import statistics
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 import torch
 
 from collect.block import Block, training_subset
-from collect.cost import cost, cost_text
+from collect.cost import Cost, cost, cost_text
 from collect.datasets import Data, image_table, load
 from collect.download import fetch
 from collect.engine import Runtime, choose_device, start
@@ -27,10 +29,14 @@ from store.design import TRAINING_PROTOCOL, Design
 from store.errors import StaleShardError, UserError
 from store.image_files import missing_images, to_be_fetched
 from store.images import ForeignData, PublishedData, declared_train_images
+from store.packing import Decision, decide, packing_of
 from store.shard import Manifest, read_manifest, shard_name, write_images, write_pack, write_shard
 from store.study_file import load_design, nothing_to_train
 
 _log = logging.getLogger(__name__)
+
+_MEASURING_SECONDS: Final = 6.0
+"""About how long to measure before packs are decided."""
 
 
 def own_gpu(study: Path, results: Path, *, per_gpu: int) -> AbstractContextManager[Slot | None]:
@@ -51,8 +57,9 @@ def collect_pack(study: Path, pack: int, results: Path) -> None:
     Raises UserError where the study has no such pack or its images cannot be read.
     """
     design = load_design(study)
-    if not 0 <= pack < design.packs:
-        raise UserError(f"pack {pack} does not exist; {study} has packs 0 to {design.packs - 1}")
+    packing = packing_of(design, results)
+    if not 0 <= pack < packing.packs:
+        raise UserError(f"pack {pack} does not exist; {study} has packs 0 to {packing.packs - 1}")
     device = choose_device(design.device)
     shards = results / "shards"
     shards.mkdir(parents=True, exist_ok=True)
@@ -61,18 +68,61 @@ def collect_pack(study: Path, pack: int, results: Path) -> None:
     runtime = start(design.engine, device, mean=data.mean, std=data.std)
     manifests = [
         _collect_block(design, data, block, results=results, runtime=runtime, progress=progress)
-        for block in design.blocks_of(pack)
+        for block in packing.blocks_of(pack)
     ]
     write_pack(results, pack, manifests)
 
 
-def estimate_cost(study: Path, *, jobs: int, seconds: float) -> str:
+def decide_packs(study: Path, results: Path, *, minutes: float) -> Decision:
+    """Decide how many blocks a job trains in so many minutes, and keep it with the results.
+
+    A block takes what finished ones took (the median), else what a short measurement says here.
+    """
+    design = load_design(study)
+
+    def block_seconds() -> tuple[float, str]:
+        taken = _seconds_of_finished(design, results / "shards")
+        if taken:
+            return statistics.median(taken), f"{len(taken)} finished blocks"
+        found, where, _ = _measured_cost(study, jobs=1, seconds=_MEASURING_SECONDS)
+        return sum(found.block_seconds.values()), f"a short measurement on {where}"
+
+    return decide(results, pack_minutes=minutes, block_seconds=block_seconds)
+
+
+def _seconds_of_finished(design: Design, shards: Path) -> list[float]:
+    """Return how long the study's finished blocks took, as their manifests say."""
+    found: list[float] = []
+    for block in range(design.seeds):
+        with suppress(StaleShardError):
+            shard = shards / shard_name(block, design.shard_key(block))
+            if shard.exists():
+                found.append(read_manifest(shard).environment.seconds)
+    return found
+
+
+def estimate_cost(
+    study: Path, *, jobs: int, seconds: float, pack_minutes: float | None = None
+) -> str:
     """Say what a study will cost on this machine; nothing is trained for a result.
 
     jobs: at a time; on GPUs no more than one for each, since several share its speed. seconds:
     about how long to measure. Where the study's images are not here, it measures on made-up ones.
+    pack_minutes: adds how many blocks a job of so many minutes trains.
     Raises UserError where nothing says how many images there are, or there is nothing to train.
     """
+    found, where, made_up = _measured_cost(study, jobs=jobs, seconds=seconds)
+    said = cost_text(found, where=where, pack_minutes=pack_minutes)
+    if not made_up:
+        return said
+    return (
+        f"{said}\nimages   the study's are not here: measured on small ones that were made up; "
+        "the time to read the real ones is not in it"
+    )
+
+
+def _measured_cost(study: Path, *, jobs: int, seconds: float) -> tuple[Cost, str, bool]:
+    """Return the cost, the device in words, and whether it was measured on made-up images."""
     design = load_design(study)
     if isinstance(design.dataset, ForeignData):
         raise nothing_to_train(design)
@@ -81,7 +131,10 @@ def estimate_cost(study: Path, *, jobs: int, seconds: float) -> str:
         data = load(design)
         train_images = len(training_subset(design, data, block=0))
         loading = time.perf_counter() - began
-        return _estimated(design, data, train_images, loading, jobs=jobs, seconds=seconds)
+        return (
+            *_estimated(design, data, train_images, loading, jobs=jobs, seconds=seconds),
+            False,
+        )
     declared = declared_train_images(design.dataset)
     if declared is None:
         raise UserError(
@@ -90,16 +143,12 @@ def estimate_cost(study: Path, *, jobs: int, seconds: float) -> str:
         )
     with TemporaryDirectory() as folder:
         data = load(write_stand_in(design_to_measure(design), Path(folder) / "images"))
-        said = _estimated(design, data, declared, 0.0, jobs=jobs, seconds=seconds)
-    return (
-        f"{said}\nimages   the study's are not here: measured on small ones that were made up; "
-        "the time to read the real ones is not in it"
-    )
+        return (*_estimated(design, data, declared, 0.0, jobs=jobs, seconds=seconds), True)
 
 
 def _estimated(
     design: Design, data: Data, train_images: int, loading: float, *, jobs: int, seconds: float
-) -> str:
+) -> tuple[Cost, str]:
     began = time.perf_counter()
     runtime = start(design.engine, choose_device(design.device), mean=data.mean, std=data.std)
     # what every job does before it trains: starting Python took about what it has used so far
@@ -114,7 +163,7 @@ def _estimated(
         start_seconds=starting,
         jobs=jobs,
     )
-    return cost_text(found, where=device_words(runtime))
+    return found, device_words(runtime)
 
 
 def make_stand_in(study: Path, folder: Path) -> None:

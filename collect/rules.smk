@@ -1,6 +1,6 @@
 def blocks_of_pack(wildcards):
     """What a pack's numbers depend on: a pack is trained again only when this changes."""
-    blocks = DESIGN.blocks_of(int(wildcards.pack))
+    blocks = PACKING.blocks_of(int(wildcards.pack))
     return " ".join(DESIGN.shard_key(block) for block in blocks)
 
 
