@@ -1,4 +1,4 @@
-"""Which seed blocks one job trains: so many as the study declares, or as was decided for its results.
+"""Which seed blocks one job trains: as many as the study declares, or as its results have it.
 
 A decision is kept beside the results, so that the same blocks are together at every start.
 Another one trains nothing again: a job takes the shards that it finds.
