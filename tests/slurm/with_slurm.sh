@@ -21,8 +21,10 @@ for name in slurm.conf gres.conf; do
   # a link that leads nowhere was left by a run that was killed
   [ -e "$DEFAULT/$name" ] && fail "$DEFAULT/$name is there already: this machine has a Slurm, which is left alone"
 done
-if ! command -v slurmctld slurmd sbatch munged >/dev/null; then
-  command -v apt-get >/dev/null || fail "slurmctld, slurmd, sbatch and munged were not found; install Slurm and munge"
+absent=
+for tool in slurmctld slurmd sbatch munged; do command -v $tool >/dev/null || absent="$absent $tool"; done
+if [ -n "$absent" ]; then
+  command -v apt-get >/dev/null || fail "not found:$absent; install Slurm and munge"
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq
   apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge >/dev/null
