@@ -72,7 +72,7 @@ def said(head: subprocess.Popen[str]) -> str:
     return head.said.read_text()  # type: ignore[attr-defined]
 
 
-def finish(head: subprocess.Popen[str], *, seconds: float = 240) -> str:
+def finish(head: subprocess.Popen[str], *, seconds: float = 400) -> str:
     """Wait for a head that is to succeed; return what it said."""
     try:
         status = head.wait(timeout=seconds)

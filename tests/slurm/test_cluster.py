@@ -12,11 +12,13 @@ import on_slurm
 import pytest
 from polars.testing import assert_frame_equal
 
+from store.frames import SHARD_FRAMES
 from tests.collect.slot_records import Use, use_of
 from tests.workflow import running
 
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm"), pytest.mark.timeout(1200)]
 
+TRAINING_ONLY = ("--until", "collect")
 SLOT_JOBS = running.ROOT / "tests/collect/slot_jobs.py"
 
 
@@ -30,10 +32,9 @@ def _slurm():
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory) -> Path:
-    """Run the study on this machine, without Slurm, from nothing to the report."""
+    """Train and store the study on this machine, without Slurm."""
     folder = on_slurm.prepare(tmp_path_factory.mktemp("local"))
-    done = running.run(folder)
-    assert done.returncode == 0, done.stdout
+    on_slurm.finish(on_slurm.start(folder, *running.command(folder, until="store")), seconds=500)
     return folder
 
 
@@ -43,8 +44,11 @@ def _every_block_is_there_once(folder: Path, local: Path) -> None:
     packs = sorted((folder / "results/tiny/packs").iterdir())
     blocks = [entry["block"] for pack in packs for entry in json.loads(pack.read_text())["blocks"]]
     assert blocks == [0, 1, 2]
+
+
+def _the_store_is_the_same(folder: Path, local: Path) -> None:
     expected, found = running.content(local), running.content(folder)
-    for name in expected:
+    for name in (*(frame.name for frame in SHARD_FRAMES), "measures"):
         assert_frame_equal(found[name], expected[name], check_exact=True)
 
 
@@ -71,7 +75,7 @@ def test_a_study_is_the_same_as_on_one_machine_though_two_heads_were_started(loc
     home.mkdir(mode=0o500)
     heads = [on_slurm.start(folder, *on_slurm.command(folder, gpus=1), home=home) for _ in range(2)]
     for head in heads:
-        head.wait(timeout=300)
+        head.wait(timeout=500)
     assert sorted(bool(head.returncode) for head in heads) == [False, True], [
         on_slurm.said(head) for head in heads
     ]
@@ -81,6 +85,7 @@ def test_a_study_is_the_same_as_on_one_machine_though_two_heads_were_started(loc
     last = on_slurm.said(refused).splitlines()[-1]
     assert re.match(r"error: another run .*is working on results/tiny.* ended", last), last
     _every_block_is_there_once(folder, local)
+    _the_store_is_the_same(folder, local)
     assert all(len(times) == 1 for times in on_slurm.published(folder).values())
     use = use_of(folder / "results/tiny/slots")
     assert (use.jobs, use.most_on_a_gpu) == (3, 1)
@@ -98,6 +103,7 @@ def test_failed_cancelled_and_overdue_jobs_are_recovered(local, tmp_path):
         folder,
         "scratch=$TMPDIR/" + f"{tmp_path.name}-scratch",
         resources="mem_mb=100 runtime=attempt slurm_partition=main",
+        options=TRAINING_ONLY,
     )
     head = on_slurm.start(folder, *words, faults=faults)
     cancelled = faults / "00001.met"
@@ -115,12 +121,13 @@ def test_failed_cancelled_and_overdue_jobs_are_recovered(local, tmp_path):
 
 def test_a_head_that_is_killed_and_started_again_loses_and_doubles_nothing(local, tmp_path, capsys):
     folder = on_slurm.prepare(tmp_path / "study")
-    head = on_slurm.start(folder, *on_slurm.command(folder))
+    words = on_slurm.command(folder, options=TRAINING_ONLY)
+    head = on_slurm.start(folder, *words)
     on_slurm.wait_for(lambda: on_slurm.finished_models(folder) >= 3, head)
     os.killpg(head.pid, signal.SIGKILL)
     head.wait(timeout=30)
     assert on_slurm.jobs("--states=running"), "no job outlived the head"
-    on_slurm.finish(on_slurm.start(folder, *on_slurm.command(folder)))
+    on_slurm.finish(on_slurm.start(folder, *words))
     on_slurm.wait_until_idle()
     _every_block_is_there_once(folder, local)
     published = on_slurm.published(folder)
@@ -138,7 +145,7 @@ def test_a_head_that_is_killed_and_started_again_loses_and_doubles_nothing(local
 
 def test_packs_of_minutes_are_decided_once(local, tmp_path):
     folder = on_slurm.prepare(tmp_path / "study")
-    words = on_slurm.command(folder, "pack_minutes=30", options=("--until", "collect"))
+    words = on_slurm.command(folder, "pack_minutes=30", options=TRAINING_ONLY)
     on_slurm.finish(on_slurm.start(folder, *words))
     assert [path.name for path in (folder / "results/tiny/packs").iterdir()] == ["00000.json"]
     assert on_slurm.shards(folder) == on_slurm.shards(local)
