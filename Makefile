@@ -9,11 +9,13 @@ export PYTHONDONTWRITEBYTECODE :=
 READY := $(VENV)/ready
 TOOLS := $(VENV)/tools-ready
 BENCH_READY := $(VENV)/bench-ready
+SLURM_READY := $(VENV)/slurm-ready
 RUN := source $(VENV)/bin/activate &&
 # the first that runs and has the right version: a shim may be there without its Python
 PYTHON = $(firstword $(foreach name,python3.11 python3.12 python3 python,$(shell \
   $(name) -c 'import sys; (3, 11) <= sys.version_info < (3, 13) and print("$(name)")' 2>/dev/null)))
 INSTALL := python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+PROFILE ?= profiles/slurm
 FAULTS ?= 500
 SEED ?= 1
 # models of other software are not trained here
@@ -21,7 +23,7 @@ SMOKED ?= $(filter-out digits-mlp,$(basename $(notdir $(wildcard config/*.yaml))
 STORE ?= results/$(STUDY)/store.duckdb
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help report smoke test test-long check docs calibrate bench test-benchmarks chaos test-duckdb-versions clean
+.PHONY: help report cluster smoke test test-long test-slurm check docs calibrate bench test-benchmarks chaos test-duckdb-versions clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -29,6 +31,9 @@ help: ## list the targets
 
 report: $(READY) ## train, store, analyze, and render results/$(STUDY)/report.html
 	@$(RUN) snakemake --cores all --config study=$(STUDY) $(if $(DATA),data=$(DATA))
+
+cluster: $(SLURM_READY) ## run results/$(STUDY)/report.html on a Slurm cluster, as profiles/slurm says
+	@$(RUN) snakemake --workflow-profile $(PROFILE) --config study=$(STUDY) $(if $(DATA),data=$(DATA))
 
 smoke: $(READY) ## run every study of config/ cut to a few images and steps, without network (half an hour)
 	@$(RUN) for study in $(SMOKED); do \
@@ -39,6 +44,10 @@ test: $(TOOLS) ## run the tests
 
 test-long: $(TOOLS) ## run the tests that make test leaves out (two minutes)
 	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -n $(JOBS) --dist loadgroup -m long $(PYTEST)
+
+test-slurm: $(TOOLS) $(SLURM_READY) ## run the cluster tests on a Slurm that is started for them (root; SLURM='-k "200 or heads"')
+	@$(RUN) OMP_NUM_THREADS=1 tests/slurm/with_slurm.sh \
+	  python -m pytest -n 0 -m slurm tests/slurm --durations 0 --durations-min 1 $(SLURM)
 
 check: $(TOOLS) ## check style, types, import arrows, workflow and SQL
 	@$(RUN) ruff check . && ruff format --check .
@@ -84,6 +93,11 @@ $(TOOLS): $(READY)
 	@echo "adding what tests and checks need"
 	@$(RUN) $(INSTALL) -e '.[dev]'
 	@touch $(TOOLS)
+
+$(SLURM_READY): $(READY)
+	@echo "adding what runs on a cluster need"
+	@$(RUN) $(INSTALL) -e '.[slurm]'
+	@touch $(SLURM_READY)
 
 $(BENCH_READY): $(READY)
 	@echo "adding what make bench compares with"

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.pages import machine, table, write_between
+from store.packing import declared_packing
 from store.study_file import load_design
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -80,7 +81,7 @@ def pretend(folder: Path) -> None:
     design = load_design(folder / "tiny.yaml")
     results = folder / "results/tiny"
     (results / "packs").mkdir(parents=True)
-    made = [results / f"packs/{pack:05d}.json" for pack in range(design.packs)]
+    made = [results / f"packs/{pack:05d}.json" for pack in range(declared_packing(design).packs)]
     made += [results / name for name in ("ledger.json", "results.json", "report.html", "report.md")]
     for path in made:
         path.touch()

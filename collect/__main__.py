@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import signal
 import sys
 from pathlib import Path
@@ -70,9 +71,25 @@ def _run(options: argparse.Namespace) -> None:
 
     match options.command:
         case "pack":
-            job.collect_pack(options.study, options.pack, options.results)
+            with job.own_gpu(options.study, options.results, per_gpu=options.per_gpu):
+                job.collect_pack(options.study, options.pack, options.results)
         case "cost":
-            print(job.estimate_cost(options.study, jobs=options.jobs, seconds=options.seconds))
+            print(
+                job.estimate_cost(
+                    options.study,
+                    jobs=options.jobs,
+                    seconds=options.seconds,
+                    pack_minutes=options.pack_minutes,
+                )
+            )
+        case "packing":
+            decision = job.decide_packs(
+                options.study, options.results, minutes=options.pack_minutes
+            )
+            print(
+                f"packs: {decision.pack_size} blocks a job of {decision.pack_minutes:g} minutes; "
+                f"a block takes {decision.block_seconds:.0f} s, says {decision.measured}"
+            )
         case "download":
             job.download_images(options.study)
         case _:
@@ -92,6 +109,9 @@ def _parser() -> argparse.ArgumentParser:
     pack.add_argument("study", type=Path, help="the study file")
     pack.add_argument("--pack", type=int, required=True, help="which pack, from 0")
     pack.add_argument("--results", type=Path, required=True, help="folder of the study's results")
+    pack.add_argument(
+        "--per-gpu", type=int, default=1, help="processes that may share a GPU; default 1"
+    )
     pack.add_argument("--log", type=Path, help="file that the log goes to")
     status = commands.add_parser(
         "status",
@@ -120,6 +140,20 @@ def _parser() -> argparse.ArgumentParser:
     cost.add_argument(
         "--seconds", type=float, default=6, help="about how long to measure; default 6"
     )
+    cost.add_argument(
+        "--pack-minutes", type=_minutes, help="say how many blocks a job of so many minutes trains"
+    )
+    packing = commands.add_parser(
+        "packing",
+        help="decide how many blocks a job of so many minutes trains, and keep it with the results",
+        epilog="example: python -m collect packing config/cifar10.yaml --results results/cifar10 "
+        "--pack-minutes 30",
+    )
+    packing.add_argument("study", type=Path, help="the study file")
+    packing.add_argument(
+        "--results", type=Path, required=True, help="folder of the study's results"
+    )
+    packing.add_argument("--pack-minutes", type=_minutes, required=True, help="that a job takes")
     download = commands.add_parser(
         "download",
         help="fetch the published images that a study's dataset names into its root",
@@ -135,6 +169,13 @@ def _parser() -> argparse.ArgumentParser:
     stand_in.add_argument("study", type=Path, help="the study file; its sizes say how many images")
     stand_in.add_argument("--out", type=Path, required=True, help="a new folder")
     return parser
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0 < minutes < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: not a number of minutes above 0")
+    return minutes
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Final
 from collect.timing import Rates
 from collect.workload import Workload
 from store.design import Design
+from store.packing import declared_packing, pack_size
 
 _BYTES_PER_LOGIT: Final = 3.7
 _BYTES_PER_CELL: Final = 1.1
@@ -67,7 +68,8 @@ def cost(
         "observation": work.teacher_observed * rates.teacher_observed
         + work.student_observed * rates.student_observed,
     }
-    rounds = math.ceil(design.packs / jobs)
+    packs = declared_packing(design).packs
+    rounds = math.ceil(packs / jobs)
     pack = start_seconds + min(design.pack_size, design.seeds) * sum(seconds.values())
     # each test image, for the report's gallery, once for all seeds
     images = design.dataset.test_size * 3 * design.own_training.image_size**2 * _BYTES_PER_PIXEL
@@ -79,8 +81,8 @@ def cost(
         workload=work,
         seeds=design.seeds,
         taught=taught,
-        packs=design.packs,
-        jobs=min(jobs, design.packs),
+        packs=packs,
+        jobs=min(jobs, packs),
         block_seconds=seconds,
         start_seconds=start_seconds,
         seconds=rounds * pack,
@@ -89,8 +91,12 @@ def cost(
     )
 
 
-def cost_text(found: Cost, *, where: str) -> str:
-    """Say it in a few lines for a terminal. where: the device, in words."""
+def cost_text(found: Cost, *, where: str, pack_minutes: float | None = None) -> str:
+    """Say it in a few lines for a terminal.
+
+    where: the device, in words. pack_minutes: how long a job should take; adds how many blocks
+    that makes.
+    """
     work = found.workload
     block = sum(found.block_seconds.values())
     passes = found.taught * work.teacher_training + found.seeds * work.student_training
@@ -118,6 +124,14 @@ def cost_text(found: Cost, *, where: str) -> str:
         f"disk     about {_size(found.shard_bytes)} of shards and {_size(found.store_bytes)} for "
         f"the store; {_count(found.seeds * work.maps)} attention maps",
     ]
+    if pack_minutes is not None:
+        size = pack_size(pack_minutes, block)
+        jobs = math.ceil(found.seeds / size)
+        lines.append(
+            f"packs    pack_size: {size} makes {jobs} jobs of about "
+            f"{duration(found.start_seconds + min(size, found.seeds) * block)}, for "
+            f"pack_minutes={pack_minutes:g}"
+        )
     return "\n".join(lines)
 
 

@@ -1,18 +1,22 @@
 """One pack, or an estimate of its cost: the only part of collecting that knows paths."""
 
 import logging
+import os
 import shutil
+import statistics
 import sys
 import time
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 import torch
 
 from collect.block import Block, training_subset
-from collect.cost import cost, cost_text
+from collect.cost import Cost, cost, cost_text
 from collect.datasets import Data, image_table, load
 from collect.download import fetch
 from collect.engine import Runtime, choose_device, start
@@ -20,6 +24,8 @@ from collect.environment import device_words, observe_environment
 from collect.lease import Lease, Leases, seen_afresh
 from collect.process import this_process
 from collect.progress import Progress
+from collect.scratch import scratch_folder
+from collect.slots import Slot, given_by_slurm, gpu_slot, visible_gpus
 from collect.stand_in import write_stand_in
 from collect.timing import design_to_measure, measure
 from collect.trained_twice import note_trained_twice, unequal_words
@@ -29,10 +35,26 @@ from store.design import TRAINING_PROTOCOL, Design
 from store.errors import StaleShardError, UserError
 from store.image_files import missing_images, to_be_fetched
 from store.images import ForeignData, PublishedData, declared_train_images
+from store.packing import Decision, decide, packing_of
 from store.shard import Manifest, read_manifest, shard_name, write_images, write_pack, write_shard
 from store.study_file import keep_declaration, load_design, nothing_to_train
 
 _log = logging.getLogger(__name__)
+
+_MEASURING_SECONDS: Final = 6.0
+"""About how long to measure before packs are decided."""
+
+
+def own_gpu(study: Path, results: Path, *, per_gpu: int) -> AbstractContextManager[Slot | None]:
+    """Return what holds a GPU for this process, if the study may train on one and there is one.
+
+    per_gpu: processes of this machine that may share a GPU; where all are taken, it waits.
+    torch must not have looked for GPUs before.
+    """
+    given = given_by_slurm(os.environ)
+    usable = load_design(study).device != "cpu" and (given or torch.version.cuda is not None)
+    gpus = visible_gpus(os.environ) if usable else ()
+    return gpu_slot(gpus, per_gpu=per_gpu, exclusive=given, record=results / "slots")
 
 
 def collect_pack(study: Path, pack: int, results: Path) -> None:
@@ -41,8 +63,9 @@ def collect_pack(study: Path, pack: int, results: Path) -> None:
     Raises UserError where the study has no such pack or its images cannot be read.
     """
     design = load_design(study)
-    if not 0 <= pack < design.packs:
-        raise UserError(f"pack {pack} does not exist; {study} has packs 0 to {design.packs - 1}")
+    packing = packing_of(design, results)
+    if not 0 <= pack < packing.packs:
+        raise UserError(f"pack {pack} does not exist; {study} has packs 0 to {packing.packs - 1}")
     _log.info("pack %d: begun by %s", pack, this_process().words)
     keep_declaration(design, results)
     device = choose_device(design.device)
@@ -62,7 +85,7 @@ def collect_pack(study: Path, pack: int, results: Path) -> None:
                 progress=progress,
                 leases=leases,
             )
-            for block in design.blocks_of(pack)
+            for block in packing.blocks_of(pack)
         ]
         manifests = in_turn([block.task() for block in blocks], leases)
     write_pack(results, pack, manifests)
@@ -70,13 +93,56 @@ def collect_pack(study: Path, pack: int, results: Path) -> None:
     _log.info("pack %d: done", pack)
 
 
-def estimate_cost(study: Path, *, jobs: int, seconds: float) -> str:
+def decide_packs(study: Path, results: Path, *, minutes: float) -> Decision:
+    """Decide how many blocks a job trains in so many minutes, and keep it with the results.
+
+    A block takes what finished ones took (the median), else what a short measurement says here.
+    """
+    design = load_design(study)
+
+    def block_seconds() -> tuple[float, str]:
+        taken = _seconds_of_finished(design, results / "shards")
+        if taken:
+            return statistics.median(taken), f"{len(taken)} finished blocks"
+        found, where, _ = _measured_cost(study, jobs=1, seconds=_MEASURING_SECONDS)
+        return sum(found.block_seconds.values()), f"a short measurement on {where}"
+
+    return decide(results, pack_minutes=minutes, block_seconds=block_seconds)
+
+
+def _seconds_of_finished(design: Design, shards: Path) -> list[float]:
+    """Return how long the study's finished blocks took, as their manifests say."""
+    found: list[float] = []
+    for block in range(design.seeds):
+        with suppress(StaleShardError):
+            shard = shards / shard_name(block, design.shard_key(block))
+            if shard.exists():
+                found.append(read_manifest(shard).environment.seconds)
+    return found
+
+
+def estimate_cost(
+    study: Path, *, jobs: int, seconds: float, pack_minutes: float | None = None
+) -> str:
     """Say what a study will cost on this machine; nothing is trained for a result.
 
     jobs: at a time; on GPUs no more than one for each, since several share its speed. seconds:
     about how long to measure. Where the study's images are not here, it measures on made-up ones.
+    pack_minutes: adds how many blocks a job of so many minutes trains.
     Raises UserError where nothing says how many images there are, or there is nothing to train.
     """
+    found, where, made_up = _measured_cost(study, jobs=jobs, seconds=seconds)
+    said = cost_text(found, where=where, pack_minutes=pack_minutes)
+    if not made_up:
+        return said
+    return (
+        f"{said}\nimages   the study's are not here: measured on small ones that were made up; "
+        "the time to read the real ones is not in it"
+    )
+
+
+def _measured_cost(study: Path, *, jobs: int, seconds: float) -> tuple[Cost, str, bool]:
+    """Return the cost, the device in words, and whether it was measured on made-up images."""
     design = load_design(study)
     if isinstance(design.dataset, ForeignData):
         raise nothing_to_train(design)
@@ -85,7 +151,10 @@ def estimate_cost(study: Path, *, jobs: int, seconds: float) -> str:
         data = load(design)
         train_images = len(training_subset(design, data, block=0))
         loading = time.perf_counter() - began
-        return _estimated(design, data, train_images, loading, jobs=jobs, seconds=seconds)
+        return (
+            *_estimated(design, data, train_images, loading, jobs=jobs, seconds=seconds),
+            False,
+        )
     declared = declared_train_images(design.dataset)
     if declared is None:
         raise UserError(
@@ -94,16 +163,12 @@ def estimate_cost(study: Path, *, jobs: int, seconds: float) -> str:
         )
     with TemporaryDirectory() as folder:
         data = load(write_stand_in(design_to_measure(design), Path(folder) / "images"))
-        said = _estimated(design, data, declared, 0.0, jobs=jobs, seconds=seconds)
-    return (
-        f"{said}\nimages   the study's are not here: measured on small ones that were made up; "
-        "the time to read the real ones is not in it"
-    )
+        return (*_estimated(design, data, declared, 0.0, jobs=jobs, seconds=seconds), True)
 
 
 def _estimated(
     design: Design, data: Data, train_images: int, loading: float, *, jobs: int, seconds: float
-) -> str:
+) -> tuple[Cost, str]:
     began = time.perf_counter()
     runtime = start(design.engine, choose_device(design.device), mean=data.mean, std=data.std)
     # what every job does before it trains: starting Python took about what it has used so far
@@ -118,7 +183,7 @@ def _estimated(
         start_seconds=starting,
         jobs=jobs,
     )
-    return cost_text(found, where=device_words(runtime))
+    return found, device_words(runtime)
 
 
 def make_stand_in(study: Path, folder: Path) -> None:
@@ -172,7 +237,7 @@ class _BlockJob:
 
     @property
     def _scratch(self) -> Path:
-        return self.results / "scratch" / self._name
+        return scratch_folder(self.results, self.design.study) / self._name
 
     def _found(self) -> Manifest | None:
         """Return what is published; None where nothing is yet."""

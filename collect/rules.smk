@@ -1,6 +1,6 @@
 def blocks_of_pack(wildcards):
     """What a pack's numbers depend on: a pack is trained again only when this changes."""
-    return " ".join(DESIGN.shard_keys(DESIGN.blocks_of(int(wildcards.pack))))
+    return " ".join(DESIGN.shard_keys(PACKING.blocks_of(int(wildcards.pack))))
 
 
 rule collect:
@@ -19,5 +19,5 @@ rule collect:
     shell:
         "OMP_NUM_THREADS=1 MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824 "
         "{sys.executable:q} -m collect pack {input.study:q} --pack {wildcards.pack} "
-        "--results {params.results:q} --log {log:q} "
+        "--results {params.results:q} --per-gpu {PER_GPU} --log {log:q} "
         "|| {sys.executable:q} -m collect ended --status $? --log {log:q}"

@@ -18,6 +18,7 @@ from collect.progress import Finished, rate_of
 from collect.trained_twice import TrainedTwice, read_trained_twice
 from store.design import Design
 from store.errors import UserError
+from store.packing import packing_of
 from store.shard import shard_name
 from store.study_file import kept_declaration, load_design
 
@@ -161,6 +162,7 @@ class _Look:
     ) -> None:
         self._results = results
         self._design = design
+        self._packing = packing_of(design, results)
         self._timing = timing
         self._pause = pause
         self._now = now
@@ -173,10 +175,10 @@ class _Look:
     def status(self) -> Status:
         design = self._design
         seen = self._leases()
-        done = [pack for pack in range(design.packs) if self._is_done(pack)]
+        done = [pack for pack in range(self._packing.packs) if self._is_done(pack)]
         running: list[Running] = []
         failed: list[Failed] = []
-        for pack in sorted(set(range(design.packs)) - set(done)):
+        for pack in sorted(set(range(self._packing.packs)) - set(done)):
             found = self._of_pack(pack, seen)
             if isinstance(found, Failed):
                 failed.append(found)
@@ -185,9 +187,9 @@ class _Look:
         return Status(
             study=design.study,
             results=str(self._results),
-            packs=design.packs,
+            packs=self._packing.packs,
             done=len(done),
-            waiting=design.packs - len(done) - len(failed) - len({r.pack for r in running}),
+            waiting=self._packing.packs - len(done) - len(failed) - len({r.pack for r in running}),
             running=tuple(running),
             failed=tuple(failed),
             models=design.seeds * self._size,
@@ -213,7 +215,7 @@ class _Look:
             shards = [block["shard"] for block in content["blocks"]]
         except (OSError, ValueError, KeyError, TypeError):
             return False
-        return shards == [self._name(block) for block in self._design.blocks_of(pack)]
+        return shards == [self._name(block) for block in self._packing.blocks_of(pack)]
 
     def _leases(self) -> dict[int, _Seen]:
         """Read who trains which block; whoever seems silent is looked at twice."""
@@ -254,7 +256,7 @@ class _Look:
 
     def _of_pack(self, pack: int, seen: Mapping[int, _Seen]) -> list[Running] | Failed:
         """Say who works on a pack that is not done; an empty list where nobody has yet."""
-        blocks = self._design.blocks_of(pack)
+        blocks = self._packing.blocks_of(pack)
         held = [seen[block] for block in blocks if block in seen]
         alive = [lease for lease in held if not lease.silent]
         if alive:
@@ -306,8 +308,8 @@ class _Look:
                 block=None,
                 process=f"pid {pid} on {host}",
                 since=None,
-                models=sum(self._models(block) for block in self._design.blocks_of(pack)),
-                of=self._size * len(self._design.blocks_of(pack)),
+                models=sum(self._models(block) for block in self._packing.blocks_of(pack)),
+                of=self._size * len(self._packing.blocks_of(pack)),
                 heartbeat=None,
                 doing="waits for another process" if waits else "starts",
             )

@@ -28,6 +28,7 @@ from store.foreign import (
 )
 from store.frames import ATTENTION, EPOCH, IMAGE, MODEL, MODEL_PAIR, PREDICTION, Frame
 from store.images import ForeignData
+from store.packing import packing_of
 from store.plan import Student, Teacher, model_id, planned_row
 from store.shard import Environment, Manifest, write_images, write_pack, write_shard
 from store.vocabulary import (
@@ -100,8 +101,9 @@ def adopt(folder: Path, design: Design, results: Path) -> Adopted:
         )
         for block in range(design.seeds)
     )
-    for pack in range(design.packs):
-        write_pack(results, pack, [manifests[block] for block in design.blocks_of(pack)])
+    packing = packing_of(design, results)
+    for pack in range(packing.packs):
+        write_pack(results, pack, [manifests[block] for block in packing.blocks_of(pack)])
     return Adopted(manifests=manifests, models=runs.models.height, answers=answers)
 
 

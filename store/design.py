@@ -372,11 +372,6 @@ class Design(Declared):
             networks=self.networks, training=self.training, image_size=dataset.image_size
         )
 
-    @property
-    def packs(self) -> int:
-        """Number of jobs that train."""
-        return -(-self.seeds // self.pack_size)
-
     def pool_of(self, block: int) -> int | None:
         """Return the pool that a block's teachers are of; None where they are its own."""
         return None if self.shared_teachers is None else block % self.shared_teachers.pools
@@ -401,10 +396,6 @@ class Design(Declared):
             "protocol": TRAINING_PROTOCOL,
         }
         return _digest(content)[:16]
-
-    def blocks_of(self, pack: int) -> range:
-        """Return the seed blocks that a pack trains."""
-        return range(pack * self.pack_size, min((pack + 1) * self.pack_size, self.seeds))
 
     @property
     def deciding_ensemble(self) -> int:

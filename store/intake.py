@@ -10,6 +10,7 @@ from store.design import TRAINING_PROTOCOL, Design
 from store.errors import StaleShardError, StoreError
 from store.frames import IMAGE, Frame
 from store.images import DigitsData
+from store.packing import packing_of
 from store.shard import (
     Manifest,
     combined_hash,
@@ -29,7 +30,8 @@ _REPAIR_IMAGES = (
 
 def pack_of(shards: Path, design: Design, block: int) -> Path:
     """Return the manifest of the pack that a block is trained in."""
-    return shards.parent / "packs" / f"{block // design.pack_size:05d}.json"
+    pack = packing_of(design, shards.parent).pack_of(block)
+    return shards.parent / "packs" / f"{pack:05d}.json"
 
 
 def repair(shard: Path, design: Design, block: int) -> str:

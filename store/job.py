@@ -13,6 +13,7 @@ from store.builder import build
 from store.design import Design
 from store.errors import STOPPING, StaleShardError, StoreError, explained
 from store.ledger import ledger_text
+from store.packing import packing_of
 from store.shard import read_manifest
 from store.study_file import load_design
 
@@ -45,7 +46,8 @@ def _manifests(design: Design, named: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in named:
         if path.is_dir():
-            of_study = (path / f"{pack:05d}.json" for pack in range(design.packs))
+            packs = packing_of(design, path.absolute().parent).packs
+            of_study = (path / f"{pack:05d}.json" for pack in range(packs))
             found += [manifest for manifest in of_study if manifest.exists()]
         else:
             found.append(path)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from store.design import Design
+from store.packing import packing_of
 
 
 def outdated(design: Design, results: Path) -> list[Path]:
@@ -21,18 +22,22 @@ def outdated(design: Design, results: Path) -> list[Path]:
     held = _read(ledger)
     if held is None or held.get("study_hash") == design.study_hash():
         return []
-    packs = (results / "packs" / f"{pack:05d}.json" for pack in range(design.packs))
+    packing = packing_of(design, results)
+    packs = (results / "packs" / f"{pack:05d}.json" for pack in range(packing.packs))
     return [
-        *(path for pack, path in enumerate(packs) if _other_blocks(design, pack, _read(path))),
+        *(
+            path
+            for pack, path in enumerate(packs)
+            if _other_blocks(design, packing.blocks_of(pack), _read(path))
+        ),
         ledger,
     ]
 
 
-def _other_blocks(design: Design, pack: int, manifest: dict[str, Any] | None) -> bool:
+def _other_blocks(design: Design, blocks: range, manifest: dict[str, Any] | None) -> bool:
     """Tell whether a pack's manifest stands for other shards than the study declares."""
     if manifest is None:
         return False
-    blocks = design.blocks_of(pack)
     expected = [*zip(blocks, design.shard_keys(blocks), strict=True)]
     try:
         return [(each["block"], each["key"]) for each in manifest["blocks"]] != expected

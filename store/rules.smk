@@ -2,7 +2,7 @@ rule store:
     """Gather all shards in one file, so that SQL reaches every logit and attention map."""
     input:
         study=lambda _: study_for(f"{RESULTS}/ledger.json"),
-        packs=expand(f"{RESULTS}/packs/{{pack:05d}}.json", pack=range(DESIGN.packs)),
+        packs=expand(f"{RESULTS}/packs/{{pack:05d}}.json", pack=range(PACKING.packs)),
     output:
         f"{RESULTS}/ledger.json",
     log:

@@ -14,6 +14,7 @@ from store.frames import FINDING_HISTORY, SHARD_FRAMES
 from store.history import history_file, read_history, united
 from store.intake import checked_manifest, pack_of, read_images, repair, verified_table
 from store.ledger import SHARD, STUDY, environment_id, ledger_text
+from store.packing import packing_of
 from store.schema import quoted
 from store.shard import content_hash, read_manifest, shard_name
 
@@ -191,8 +192,9 @@ def check_packs(design: Design, shards: Path) -> Iterator[Fault]:
     """Every pack must have a manifest that names its blocks' shards with their content."""
     if not (shards.parent / "packs").is_dir():
         return
-    for pack in range(design.packs):
-        blocks = design.blocks_of(pack)
+    packing = packing_of(design, shards.parent)
+    for pack in range(packing.packs):
+        blocks = packing.blocks_of(pack)
         path = pack_of(shards, design, blocks[0])
         again = f"delete {path} if it is there and run snakemake, which writes it from the shards"
         try:

@@ -19,6 +19,7 @@ from PIL import Image
 from store.builder import build
 from store.design import TRAINING_PROTOCOL, Design
 from store.frames import ATTENTION, EPOCH, IMAGE, MODEL, MODEL_PAIR, PREDICTION
+from store.packing import declared_packing
 from store.plan import Student, Teacher, model_id, planned_row
 from store.shard import Environment, shard_name, write_images, write_shard
 from store.study_file import load_design
@@ -211,9 +212,9 @@ def publish(
 
 def write_packs(design: Design, results: Path) -> Iterator[Path]:
     (results / "packs").mkdir(exist_ok=True)
-    for pack in range(design.packs):
+    for pack in range(declared_packing(design).packs):
         blocks = []
-        for block in design.blocks_of(pack):
+        for block in declared_packing(design).blocks_of(pack):
             shard = shard_name(block, design.shard_key(block))
             manifest = json.loads((results / "shards" / shard / "manifest.json").read_text())
             blocks.append(

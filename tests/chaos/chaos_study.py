@@ -18,6 +18,7 @@ from synthetic import write_shards, write_study
 from store.contents import table_hashes
 from store.database import open_reader
 from store.doctor import examine
+from store.packing import declared_packing
 from store.shard import read_manifest
 from store.study_file import load_design
 
@@ -273,7 +274,7 @@ class Life:
         return jobs
 
     def _packs(self) -> range:
-        return range(load_design(self._study).packs)
+        return range(declared_packing(load_design(self._study)).packs)
 
     def _pack(self, pack: int) -> Path:
         return self._results / "packs" / f"{pack:05d}.json"

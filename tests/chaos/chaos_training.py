@@ -17,6 +17,7 @@ from chaos_log import Log, Tally
 from chaos_place import Place
 from chaos_study import never, shard_contents
 
+from store.packing import declared_packing
 from store.study_file import load_design
 
 _SIGNALS = {
@@ -52,7 +53,7 @@ def disturb_training(
     whole = Tally()
     study = prepare(folder / "study")
     alone = folder / "alone"
-    for pack in range(load_design(study).packs):
+    for pack in range(declared_packing(load_design(study)).packs):
         whole.words.hear(_collect(study, pack, alone, folder / "said").wait())
     expected, took = shard_contents(alone / "shards"), 4.0
     place = Place(folder / "disk", DISK)
@@ -66,7 +67,7 @@ def disturb_training(
             generator = np.random.default_rng([2027, seed, number])
             left, tally = faults - whole.total, log.life(number)
             shutil.rmtree(results, ignore_errors=True)
-            for pack in range(load_design(study).packs):
+            for pack in range(declared_packing(load_design(study)).packs):
                 while tally.total < left and not _packed(results, pack) and not stop():
                     _disturb(study, pack, results, place, folder / "said", tally, generator, took)
                 while not _packed(results, pack):

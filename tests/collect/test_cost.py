@@ -1,7 +1,10 @@
+import json
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import synthetic
 import torch
 
 from collect import train
@@ -13,6 +16,7 @@ from collect.engine import Runtime, start
 from collect.timing import Rates, measure
 from collect.workload import workload
 from store.design import Design, Engine, SharedTeachers
+from store.shard import read_manifest
 from store.study_file import load_design
 
 TINY = Path(__file__).parents[1] / "workflow/tiny.yaml"
@@ -136,10 +140,23 @@ def test_what_is_measured_is_positive_and_leaves_nothing_behind(data, runtime, t
 
 
 def test_the_command_says_models_passes_time_and_disk(capsys):
-    assert main(["cost", str(TINY), "--jobs", "2", "--seconds", "0.1"]) == 0
+    asked = ["--jobs", "2", "--seconds", "0.1", "--pack-minutes", "600"]
+    assert main(["cost", str(TINY), *asked]) == 0
     said = capsys.readouterr().out
+    assert re.search(r"packs    pack_size: \d{3,} makes 1 jobs of about", said)
     assert "models   33: 3 seeds x (6 teachers + 5 students), in 3 jobs" in said
     assert all(word in said for word in ("passes ", "time ", "2 at a time", "disk "))
+
+
+def test_packs_are_decided_by_what_finished_blocks_took(tmp_path, capsys):
+    study = synthetic.make_study(tmp_path, seeds=3, built=False)
+    seconds = read_manifest(study.members[0]).environment.seconds
+    asked = ["--results", str(study.results), "--pack-minutes", str(4.5 * seconds / 60)]
+    assert main(["packing", str(study.study_file), *asked]) == 0
+    assert "packs: 4 blocks a job" in capsys.readouterr().out
+    decided = json.loads((study.results / "packing.json").read_text())
+    assert decided["measured"] == "3 finished blocks"
+    assert decided["block_seconds"] == seconds
 
 
 def test_a_study_that_is_trained_elsewhere_costs_nothing_here(capsys):

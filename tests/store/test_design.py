@@ -6,6 +6,7 @@ import yaml
 
 from store.design import Design
 from store.errors import DataError, StudyError
+from store.packing import declared_packing
 from store.study_file import design_from_declaration, load_design, require_data
 from store.vocabulary import Arm, PairKind
 
@@ -187,7 +188,8 @@ def test_how_logits_are_stored_changes_the_study_and_no_key():
 def test_blocks_have_keys_of_their_own_and_each_belongs_to_one_pack():
     design = _changed(seeds=10, pack_size=4)
     assert len({design.shard_key(block) for block in range(10)}) == 10
-    assert [list(design.blocks_of(pack)) for pack in range(design.packs)] == [
+    packing = declared_packing(design)
+    assert [list(packing.blocks_of(pack)) for pack in range(packing.packs)] == [
         [0, 1, 2, 3],
         [4, 5, 6, 7],
         [8, 9],

@@ -42,6 +42,18 @@ FAULTS = {
 }
 
 
+@pytest.mark.parametrize("given", ["pack_minutes=soon", "pack_minutes=0", "per_gpu=0", "packs=3"])
+def test_a_wrong_key_of_the_command_is_one_line_and_nothing_is_written(tmp_path: Path, given: str):
+    folder = running.prepare(tmp_path)
+    done = running.run(folder, given)
+    assert done.returncode != 0
+    lines = [line for line in done.stdout.splitlines() if "profile" not in line and line.strip()]
+    assert len(lines) == 1, done.stdout
+    assert lines[0].startswith(f"error: --config {given.partition('=')[0]}")
+    assert "allowed: " in lines[0]
+    assert not (folder / "results").exists()
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_wrong_input_is_one_line_and_nothing_is_written(tmp_path: Path, fault: str):
     old, new, words = FAULTS[fault]
