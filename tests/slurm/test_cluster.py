@@ -101,7 +101,7 @@ def test_failed_cancelled_and_overdue_jobs_are_recovered(local, tmp_path):
     # the first attempt has one minute, the shortest that Slurm gives; later ones have more
     words = on_slurm.command(
         folder,
-        "scratch=$TMPDIR/" + f"{tmp_path.name}-scratch",
+        "scratch=$KD_FAULTS/node",
         resources="mem_mb=100 runtime=attempt slurm_partition=main",
         options=TRAINING_ONLY,
     )
@@ -117,6 +117,9 @@ def test_failed_cancelled_and_overdue_jobs_are_recovered(local, tmp_path):
     assert states[met["00001.met"]] == "CANCELLED"
     assert states[met["00002.met"]] == "TIMEOUT"
     _every_block_is_there_once(folder, local)
+    # where each job was told to keep its unfinished models
+    assert [path.name[:5] for path in (faults / "node").iterdir()] == ["tiny-"]
+    assert not (folder / "results/tiny/scratch").exists()
 
 
 def test_a_head_that_is_killed_and_started_again_loses_and_doubles_nothing(local, tmp_path, capsys):

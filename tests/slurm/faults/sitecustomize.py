@@ -15,8 +15,8 @@ MODELS = 2
 """Finished models before the fault: there is something to go on from."""
 
 
-def _meet_fault(order: Path, scratch: Path, block: str) -> None:
-    while len(list(scratch.glob(f"{block}-*/[!.]*.safetensors"))) < MODELS:
+def _meet_fault(order: Path, log: Path) -> None:
+    while not log.exists() or log.read_text().count(" finished\n") < MODELS:
         time.sleep(0.02)
     (order.parent / f"{order.name}.met").write_text(os.environ.get("SLURM_JOB_ID", ""))
     if order.read_text() == "exit":
@@ -26,7 +26,7 @@ def _meet_fault(order: Path, scratch: Path, block: str) -> None:
 
 def _plan_fault(words: list[str]) -> None:
     pack = words[words.index("--pack") + 1]
-    results = Path(words[words.index("--results") + 1])
+    log = Path(words[words.index("--log") + 1])
     order = Path(os.environ["KD_FAULTS"]) / pack
     try:
         # made by the first attempt alone
@@ -34,9 +34,7 @@ def _plan_fault(words: list[str]) -> None:
     except FileExistsError:
         return
     if order.exists():
-        threading.Thread(
-            target=_meet_fault, args=(order, results / "scratch", f"block-{pack}"), daemon=True
-        ).start()
+        threading.Thread(target=_meet_fault, args=(order, log), daemon=True).start()
 
 
 if "KD_FAULTS" in os.environ and "collect" in sys.orig_argv and "--pack" in sys.orig_argv:
