@@ -13,7 +13,6 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from collect.trained_twice import read_trained_twice
-from store.frames import SHARD_FRAMES
 from tests.collect.slot_records import Use, use_of
 from tests.workflow import running
 
@@ -49,13 +48,16 @@ def _every_block_is_there_once(folder: Path, local: Path) -> None:
 
 def _the_store_is_the_same(folder: Path, local: Path) -> None:
     expected, found = running.content(local), running.content(folder)
-    for name in (*(frame.name for frame in SHARD_FRAMES), "measures"):
+    # here the study was not analyzed: what the analysis writes is empty
+    filled = [name for name, table in expected.items() if table.height]
+    assert {"model", "measures"} <= set(filled)
+    for name in filled:
         assert_frame_equal(found[name], expected[name], check_exact=True)
 
 
 def test_200_short_jobs_are_never_two_on_a_gpu(tmp_path):
     record = tmp_path / "record"
-    words = " ".join([sys.executable, str(SLOT_JOBS), str(record), "--seconds", "0.05"])
+    words = " ".join([sys.executable, str(SLOT_JOBS), str(record), "--seconds", "0.4"])
     subprocess.run(
         [
             *("sbatch", "--array=1-200", "--gpus=1", "--time=5", f"--output={tmp_path}/%a.txt"),
@@ -134,8 +136,10 @@ def test_a_head_that_is_killed_and_started_again_loses_and_doubles_nothing(local
     on_slurm.finish(on_slurm.start(folder, *words))
     on_slurm.wait_until_idle()
     _every_block_is_there_once(folder, local)
-    for contents in on_slurm.published(folder).values():
-        assert len(contents) == 1
+    # a job's log goes when the job is started again, so one of two may have left no word
+    expected = on_slurm.shards(local)
+    published = on_slurm.published(folder)
+    assert all(contents == [expected[name]] for name, contents in published.items())
     twice = read_trained_twice(folder / "results/tiny")
     with capsys.disabled():
         sys.stdout.write(f"\nblocks trained twice: {len(twice)}\n")
