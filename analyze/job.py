@@ -1,14 +1,15 @@
 """Analyze a study: ``python -m analyze.job STUDY.yaml --store ... --ledger ... --out ...``.
 
-The only module of the package that sees paths. Estimates and findings go into the store, then
-``results.json`` is written, last.
+Estimates and findings go into the store, then ``results.json`` is written, last. Measures of
+blocks that were analyzed before are remembered in the folder ``measured`` beside it.
 """
 
 import argparse
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,7 @@ from analyze.metrics.image_draws import (
 from analyze.metrics.label_variants import label_variants
 from analyze.questions import questions_of
 from analyze.records import evidence_frame, finding_frame
+from analyze.remembered import ByBlock, Measured
 from analyze.replicates import Stored
 from analyze.serialize import save_results
 from analyze.specifications import thresholds_of
@@ -87,11 +89,13 @@ def analyze(study: Path, *, store: Path, ledger: Path, out: Path) -> None:
         raise AnalysisError(f"{ledger}: no such ledger; build the store first")
     with open_reader(store) as reader:
         classes = _check(reader, design, store)
-        estimated = pl.concat(_estimates(reader, design, classes=classes))
+        measured = Measured(out.parent / "measured", reader, design)
+        estimated = pl.concat(_estimates(reader, design, measured.estimates, classes=classes))
     record_estimates(store, estimated)
     _log.info("reading measures")
     with open_reader(store) as reader:
-        stored = stored_of(reader, design, classes=classes)
+        stored = stored_of(reader, design, measured.variants, classes=classes)
+    measured.keep()
     _log.info("testing claims")
     results = assemble(design, stored)
     record_analysis(store, evidence=evidence_frame(results), findings=finding_frame(results))
@@ -118,18 +122,25 @@ def _check(reader: Reader, design: Design, store: Path) -> int:
     return int(made["classes"])
 
 
-def _estimates(reader: Reader, design: Design, *, classes: int) -> Iterator[pl.DataFrame]:
+def _always_made(block: int, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+    return make()
+
+
+def _estimates(
+    reader: Reader, design: Design, remembered: ByBlock, *, classes: int
+) -> Iterator[pl.DataFrame]:
     """Estimate block by block: attention maps of all blocks need not fit into memory."""
     images = reader.frame("SELECT image_id, half FROM image WHERE split = 'test'")
     models = reader.frame("SELECT * FROM model ORDER BY model_id")
     pairs = reader.frame("SELECT * FROM model_pair ORDER BY model_a, model_b")
     contingency = reader.frame("SELECT * FROM contingency")
     blocks = models["block"].unique().sort().to_list()
-    for done, block in enumerate(blocks, start=1):
+
+    def of_block(block: int, done: int) -> pl.DataFrame:
         _log.info("estimating measures of block %d (%d of %d)", block, done, len(blocks))
         members = models.filter(pl.col("block") == block)
         ids = members["model_id"].implode()
-        yield estimates(
+        return estimates(
             contingency.filter(pl.col("student_id").is_in(ids)),
             _attention(reader, design, members),
             members,
@@ -137,6 +148,9 @@ def _estimates(reader: Reader, design: Design, *, classes: int) -> Iterator[pl.D
             images,
             classes=classes,
         )
+
+    for done, block in enumerate(blocks, start=1):
+        yield remembered(block, partial(of_block, block, done))
 
 
 def _attention(reader: Reader, design: Design, members: pl.DataFrame) -> pl.DataFrame:
@@ -152,29 +166,35 @@ def _attention(reader: Reader, design: Design, members: pl.DataFrame) -> pl.Data
     )
 
 
-def stored_of(reader: Reader, design: Design, *, classes: int) -> Stored:
+def stored_of(
+    reader: Reader, design: Design, remembered: ByBlock = _always_made, *, classes: int
+) -> Stored:
     """Read one row per student, what explains those rows, and what they would be otherwise.
 
-    Otherwise: on other test images, and under choices that the study file leaves open.
+    Otherwise: on other test images, and under choices that the study file leaves open, of which
+    ``remembered`` may have a block's.
     """
     stored = _stored(reader, classes=classes)
     return replace(
         stored,
         image_draws=_image_draws(reader, design, stored),
-        variants=pl.concat(_variants(reader, design, classes=classes)),
+        variants=pl.concat(_variants(reader, design, remembered, classes=classes)),
     )
 
 
-def _variants(reader: Reader, design: Design, *, classes: int) -> Iterator[pl.DataFrame]:
+def _variants(
+    reader: Reader, design: Design, remembered: ByBlock = _always_made, *, classes: int
+) -> Iterator[pl.DataFrame]:
     """Measure block by block under the choices that the study file leaves open."""
     images = reader.frame("SELECT image_id, label, half FROM image WHERE split = 'test'")
     models = reader.frame("SELECT * FROM model ORDER BY model_id")
     pairs = reader.frame("SELECT * FROM model_pair ORDER BY model_a, model_b")
     blocks = models["block"].unique().sort().to_list()
-    for done, block in enumerate(blocks, start=1):
+
+    def of_block(block: int, done: int) -> pl.DataFrame:
         _log.info("measuring block %d in other ways (%d of %d)", block, done, len(blocks))
         members = models.filter(pl.col("block") == block)
-        yield attention_variants(
+        of_attention = attention_variants(
             reader.frame(
                 "SELECT model_id, image_id, method, map FROM attention "
                 "WHERE view = ? AND model_id BETWEEN ? AND ? AND model_id IN "
@@ -186,7 +206,7 @@ def _variants(reader: Reader, design: Design, *, classes: int) -> Iterator[pl.Da
             images,
             thresholds=thresholds_of(design.attention),
         )
-        yield label_variants(
+        of_labels = label_variants(
             reader.frame(
                 "SELECT model_id, image_id, logits FROM prediction "
                 "WHERE view = ? AND model_id BETWEEN ? AND ? AND image_id IN "
@@ -197,6 +217,10 @@ def _variants(reader: Reader, design: Design, *, classes: int) -> Iterator[pl.Da
             images,
             classes=classes,
         )
+        return pl.concat([of_attention, of_labels])
+
+    for done, block in enumerate(blocks, start=1):
+        yield remembered(block, partial(of_block, block, done))
 
 
 def _clean(members: pl.DataFrame) -> list[object]:

@@ -1,11 +1,14 @@
 """The analysis job end to end: a real store in, results.json and tables out."""
 
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
+from synthetic import make_study
 
 from analyze.job import _variants, main
 from analyze.metrics.estimates import ESTIMATED
@@ -97,6 +100,46 @@ def test_running_again_gives_the_same_results(synthetic_study):
     assert run(study, first) == 0
     assert run(study, second) == 0
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_one_seed_more_measures_one_block_more_and_gives_what_a_first_analysis_gives(
+    tmp_path, caplog
+):
+    caplog.set_level("INFO")
+    for name in ("whole", "grown"):
+        (tmp_path / name).mkdir()
+    whole = make_study(tmp_path / "whole", seeds=4, strengths=(0, 1), test_images=30)
+    grown = make_study(tmp_path / "grown", seeds=3, strengths=(0, 1), test_images=30)
+    assert run(grown) == 0
+    caplog.clear()
+    shutil.copy(whole.store, grown.store)
+    assert run(grown, study_file=whole.study_file) == 0
+    assert _measured_blocks(caplog) == [3]
+    caplog.clear()
+    assert run(whole) == 0
+    assert _measured_blocks(caplog) == [0, 1, 2, 3]
+    first, again = (study.results / "results.json" for study in (whole, grown))
+    assert again.read_bytes() == first.read_bytes()
+
+
+def test_measures_of_other_maps_or_of_a_damaged_file_are_made_anew(synthetic_study, caplog):
+    caplog.set_level("INFO")
+    study = synthetic_study(seeds=3)
+    assert run(study) == 0
+    expected = (study.results / "results.json").read_bytes()
+    kept = study.results / "measured/estimates.parquet"
+    kept.write_bytes(kept.read_bytes()[:200])
+    caplog.clear()
+    assert run(study) == 0
+    assert "cannot be read and is made anew" in caplog.text
+    assert _measured_blocks(caplog) == [0, 1, 2]
+    assert (study.results / "results.json").read_bytes() == expected
+
+
+def _measured_blocks(caplog) -> list[int]:
+    return [
+        int(number) for number in re.findall(r"estimating measures of block (\d+)", caplog.text)
+    ]
 
 
 def test_a_failed_model_is_counted_and_its_block_left_out(synthetic_study):
