@@ -9,7 +9,8 @@
 set -euo pipefail
 
 GPUS=${GPUS:-2}
-CPUS=${CPUS:-$(nproc)}
+# nproc takes OMP_NUM_THREADS, which is 1 for the tests, for the number of processors
+CPUS=${CPUS:-$(env -u OMP_NUM_THREADS nproc)}
 DEFAULT=/etc/slurm
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
