@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from store.errors import StoreError
 from store.frames import PREDICTION, STORED_PREDICTION
 from store.vocabulary import LogitsType
+from store.words import listed, to_words
 
 LARGEST_HALF: Final = 65504.0
 """What lies farther out than halfway to the next power of two has no half but infinity."""
@@ -45,7 +46,8 @@ def stored_as(kind: LogitsType, predictions: pl.DataFrame) -> Predictions:
     if kind is LogitsType.FLOAT32:
         return Predictions(
             stored=predictions.with_columns(
-                halves=pl.lit(None, STORED_PREDICTION.schema["halves"])
+                halves=pl.lit(None, STORED_PREDICTION.schema["halves"]),
+                classes=pl.lit(None, STORED_PREDICTION.schema["classes"]),
             ),
             read=predictions,
         )
@@ -55,9 +57,10 @@ def stored_as(kind: LogitsType, predictions: pl.DataFrame) -> Predictions:
     return Predictions(
         stored=predictions.with_columns(
             logits=pl.lit(None, PREDICTION.schema["logits"]),
-            halves=_listed(halves.view(np.uint16)),
+            halves=listed(to_words(halves.view(np.uint16))),
+            classes=pl.lit(logits.shape[1], STORED_PREDICTION.schema["classes"]),
         ),
-        read=predictions.with_columns(logits=_listed(halves.astype(np.float32))),
+        read=predictions.with_columns(logits=_floats(halves)),
     )
 
 
@@ -68,13 +71,21 @@ def to_halves(logits: NDArray[np.float32]) -> NDArray[np.float16]:
     """
     with np.errstate(over="ignore", under="ignore"):
         halves = logits.astype(np.float16)
-    halves[np.isnan(halves)] = np.nan
+    if not _all_fit(logits):
+        halves[np.isnan(halves)] = np.nan
     return halves
+
+
+def _all_fit(logits: NDArray[np.float32]) -> bool:
+    """Whether all are finite, and so are their halves: two passes, where to look for one is many."""
+    return not logits.size or bool(-LARGEST_HALF <= logits.min() and logits.max() <= LARGEST_HALF)
 
 
 def _refuse_overflow(
     predictions: pl.DataFrame, logits: NDArray[np.float32], halves: NDArray[np.float16]
 ) -> None:
+    if _all_fit(logits):
+        return
     beyond = np.isinf(halves) & np.isfinite(logits)
     if beyond.any():
         row, place = np.argwhere(beyond)[0]
@@ -95,9 +106,8 @@ def _stacked(logits: pl.Series) -> NDArray[np.float32]:
     return logits.explode().to_numpy().reshape(len(logits), -1)
 
 
-def _listed(values: NDArray[np.uint16] | NDArray[np.float32]) -> pl.Series:
-    """Turn an array, shape (rows, classes), into one list per row."""
-    dtype = pl.List(pl.UInt16() if values.dtype == np.uint16 else pl.Float32())
-    if not values.size:
-        return pl.Series([], dtype=dtype)
-    return pl.Series(values).arr.to_list()
+def _floats(halves: NDArray[np.float16]) -> pl.Series:
+    """Decode halves, shape (rows, classes), to one list of floats per row."""
+    if not halves.size:
+        return pl.Series([], dtype=PREDICTION.schema["logits"])
+    return pl.Series(halves.astype(np.float32)).arr.to_list()

@@ -4,8 +4,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from store.frames import ATTENTION
+from store.frames import ATTENTION, STORED_ATTENTION
 from store.vocabulary import MASK_WORD_BITS, MASK_WORDS
+from store.words import listed, to_words
 
 
 def with_masks(attention: pl.DataFrame, tau: float) -> pl.DataFrame:
@@ -21,6 +22,19 @@ def with_masks(attention: pl.DataFrame, tau: float) -> pl.DataFrame:
     ]
     columns.append(_scattered(cells, defined, "mask_cells", pl.Int32()))
     return attention.select(ATTENTION.schema.names()).with_columns(columns)
+
+
+def in_words(masked: pl.DataFrame) -> pl.DataFrame:
+    """Give attention the form in which a store keeps it: STORED_ATTENTION from MASKED_ATTENTION."""
+    maps = masked["map"]
+    cells = maps.list.len().cast(STORED_ATTENTION.schema["map_cells"])
+    words = listed(to_words(_stacked(maps.drop_nulls())))
+    if maps.null_count():
+        spread = maps.is_not_null().cum_sum().cast(pl.Int64) - 1
+        words = words.gather(pl.select(pl.when(maps.is_not_null()).then(spread)).to_series())
+    return masked.with_columns(map_words=words, map_cells=cells).select(
+        STORED_ATTENTION.schema.names()
+    )
 
 
 def mask_words(maps: NDArray[np.uint8], tau: float) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
