@@ -28,7 +28,7 @@ def in_words(masked: pl.DataFrame) -> pl.DataFrame:
     """Give attention the form in which a store keeps it: STORED_ATTENTION from MASKED_ATTENTION."""
     maps = masked["map"]
     cells = maps.list.len().cast(STORED_ATTENTION.schema["map_cells"])
-    words = listed(to_words(_stacked(maps.drop_nulls())))
+    words = listed(to_words(_stacked(maps.drop_nulls())), STORED_ATTENTION.schema["map_words"])
     if maps.null_count():
         spread = maps.is_not_null().cum_sum().cast(pl.Int64) - 1
         words = words.gather(pl.select(pl.when(maps.is_not_null()).then(spread)).to_series())
@@ -47,10 +47,10 @@ def mask_words(maps: NDArray[np.uint8], tau: float) -> tuple[NDArray[np.int64], 
     if cells > MASK_WORDS * MASK_WORD_BITS:
         raise ValueError(f"maps of {cells} cells; a mask holds {MASK_WORDS * MASK_WORD_BITS}")
     on = maps > 255 * tau
-    bits = np.zeros((count, MASK_WORDS * MASK_WORD_BITS), dtype=np.bool_)
-    bits[:, :cells] = on
-    packed = np.packbits(bits, axis=1, bitorder="little")
-    return packed.view("<i8").astype(np.int64), on.sum(axis=1, dtype=np.int32)
+    packed = np.zeros((count, MASK_WORDS * MASK_WORD_BITS // 8), dtype=np.uint8)
+    packed[:, : -(-cells // 8)] = np.packbits(on, axis=1, bitorder="little")
+    words = packed.view("<i8").astype(np.int64)
+    return words, np.bitwise_count(words.view(np.uint64)).sum(axis=1, dtype=np.int32)
 
 
 def _stacked(maps: pl.Series) -> NDArray[np.uint8]:

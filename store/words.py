@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 WORD_BITS: Final = 64
 
-WORDS: Final = pl.List(pl.UInt64())
-"""A row's words."""
+
+def words_of(numbers: int, *, bits: int) -> int:
+    """Return how many words so many numbers need."""
+    return -(-numbers * bits // WORD_BITS)
 
 
 def to_words(values: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint64]:
@@ -25,7 +27,7 @@ def to_words(values: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint6
     rows, numbers = values.shape
     bits = 8 * values.itemsize
     lanes = WORD_BITS // bits
-    words = -(-numbers // lanes)
+    words = words_of(numbers, bits=bits)
     packed = np.zeros((rows, words), dtype=np.uint64)
     for lane in reversed(range(lanes)):
         part = values[:, lane * words : (lane + 1) * words]
@@ -48,8 +50,8 @@ def packed(values: str, *, bits: int) -> str:
     )
 
 
-def listed(packed: NDArray[np.uint64]) -> pl.Series:
-    """Turn words, shape (rows, words), into one list per row."""
-    if not packed.size:
-        return pl.Series([[]] * len(packed), dtype=WORDS)
-    return pl.Series(packed).arr.to_list()
+def listed(values: NDArray[np.uint64] | NDArray[np.float32], dtype: pl.DataType) -> pl.Series:
+    """Turn an array, shape (rows, values), into one list per row, of the dtype given."""
+    if not values.size:
+        return pl.Series([[]] * len(values), dtype=dtype)
+    return pl.Series(values).arr.to_list()
