@@ -372,7 +372,7 @@ def test_compact_frees_room_and_keeps_the_content(present: SyntheticStudy, tmp_p
         "CREATE TABLE filler AS SELECT hash(range) AS x FROM range(1000000)",
         "CHECKPOINT",
         # written anew behind the filler: free room at the end of a file is given back as it is
-        "UPDATE attention SET map = map",
+        "UPDATE stored_attention SET map_words = map_words",
         "CHECKPOINT",
         "DROP TABLE filler",
         "CHECKPOINT",
