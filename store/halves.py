@@ -89,8 +89,8 @@ def to_halves(logits: NDArray[np.float32]) -> NDArray[np.float16]:
 
 
 def _all_fit(logits: NDArray[np.float32]) -> bool:
-    """Whether all are finite, and so are their halves: two passes, where to look for one is many."""
-    return not logits.size or bool(-LARGEST_HALF <= logits.min() and logits.max() <= LARGEST_HALF)
+    """Whether all are finite and so are their halves, which two passes tell."""
+    return not logits.size or bool(logits.min() >= -LARGEST_HALF and logits.max() <= LARGEST_HALF)
 
 
 def _refuse_overflow(

@@ -2,7 +2,8 @@
 
 -- The halves in words that hold four each: USMALLINT[], the first so many. Halves i, i + w, i + 2 w
 -- and i + 3 w of w words are in word i, the first in its lowest bits.
-CREATE MACRO unpacked_halves(words, halves) AS
+CREATE MACRO unpacked_halves(words, halves) AS -- noqa: disable=CP05
+-- (the linter takes parameters for types)
 CASE
     WHEN words IS NOT NULL
         THEN

@@ -390,7 +390,10 @@ CORRUPTIONS = (
     Corruption(
         "a map altered",
         r"attention: the \d+ rows of block",
-        _sql("UPDATE stored_attention SET map_words = list_reverse(map_words) WHERE model_id = {model}"),
+        _sql(
+            "UPDATE stored_attention SET map_words = list_reverse(map_words) "
+            "WHERE model_id = {model}"
+        ),
     ),
     Corruption(
         "a mask altered",
