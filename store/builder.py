@@ -29,9 +29,9 @@ from store.frames import (
     FINDING,
     FINDING_HISTORY,
     IMAGE,
-    MASKED_ATTENTION,
     PREDICTION,
     SHARD_FRAMES,
+    STORED_ATTENTION,
     STORED_PREDICTION,
 )
 from store.halves import stored_as
@@ -57,7 +57,7 @@ from store.ledger import (
     ledger_row,
     study_row,
 )
-from store.masks import with_masks
+from store.masks import in_words, with_masks
 from store.migrations import MIGRATIONS, steps_from
 from store.renewal import create
 from store.schema import TABLES, literal, quoted, schema
@@ -342,7 +342,9 @@ def _ingest(
     for batch in _batches(rows):
         with transaction(connection):
             for frame in batch[0]:
-                coming = pl.concat([block[frame] for block in batch], rechunk=False)
+                # in one piece: pieces become row groups of their own, which are merged by writing
+                # them, and what lies between, anew
+                coming = pl.concat([block[frame] for block in batch], rechunk=True)
                 if frame is ENVIRONMENT:
                     known = whole_table(connection, ENVIRONMENT)["environment_id"].implode()
                     coming = coming.unique(frame.key, maintain_order=True)
@@ -364,7 +366,7 @@ def _batches(blocks: Iterable[Rows]) -> Generator[list[Rows], None, None]:
             waiting.append(block)
             if any(
                 sum(each[frame].height for each in waiting) >= _ROWS_AT_ONCE
-                for frame in (STORED_PREDICTION, MASKED_ATTENTION)
+                for frame in (STORED_PREDICTION, STORED_ATTENTION)
             ):
                 yield waiting
                 waiting = []
@@ -381,7 +383,7 @@ def _rows(block: StoredBlock, design: Design, *, study: pl.DataFrame, images: pl
     kind = design.store.logits
     predictions = stored_as(kind, block.tables[PREDICTION])
     rows = {frame: table for frame, table in block.tables.items() if frame is not PREDICTION}
-    rows[MASKED_ATTENTION] = with_masks(rows.pop(ATTENTION), design.attention.tau)
+    rows[STORED_ATTENTION] = in_words(with_masks(rows.pop(ATTENTION), design.attention.tau))
     read_as = {**rows, STORED_PREDICTION: stored_as(LogitsType.FLOAT32, predictions.read).stored}
     kept = kept_rows(read_as, study=study, images=images)
     rows[STORED_PREDICTION] = predictions.stored

@@ -72,6 +72,11 @@ The tables `evidence`, `finding` and `finding_history` are of the study as a who
 which take half the room; the view `prediction` reads them either way, and `predicted` is of the
 logits before they were rounded. Changing it makes the store anew and trains nothing.
 
+Halves and attention maps lie several to a 64-bit word in the tables `stored_prediction` and
+`stored_attention`, which makes taking them in cheaper; the views `prediction` and `attention` give
+them as lists, to the bit. What reads masks alone may as well read the view: the maps are then
+not taken apart.
+
 `measured` and `contingency` are kept when a block comes in, so that `measures` need not read every
 logit again; the views `measured_again` and `contingency_again` make the same rows from the images.
 

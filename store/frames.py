@@ -255,9 +255,16 @@ STORED_PREDICTION = Frame(
         replace(PREDICTION.columns[-1], null="they are in halves"),
         Column(
             name="halves",
-            dtype=pl.List(pl.UInt16()),
-            meaning="The logits rounded to half precision, as the bits of IEEE 754 binary16; "
-            "half_value decodes one.",
+            dtype=pl.List(pl.UInt64()),
+            meaning="The logits rounded to half precision, as the bits of IEEE 754 binary16, four "
+            "to a word: unpacked_halves takes them apart, half_value decodes one.",
+            null="they are in logits",
+        ),
+        Column(
+            name="classes",
+            dtype=pl.Int32(),
+            meaning="How many logits the words of halves hold.",
+            unit="count",
             null="they are in logits",
         ),
     ),
@@ -308,7 +315,31 @@ MASKED_ATTENTION = Frame(
     ),
     ATTENTION.key,
 )
-"""Attention as it stands in the store; shards keep maps alone, so tau can change."""
+"""Attention as the store's view of it gives it; shards keep maps alone, so tau can change."""
+
+STORED_ATTENTION = Frame(
+    "stored_attention",
+    ATTENTION.grain,
+    (
+        *ATTENTION.columns[:-1],
+        Column(
+            name="map_words",
+            dtype=pl.List(pl.UInt64()),
+            meaning="The attention map, eight cells to a word: unpacked_bytes takes them apart.",
+            null=ATTENTION.columns[-1].null,
+        ),
+        Column(
+            name="map_cells",
+            dtype=pl.Int32(),
+            meaning="How many cells the words hold.",
+            unit="cells",
+            null=ATTENTION.columns[-1].null,
+        ),
+        *MASKED_ATTENTION.columns[len(ATTENTION.columns) :],
+    ),
+    ATTENTION.key,
+)
+"""Attention as it stands in the store; the view ``attention`` reads it."""
 
 EPOCH = Frame(
     "epoch",
@@ -573,7 +604,7 @@ STORE_FRAMES = (
     MODEL,
     MODEL_PAIR,
     STORED_PREDICTION,
-    MASKED_ATTENTION,
+    STORED_ATTENTION,
     EPOCH,
     ESTIMATE,
 )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from store.errors import StoreError
 from store.frames import PREDICTION, STORED_PREDICTION
 from store.vocabulary import LogitsType
+from store.words import listed, to_words, words_of
 
 LARGEST_HALF: Final = 65504.0
 """What lies farther out than halfway to the next power of two has no half but infinity."""
@@ -19,6 +20,12 @@ RELATIVE_ERROR: Final = 2.0**-11
 
 SMALLEST_ERROR: Final = 2.0**-25
 """Below 2**-14 halves are evenly spaced: the error is at most this, in absolute value."""
+
+_ROWS_AT_ONCE: Final = 1024
+"""So few that what is made of them on the way stays in the processor's cache."""
+
+_VALUES: Final = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
+"""The number that every half is, by its bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +52,27 @@ def stored_as(kind: LogitsType, predictions: pl.DataFrame) -> Predictions:
     if kind is LogitsType.FLOAT32:
         return Predictions(
             stored=predictions.with_columns(
-                halves=pl.lit(None, STORED_PREDICTION.schema["halves"])
+                halves=pl.lit(None, STORED_PREDICTION.schema["halves"]),
+                classes=pl.lit(None, STORED_PREDICTION.schema["classes"]),
             ),
             read=predictions,
         )
     logits = _stacked(predictions["logits"])
-    halves = to_halves(logits)
-    _refuse_overflow(predictions, logits, halves)
+    words = np.empty((len(logits), words_of(logits.shape[1], bits=16)), dtype=np.uint64)
+    floats = np.empty_like(logits)
+    for first in range(0, len(logits), _ROWS_AT_ONCE):
+        part = slice(first, first + _ROWS_AT_ONCE)
+        halves = to_halves(logits[part])
+        _refuse_overflow(predictions[part], logits[part], halves)
+        words[part] = to_words(halves.view(np.uint16))
+        _VALUES.take(halves.view(np.uint16), out=floats[part], mode="clip")
     return Predictions(
         stored=predictions.with_columns(
             logits=pl.lit(None, PREDICTION.schema["logits"]),
-            halves=_listed(halves.view(np.uint16)),
+            halves=listed(words, STORED_PREDICTION.schema["halves"]),
+            classes=pl.lit(logits.shape[1], STORED_PREDICTION.schema["classes"]),
         ),
-        read=predictions.with_columns(logits=_listed(halves.astype(np.float32))),
+        read=predictions.with_columns(logits=listed(floats, PREDICTION.schema["logits"])),
     )
 
 
@@ -68,13 +83,21 @@ def to_halves(logits: NDArray[np.float32]) -> NDArray[np.float16]:
     """
     with np.errstate(over="ignore", under="ignore"):
         halves = logits.astype(np.float16)
-    halves[np.isnan(halves)] = np.nan
+    if not _all_fit(logits):
+        halves[np.isnan(halves)] = np.nan
     return halves
+
+
+def _all_fit(logits: NDArray[np.float32]) -> bool:
+    """Whether all are finite and so are their halves, which two passes tell."""
+    return not logits.size or bool(logits.min() >= -LARGEST_HALF and logits.max() <= LARGEST_HALF)
 
 
 def _refuse_overflow(
     predictions: pl.DataFrame, logits: NDArray[np.float32], halves: NDArray[np.float16]
 ) -> None:
+    if _all_fit(logits):
+        return
     beyond = np.isinf(halves) & np.isfinite(logits)
     if beyond.any():
         row, place = np.argwhere(beyond)[0]
@@ -93,11 +116,3 @@ def _stacked(logits: pl.Series) -> NDArray[np.float32]:
     if lengths.n_unique() != 1:
         raise ValueError(f"prediction.logits: rows of {lengths.min()} to {lengths.max()} classes")
     return logits.explode().to_numpy().reshape(len(logits), -1)
-
-
-def _listed(values: NDArray[np.uint16] | NDArray[np.float32]) -> pl.Series:
-    """Turn an array, shape (rows, classes), into one list per row."""
-    dtype = pl.List(pl.UInt16() if values.dtype == np.uint16 else pl.Float32())
-    if not values.size:
-        return pl.Series([], dtype=dtype)
-    return pl.Series(values).arr.to_list()

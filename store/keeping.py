@@ -11,9 +11,9 @@ from store.errors import StoreError
 from store.frames import (
     EPOCH,
     IMAGE,
-    MASKED_ATTENTION,
     MODEL,
     MODEL_PAIR,
+    STORED_ATTENTION,
     STORED_PREDICTION,
     Frame,
 )
@@ -26,7 +26,7 @@ from store.vocabulary import MODELS_PER_BLOCK_LIMIT
 Rows = Mapping[Frame, pl.DataFrame]
 """Rows of several tables, by table."""
 
-BROUGHT: Final = (MODEL, MODEL_PAIR, STORED_PREDICTION, MASKED_ATTENTION, EPOCH)
+BROUGHT: Final = (MODEL, MODEL_PAIR, STORED_PREDICTION, STORED_ATTENTION, EPOCH)
 """What a block brings to a store's tables, and kept rows are made of."""
 
 _SCRATCH: Final = {"threads": "1", "memory_limit": MEMORY}
@@ -45,8 +45,8 @@ def kept_rows(block: Rows, *, study: pl.DataFrame, images: pl.DataFrame) -> Rows
         **block,
         STUDY: study,
         IMAGE: images.with_columns(png=pl.lit(None, pl.Binary())),
-        MASKED_ATTENTION: block[MASKED_ATTENTION].with_columns(
-            map=pl.lit(None, MASKED_ATTENTION.schema["map"])
+        STORED_ATTENTION: block[STORED_ATTENTION].with_columns(
+            map_words=pl.lit(None, STORED_ATTENTION.schema["map_words"])
         ),
     }
     try:

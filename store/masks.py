@@ -4,8 +4,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from store.frames import ATTENTION
+from store.frames import ATTENTION, STORED_ATTENTION
 from store.vocabulary import MASK_WORD_BITS, MASK_WORDS
+from store.words import listed, to_words
 
 
 def with_masks(attention: pl.DataFrame, tau: float) -> pl.DataFrame:
@@ -23,6 +24,19 @@ def with_masks(attention: pl.DataFrame, tau: float) -> pl.DataFrame:
     return attention.select(ATTENTION.schema.names()).with_columns(columns)
 
 
+def in_words(masked: pl.DataFrame) -> pl.DataFrame:
+    """Give attention the form in which a store keeps it: STORED_ATTENTION from MASKED_ATTENTION."""
+    maps = masked["map"]
+    cells = maps.list.len().cast(STORED_ATTENTION.schema["map_cells"])
+    words = listed(to_words(_stacked(maps.drop_nulls())), STORED_ATTENTION.schema["map_words"])
+    if maps.null_count():
+        spread = maps.is_not_null().cum_sum().cast(pl.Int64) - 1
+        words = words.gather(pl.select(pl.when(maps.is_not_null()).then(spread)).to_series())
+    return masked.with_columns(map_words=words, map_cells=cells).select(
+        STORED_ATTENTION.schema.names()
+    )
+
+
 def mask_words(maps: NDArray[np.uint8], tau: float) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Pack masks into words: cell i at bit i modulo 64 of word i // 64.
 
@@ -33,10 +47,10 @@ def mask_words(maps: NDArray[np.uint8], tau: float) -> tuple[NDArray[np.int64], 
     if cells > MASK_WORDS * MASK_WORD_BITS:
         raise ValueError(f"maps of {cells} cells; a mask holds {MASK_WORDS * MASK_WORD_BITS}")
     on = maps > 255 * tau
-    bits = np.zeros((count, MASK_WORDS * MASK_WORD_BITS), dtype=np.bool_)
-    bits[:, :cells] = on
-    packed = np.packbits(bits, axis=1, bitorder="little")
-    return packed.view("<i8").astype(np.int64), on.sum(axis=1, dtype=np.int32)
+    packed = np.zeros((count, MASK_WORDS * MASK_WORD_BITS // 8), dtype=np.uint8)
+    packed[:, : -(-cells // 8)] = np.packbits(on, axis=1, bitorder="little")
+    words = packed.view("<i8").astype(np.int64)
+    return words, np.bitwise_count(words.view(np.uint64)).sum(axis=1, dtype=np.int32)
 
 
 def _stacked(maps: pl.Series) -> NDArray[np.uint8]:

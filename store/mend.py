@@ -27,13 +27,13 @@ from store.doctor import examine
 from store.errors import StoreError, UserError
 from store.faults import Fault, Kind
 from store.files import copy_file
-from store.frames import ATTENTION, FINDING_HISTORY, IMAGE, MASKED_ATTENTION, SHARD_FRAMES
+from store.frames import FINDING_HISTORY, IMAGE, MASKED_ATTENTION, SHARD_FRAMES, STORED_ATTENTION
 from store.history import history_file, read_history, united, write_history
 from store.inspection import design_of, is_as_declared, stored
 from store.intake import pack_of
 from store.keeping import fill_kept
 from store.ledger import ENVIRONMENT, SHARD, STUDY, ledger_text
-from store.masks import with_masks
+from store.masks import in_words, with_masks
 from store.schema import quoted
 from store.shard import (
     Environment,
@@ -350,11 +350,13 @@ def _mend_derived(ward: _Ward, faults: Sequence[Fault], design: Design) -> None:
 def _make_masks(path: Path, block: int, tau: float) -> None:
     with open_reader(path) as reader:
         rows = rows_of_block(reader, MASKED_ATTENTION, block)
-    masked = with_masks(rows, tau)
+    masked = in_words(with_masks(rows, tau))
     low, high = masked["model_id"].min(), masked["model_id"].max()
     with changing(path) as tables:
-        tables.run(f"DELETE FROM {quoted(ATTENTION.name)} WHERE model_id BETWEEN {low} AND {high}")
-        tables.insert(MASKED_ATTENTION, masked)
+        tables.run(
+            f"DELETE FROM {quoted(STORED_ATTENTION.name)} WHERE model_id BETWEEN {low} AND {high}"
+        )
+        tables.insert(STORED_ATTENTION, masked)
 
 
 def _mend_rows(ward: _Ward, design: Design) -> None:

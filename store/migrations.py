@@ -24,6 +24,7 @@ from store.errors import StoreError
 from store.frames import FINDING_HISTORY, Frame
 from store.history import history_rows
 from store.schema import quoted, table_statements
+from store.words import packed
 
 
 class Tables(Protocol):
@@ -125,6 +126,22 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
             "UPDATE condition SET teacher_strengths = "
             "list_resize([]::DOUBLE[], teachers, teacher_strength)",
             "ALTER TABLE shard ADD COLUMN IF NOT EXISTS pool INTEGER",
+        ),
+    ),
+    Migration(
+        version=6,
+        summary="halves and attention maps are stored several to a word; attention is a view of "
+        "what is stored",
+        statements=(
+            "ALTER TABLE stored_prediction ADD COLUMN IF NOT EXISTS halves USMALLINT[]",
+            "ALTER TABLE stored_prediction RENAME TO prediction_of_lists",
+            "CREATE TABLE stored_prediction AS SELECT * EXCLUDE (halves), "
+            f"{packed('halves', bits=16)} AS halves, len(halves)::INTEGER AS classes "
+            "FROM prediction_of_lists",
+            "DROP TABLE prediction_of_lists",
+            "CREATE TABLE stored_attention AS SELECT * EXCLUDE (map), "
+            f"{packed('map', bits=8)} AS map_words, len(map)::INTEGER AS map_cells FROM attention",
+            "DROP TABLE attention",
         ),
     ),
 )

@@ -30,12 +30,14 @@ TABLES: Final = (
 MACROS: Final = (
     "macros",
     "half_value",
+    "unpacked",
     "shared_cells",
     "attention_iou_at",
     "attention_iou_by_method",
 )
 VIEWS: Final = (
     "prediction",
+    "attention",
     "test_half",
     "student_teacher",
     "image_answer",
@@ -70,8 +72,7 @@ _MADE_ONCE: Final = ("image_answer", "student_answer")
 _TYPES: Final[dict[pl.DataType, str]] = {
     pl.Int32(): "INTEGER",
     pl.Int64(): "BIGINT",
-    pl.UInt8(): "UTINYINT",
-    pl.UInt16(): "USMALLINT",
+    pl.UInt64(): "UBIGINT",
     pl.Float32(): "FLOAT",
     pl.Float64(): "DOUBLE",
     pl.String(): "VARCHAR",
@@ -89,6 +90,8 @@ _VIEW_COLUMNS: Final = {
     "confidence": "Probability of the predicted class. NULL: the logits are not finite.",
     "cross_entropy_nats": "Minus log probability of the label, nats. NULL: logits not finite.",
     "logits": "One logit per class.",
+    "map": "Attention map, min-max scaled to 0..255, row by row. NULL: undefined: the map is "
+    "constant or not finite.",
     "ensemble_class": "The class that the mean of the teachers' logits is largest for.",
     "student_class": "The class that the student predicts.",
     "kl_ensemble_student_nats": "KL(p_E || p_S), nats. NULL: logits not finite.",
@@ -137,8 +140,8 @@ REFERENCES: Final = (
     Reference("model_pair", "model_b", "model", "model_id"),
     Reference("stored_prediction", "model_id", "model", "model_id"),
     Reference("stored_prediction", "image_id", "image", "image_id"),
-    Reference("attention", "model_id", "model", "model_id"),
-    Reference("attention", "image_id", "image", "image_id"),
+    Reference("stored_attention", "model_id", "model", "model_id"),
+    Reference("stored_attention", "image_id", "image", "image_id"),
     Reference("epoch", "model_id", "model", "model_id"),
     Reference("estimate", "student_id", "model", "model_id"),
     Reference("measured", "student_id", "model", "model_id"),

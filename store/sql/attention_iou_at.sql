@@ -7,10 +7,13 @@ CREATE MACRO attention_iou_at(tau) AS TABLE
         pair.model_b,
         a.method,
         a.image_id,
-        attention_iou_of(mask_at(a.map, tau), mask_at(b.map, tau)) AS iou -- noqa: RF02
+        attention_iou_of(
+            mask_at(unpacked_bytes(a.map_words, a.map_cells), tau), -- noqa: RF02
+            mask_at(unpacked_bytes(b.map_words, b.map_cells), tau) -- noqa: RF02
+        ) AS iou
     FROM model_pair AS pair
-    INNER JOIN attention AS a ON pair.model_a = a.model_id AND a.view = 'clean'
-    INNER JOIN attention AS b
+    INNER JOIN stored_attention AS a ON pair.model_a = a.model_id AND a.view = 'clean'
+    INNER JOIN stored_attention AS b
         ON
             pair.model_b = b.model_id
             AND b.view = 'clean'

@@ -13,9 +13,9 @@ CREATE MACRO attention_iou_by_method(wanted) AS TABLE -- noqa: disable=RF02,RF04
             ) AS shared,
             a.mask_cells + b.mask_cells AS cells
         FROM model_pair AS pair
-        INNER JOIN attention AS a
+        INNER JOIN stored_attention AS a
             ON pair.model_a = a.model_id AND a.view = 'clean' AND a.method = wanted
-        INNER JOIN attention AS b
+        INNER JOIN stored_attention AS b
             ON
                 pair.model_b = b.model_id
                 AND b.view = 'clean'

@@ -9,6 +9,8 @@ SELECT
     predicted,
     CASE
         WHEN halves IS NULL THEN logits
-        ELSE list_transform(halves, LAMBDA half: half_value(half))
+        ELSE list_transform(
+            unpacked_halves(halves, classes), LAMBDA half: half_value(half)
+        )
     END AS logits
 FROM stored_prediction;

@@ -390,12 +390,15 @@ CORRUPTIONS = (
     Corruption(
         "a map altered",
         r"attention: the \d+ rows of block",
-        _sql("UPDATE attention SET map = list_reverse(map) WHERE model_id = {model}"),
+        _sql(
+            "UPDATE stored_attention SET map_words = list_reverse(map_words) "
+            "WHERE model_id = {model}"
+        ),
     ),
     Corruption(
         "a mask altered",
         r"attention: \d+ masks of block",
-        _sql("UPDATE attention SET mask_0 = mask_0 + 1 WHERE model_id = {model}"),
+        _sql("UPDATE stored_attention SET mask_0 = mask_0 + 1 WHERE model_id = {model}"),
     ),
     Corruption(
         "masks of another tau",
@@ -458,7 +461,7 @@ CORRUPTIONS = (
                     ("model", "model_id"),
                     ("model_pair", "model_a"),
                     ("stored_prediction", "model_id"),
-                    ("attention", "model_id"),
+                    ("stored_attention", "model_id"),
                     ("epoch", "model_id"),
                     ("measured", "student_id"),
                     ("contingency", "student_id"),

@@ -54,7 +54,7 @@ def test_a_failed_student_has_rows_of_what_is_known_of_its_teachers(study: Synth
 
 
 def tables(store: Path) -> dict[str, pl.DataFrame]:
-    names = ("stored_prediction", "attention", "model", "shard", "environment", "measured")
+    names = ("stored_prediction", "stored_attention", "model", "shard", "environment", "measured")
     with open_reader(store) as reader:
         return {name: reader.frame(f"SELECT * FROM {name}") for name in names}
 

@@ -19,7 +19,7 @@ from store.database import open_reader
 from store.design import TRAINING_PROTOCOL, Design
 from store.doctor import examine
 from store.errors import StoreError
-from store.frames import MASKED_ATTENTION, SHARD_FRAMES
+from store.frames import SHARD_FRAMES
 from store.job import update_store
 from store.merge import merge
 from store.schema import TABLES
@@ -66,10 +66,7 @@ def contents(store: Path) -> dict[str, str]:
     """Content hash of every table, volatile columns left out."""
     with open_reader(store) as reader:
         return {
-            frame.name: content_hash(
-                MASKED_ATTENTION if frame.name == "attention" else frame,
-                reader.frame(f'SELECT * FROM "{frame.name}"'),
-            )
+            frame.name: content_hash(frame, reader.frame(f'SELECT * FROM "{frame.name}"'))
             for frame in TABLES
         }
 
@@ -234,7 +231,7 @@ def test_masks_are_made_of_the_maps_again(first: Path, second: Path, tmp_path: P
     one = tmp_path / "one.duckdb"
     shutil.copy(first, one)
     with duckdb.connect(str(one)) as connection:
-        connection.execute("UPDATE attention SET mask_0 = 0, mask_cells = 0")
+        connection.execute("UPDATE stored_attention SET mask_0 = 0, mask_cells = 0")
     merge([one, second], tmp_path / "both.duckdb")
     with open_reader(first) as source, open_reader(tmp_path / "both.duckdb") as both:
         sql = "SELECT * FROM attention WHERE model_id < 1000 ORDER BY ALL"

@@ -222,6 +222,49 @@ def test_environments_that_were_noted_before_version_3_keep_their_ids(tmp_path: 
     assert examine(store, None) == []
 
 
+LISTS = (
+    "ALTER TABLE stored_prediction RENAME TO words_of_predictions",
+    "CREATE TABLE stored_prediction AS SELECT * EXCLUDE (halves, classes), "
+    "unpacked_halves(halves, classes) AS halves FROM words_of_predictions",
+    "DROP TABLE words_of_predictions",
+    "DROP VIEW attention",
+    "CREATE TABLE attention AS SELECT model_id, view, image_id, method, "
+    "unpacked_bytes(map_words, map_cells) AS map, mask_0, mask_1, mask_2, mask_3, mask_cells "
+    "FROM stored_attention",
+    "DROP TABLE stored_attention",
+    "UPDATE study SET schema_version = 5, schema_hash = 'lists'",
+)
+"""As version 5 kept halves and maps."""
+
+
+def test_halves_and_maps_of_version_5_are_packed_as_a_build_packs_them(tmp_path: Path):
+    study = make_study(tmp_path, **SMALL, logits="float16", failed=[(0, 2)], not_finite=[(0, 0)])
+    store = tmp_path / "lists.duckdb"
+    shutil.copyfile(study.store, store)
+    _change(store, *LISTS)
+    types = _rows(store, "SELECT typeof(any_value(halves)) FROM stored_prediction")
+    assert types == [("USMALLINT[]",)]
+    migrate(store)
+    assert _hashes(store) == _hashes(study.store)
+    assert examine(store, study.shards) == []
+
+
+@pytest.mark.parametrize("version", RELEASED)
+def test_maps_and_masks_of_a_released_store_read_as_they_did_then(version: int, tmp_path: Path):
+    store = tmp_path / "store.duckdb"
+    store.write_bytes(gzip.decompress((FIXTURES / f"schema-{version}.duckdb.gz").read_bytes()))
+    then = (
+        "SELECT * FROM attention ORDER BY model_id, view, image_id, method",
+        "SELECT model_id, view, image_id, logits FROM "
+        f"{'prediction' if version < 4 else 'stored_prediction'} ORDER BY ALL",
+    )
+    before = [repr(_rows(store, sql)) for sql in then]
+    migrate(store)
+    assert repr(_rows(store, then[0])) == before[0]
+    after = "SELECT model_id, view, image_id, logits FROM prediction ORDER BY ALL"
+    assert repr(_rows(store, after)) == before[1]
+
+
 def test_an_older_store_becomes_what_a_build_gives(present: SyntheticStudy, old: Path):
     done = migrate(old, migrations=(UPGRADE,))
     assert (done.before, done.after) == (OLD, SCHEMA_VERSION)
@@ -372,7 +415,7 @@ def test_compact_frees_room_and_keeps_the_content(present: SyntheticStudy, tmp_p
         "CREATE TABLE filler AS SELECT hash(range) AS x FROM range(1000000)",
         "CHECKPOINT",
         # written anew behind the filler: free room at the end of a file is given back as it is
-        "UPDATE attention SET map = map",
+        "UPDATE stored_attention SET map_words = map_words",
         "CHECKPOINT",
         "DROP TABLE filler",
         "CHECKPOINT",

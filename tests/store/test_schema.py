@@ -65,6 +65,8 @@ def test_a_macro_is_commented_by_the_words_right_above_it(reader):
         "attention_iou_by_method",
         "energy_kwh",
         "half_value",
+        "unpacked_halves",
+        "unpacked_bytes",
         "shared_cells",
     }
     assert comments["strict_mean"][1].startswith("Mean that is NULL as soon as one value is")

@@ -280,7 +280,7 @@ SOUND = {"seeds": 2, "strengths": (0, 1), "test_images": 30, "train_images": 20}
 
 CORRUPTIONS = {
     "DELETE FROM stored_prediction WHERE model_id = 3": "prediction: the .* block 0",
-    "UPDATE attention SET mask_cells = 0 WHERE model_id = 1005": "masks of block 1",
+    "UPDATE stored_attention SET mask_cells = 0 WHERE model_id = 1005": "masks of block 1",
 }
 
 
