@@ -150,7 +150,7 @@ def test_describe_explains_views_and_macros_and_guesses(study: SyntheticStudy, c
     assert "at another threshold than the study's" in " ".join(macro.split())
     for name, named in (
         ("mesures", "did you mean measures?"),
-        ("zzz", "there are attention, condition, "),
+        ("zzz", "there are condition, contingency, "),
         ("measures.gap", "measures has no column gap; it has student_id, "),
     ):
         assert named in denied(capsys, "describe", study.store, name)

@@ -30,7 +30,7 @@ def test_every_table_view_column_and_macro_is_described():
         assert f"\n### {name}\n" in text
     with open_empty() as reader:
         columns = reader.frame("SELECT column_name FROM duckdb_columns() WHERE NOT internal")
-    assert text.count("\n| `") == columns.height + 8
+    assert text.count("\n| `") == columns.height + 10
     assert "| `energy_kwh(seconds, watts)` | a value |" in text
     assert "| `attention_iou_at(tau)` | a table |" in text
     assert MACROS
