@@ -122,9 +122,9 @@ def test_one_seed_more_measures_one_block_more_and_gives_what_a_first_analysis_g
     assert again.read_bytes() == first.read_bytes()
 
 
-def test_measures_of_other_maps_or_of_a_damaged_file_are_made_anew(synthetic_study, caplog):
+def test_measures_in_a_damaged_file_are_made_anew(tmp_path, caplog):
     caplog.set_level("INFO")
-    study = synthetic_study(seeds=3)
+    study = make_study(tmp_path, seeds=3, strengths=(0, 1), test_images=30)
     assert run(study) == 0
     expected = (study.results / "results.json").read_bytes()
     kept = study.results / "measured/estimates.parquet"

@@ -186,12 +186,10 @@ def _planned(folder: Path) -> dict[str, int]:
     return {rule: int(number) for rule, number in jobs.items()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "head_only",
-    [
-        pytest.param(False, marks=pytest.mark.long, id="all processes"),
-        pytest.param(True, id="the head alone"),
-    ],
+    [pytest.param(False, id="all processes"), pytest.param(True, id="the head alone")],
 )
 def test_a_study_killed_while_training_ends_as_if_undisturbed(undisturbed, tmp_path, head_only):
     folder = running.prepare(tmp_path)
