@@ -50,7 +50,7 @@ def _the_store_is_the_same(folder: Path, local: Path) -> None:
     expected, found = running.content(local), running.content(folder)
     # the local one was not analyzed: what the analysis writes is empty there, and measures lack it
     filled = [name for name, table in expected.items() if table.height and name != "measures"]
-    assert {"model", "attention", "stored_prediction"} <= set(filled)
+    assert {"model", "stored_attention", "stored_prediction"} <= set(filled)
     for name in filled:
         assert_frame_equal(found[name], expected[name], check_exact=True)
 
