@@ -243,7 +243,7 @@ class Leases:
             holder = read_holder(content)
             if not (self._has_ended(name, content, holder) and self._taken_away(path, content)):
                 return holder
-            _log.warning(
+            _log.info(
                 "%s: took over the lease of %s, which is gone or silent",
                 name,
                 holder.process.words if holder else "a process unknown",
