@@ -9,30 +9,12 @@ steps after training are made anew, each by itself, and a seed is added.
 """
 
 import argparse
-import os
-import re
-import resource
-import subprocess
-import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from benchmarks.pages import machine, table, write_between
+from benchmarks.workflow import declare, snakemake
 from store.database import open_reader
-
-ROOT: Final = Path(__file__).resolve().parents[1]
-TINY: Final = ROOT / "tests/workflow/tiny.yaml"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Took:
-    """Seconds of one command. wall, processor: with all processes that it started."""
-
-    wall: float
-    processor: float
 
 
 def main() -> None:
@@ -54,75 +36,32 @@ def main() -> None:
 
 def measure(folder: Path, blocks: int, pack_size: int, cores: int) -> str:
     """Run the study, then its later steps alone, then one seed more; lay out what each took."""
-    declare(folder, blocks=blocks, pack_size=pack_size)
-    whole = timed(*snakemake(folder, cores), folder=folder)
+    declare(folder, seeds=blocks, pack_size=pack_size, epochs=2)
+    cores_words = ("--cores", str(cores))
+    whole = snakemake(folder, *cores_words)
     trained, models = training_seconds(folder)
-    rest = whole.processor - trained
     rows = [
-        ("the whole run", whole, blocks),
-        ("of it beside training", Took(wall=float("nan"), processor=rest), blocks),
+        _row("the whole run", whole.wall, whole.processor, blocks),
+        _row("of it beside training", None, whole.processor - trained, blocks),
     ]
-    rows += [
-        (f"again, alone: {rule}", timed(*snakemake(folder, cores, rule), folder=folder), blocks)
-        for rule in ("store", "analyze", "report")
-    ]
-    declare(folder, blocks=blocks + 1, pack_size=pack_size)
-    rows.append(
-        ("one seed more, to the report", timed(*snakemake(folder, cores), folder=folder), 1)
-    )
+    for rule in ("store", "analyze", "report"):
+        ran = snakemake(folder, *cores_words, "--forcerun", rule, "--until", rule)
+        rows.append(_row(f"again, alone: {rule}", ran.wall, ran.processor, blocks))
+    declare(folder, seeds=blocks + 1, pack_size=pack_size, epochs=2)
+    grown = snakemake(folder, *cores_words)
+    rows.append(_row("one seed more, to the report", grown.wall, grown.processor, 1))
     more, _ = training_seconds(folder)
     head = (
         f"{blocks} blocks of {models // blocks} models in packs of {pack_size}, {cores} jobs at a "
         f"time: {models:,} models, trained in {trained:.0f} s; the seed more in "
         f"{more - trained:.1f} s.\n\n"
     )
-    return head + table(
-        ("what", "wall, s", "processor, s", "processor, s per block"),
-        [
-            (
-                what,
-                "" if took.wall != took.wall else f"{took.wall:.1f}",
-                f"{took.processor:.1f}",
-                f"{took.processor / number:.2f}",
-            )
-            for what, took, number in rows
-        ],
-    )
+    return head + table(("what", "wall, s", "processor, s", "processor, s per block"), rows)
 
 
-def declare(folder: Path, *, blocks: int, pack_size: int) -> None:
-    """Write the tiny study with two epochs in place of six, and so many blocks."""
-    text = re.sub(r"^seeds: .*$", f"seeds: {blocks}", TINY.read_text("utf-8"), flags=re.MULTILINE)
-    text = re.sub(r"epochs: \d+", "epochs: 2", text)
-    (folder / "tiny.yaml").write_text(f"{text}pack_size: {pack_size}\n", encoding="utf-8")
-
-
-def snakemake(folder: Path, cores: int, rule: str | None = None) -> list[str]:
-    """Return the command that runs the study, or one rule of it once more."""
-    return [
-        *(sys.executable, "-m", "snakemake", "--cores", str(cores)),
-        *(("--forcerun", rule, "--until", rule) if rule else ()),
-        *("--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)),
-        *("--workflow-profile", str(ROOT / "profiles/default")),
-        *("--config", f"study={folder / 'tiny.yaml'}"),
-    ]
-
-
-def timed(*words: str, folder: Path) -> Took:
-    """Run a command to its end. Raises SystemExit where it fails, with what it said."""
-    before, began = _processor(), time.perf_counter()
-    done = subprocess.run(
-        words,
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"error: {' '.join(words)} failed:\n{done.stdout[-4000:]}")
-    return Took(wall=time.perf_counter() - began, processor=_processor() - before)
+def _row(what: str, wall: float | None, processor: float, blocks: int) -> tuple[str, ...]:
+    seconds = "" if wall is None else f"{wall:.1f}"
+    return (what, seconds, f"{processor:.1f}", f"{processor / blocks:.2f}")
 
 
 def training_seconds(folder: Path) -> tuple[float, int]:
@@ -130,12 +69,6 @@ def training_seconds(folder: Path) -> tuple[float, int]:
     with open_reader(folder / "results/tiny/store.duckdb") as reader:
         found = reader.frame("SELECT sum(train_seconds) AS seconds, count(*) AS models FROM model")
     return found["seconds"].item(), found["models"].item()
-
-
-def _processor() -> float:
-    """Seconds of processor time of all processes that were waited for."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":

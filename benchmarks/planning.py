@@ -6,24 +6,18 @@ by ``snakemake --touch``: planning looks at names, times and what was noted of t
 """
 
 import argparse
-import os
 import re
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from benchmarks.pages import machine, table, write_between
+from benchmarks.workflow import declare, snakemake
 from store.packing import declared_packing
 from store.study_file import load_design
 
-ROOT: Final = Path(__file__).resolve().parents[1]
-TINY: Final = ROOT / "tests/workflow/tiny.yaml"
 JOBS: Final = 600
 """Packs of a study at most: their size follows."""
 
@@ -67,12 +61,6 @@ def measure(folder: Path, seeds: int) -> Iterator[Planned]:
     yield _planned(folder, seeds, "dry run, one seed more", "--dry-run")
 
 
-def declare(folder: Path, *, seeds: int, pack_size: int) -> None:
-    """Write the study file: the workflow tests' tiny study, of so many seeds."""
-    text = re.sub(r"^seeds: .*$", f"seeds: {seeds}", TINY.read_text("utf-8"), flags=re.MULTILINE)
-    (folder / "tiny.yaml").write_text(f"{text}pack_size: {pack_size}\n", encoding="utf-8")
-
-
 def pretend(folder: Path) -> None:
     """Put an empty file in the place of everything that the workflow makes, and let it note so.
 
@@ -85,7 +73,7 @@ def pretend(folder: Path) -> None:
     made += [results / name for name in ("ledger.json", "results.json", "report.html", "report.md")]
     for path in made:
         path.touch()
-    _snakemake(folder, "--touch", "--forceall", "--until", "report")
+    snakemake(folder, "--touch", "--forceall", "--until", "report")
 
 
 def laid_out(found: Sequence[Planned]) -> str:
@@ -100,44 +88,17 @@ def laid_out(found: Sequence[Planned]) -> str:
 
 
 def _planned(folder: Path, seeds: int, what: str, *words: str) -> Planned:
-    before, began = _processor(), time.perf_counter()
-    said = _snakemake(folder, *words)
-    wall, processor = time.perf_counter() - began, _processor() - before
-    jobs = re.search(r"^total\s+(\d+)", said, re.MULTILINE)
-    if jobs is None and "Nothing to be done" not in said:
-        raise SystemExit(
-            f"error: snakemake said neither what to do nor that there is none:\n{said}"
-        )
+    ran = snakemake(folder, *words)
+    jobs = re.search(r"^total\s+(\d+)", ran.said, re.MULTILINE)
+    if jobs is None and "Nothing to be done" not in ran.said:
+        raise SystemExit(f"error: snakemake did not say what is to be done:\n{ran.said}")
     return Planned(
-        seeds=seeds, what=what, wall=wall, processor=processor, jobs=int(jobs[1]) if jobs else 0
+        seeds=seeds,
+        what=what,
+        wall=ran.wall,
+        processor=ran.processor,
+        jobs=int(jobs[1]) if jobs else 0,
     )
-
-
-def _processor() -> float:
-    """Seconds of processor time of all processes that were waited for."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def _snakemake(folder: Path, *words: str) -> str:
-    """Start Snakemake as a user would, in the study's folder; return what it said."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
-            *("--workflow-profile", str(ROOT / "profiles/default"), "--directory", str(folder)),
-            *words,
-            *("--config", f"study={folder / 'tiny.yaml'}"),
-        ],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"error: snakemake {' '.join(words)} failed:\n{done.stdout}")
-    return done.stdout
 
 
 if __name__ == "__main__":
