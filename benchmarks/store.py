@@ -38,11 +38,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from benchmarks.pages import processor
-from store import builder
 from store.builder import build
 from store.database import open_reader
 from store.design import Design
 from store.frames import ATTENTION, EPOCH, IMAGE, MODEL, MODEL_PAIR, PREDICTION
+from store.keeping import BlockMeasures
 from store.plan import Student, Teacher, model_id, planned_row
 from store.shard import shard_name, write_images
 from store.vocabulary import CLEAN_VIEW, level_name
@@ -277,7 +277,7 @@ def build_store(folder: Path, blocks: int, of: int, logits: str) -> tuple[float,
     design, store = study(of, logits=logits), folder / f"{logits}.duckdb"
     members = [folder / "shards" / shard_name(b, design.shard_key(b)) for b in range(blocks)]
     spent = 0.0
-    make = builder.kept_rows
+    make = BlockMeasures.of
 
     def timed(*given: object, **named: object) -> object:
         nonlocal spent
@@ -286,7 +286,7 @@ def build_store(folder: Path, blocks: int, of: int, logits: str) -> tuple[float,
         spent += time.process_time() - started
         return made
 
-    builder.kept_rows = timed  # type: ignore[assignment]
+    BlockMeasures.of = timed  # type: ignore[assignment]
     ledger = build(store, design=design, shards=folder / "shards", members=members)
     return (
         ledger["prediction_rows"].sum(),

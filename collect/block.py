@@ -118,8 +118,8 @@ class Block:
                 orient="row",
             ),
             MODEL_PAIR.name: self._pairs(plan, features),
-            PREDICTION.name: prediction.parts(),
-            ATTENTION.name: attention.parts(),
+            PREDICTION.name: prediction.table(),
+            ATTENTION.name: attention.table(),
             EPOCH.name: pl.DataFrame(
                 [
                     {"model_id": self._id(ordinal), **row}

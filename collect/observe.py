@@ -153,7 +153,7 @@ def observe(
     """
     model.eval()
     may_go_on()
-    predicted, attended = prediction.model(model_id), attention.model(model_id)
+    predicted, attended = prediction.model(), attention.model()
     features: list[NDArray[np.float32]] = []
     for view in views:
         asked = methods_asked(view.name, view.split, methods, published)
@@ -220,7 +220,7 @@ class _Rows:
 
     def _keys(self) -> dict[str, object]:
         return {
-            "model_id": [self.model_id] * len(self.image_id),
+            "model_id": np.full(len(self.image_id), self.model_id, np.int32),
             "view": [self.view] * len(self.image_id),
             "image_id": self.image_id,
         }

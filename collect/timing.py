@@ -176,8 +176,8 @@ class _Bench:
                     methods=self._design.attention.kept,
                     published=self._design.attention.published,
                     runtime=self._runtime,
-                    prediction=Spool(Path(folder) / PREDICTION.name, PREDICTION),
-                    attention=Spool(Path(folder) / ATTENTION.name, ATTENTION),
+                    prediction=Spool(Path(folder) / PREDICTION.name, PREDICTION, held_bytes=0),
+                    attention=Spool(Path(folder) / ATTENTION.name, ATTENTION, held_bytes=0),
                 )
 
             return self._per_image(min(images, self._runtime.limits.observation_batch), write)

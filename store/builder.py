@@ -43,7 +43,7 @@ from store.intake import (
     read_images,
     verified_table,
 )
-from store.keeping import Rows, kept_rows
+from store.keeping import BlockMeasures, Rows
 from store.ledger import (
     CONDITION,
     ENVIRONMENT,
@@ -338,18 +338,22 @@ def _ingest(
 ) -> None:
     """Take in blocks, each whole with its ledger row, small ones several at a time."""
     study, images = whole_table(connection, STUDY), whole_table(connection, IMAGE)
-    rows = (_rows(block, design, study=study, images=images) for block in blocks)
-    for batch in _batches(rows):
-        with transaction(connection):
-            for frame in batch[0]:
-                # in one piece: pieces become row groups of their own, which are merged by writing
-                # them, and what lies between, anew
-                coming = pl.concat([block[frame] for block in batch], rechunk=True)
-                if frame is ENVIRONMENT:
-                    known = whole_table(connection, ENVIRONMENT)["environment_id"].implode()
-                    coming = coming.unique(frame.key, maintain_order=True)
-                    coming = coming.filter(~pl.col("environment_id").is_in(known))
-                insert(connection, frame, coming)
+    with BlockMeasures(study=study, images=images) as measures:
+        for batch in _batches(_rows(block, design, measures) for block in blocks):
+            with transaction(connection):
+                _insert_batch(connection, batch)
+
+
+def _insert_batch(connection: duckdb.DuckDBPyConnection, batch: Sequence[Rows]) -> None:
+    for frame in batch[0]:
+        # in one piece: pieces become row groups of their own, which are merged by writing
+        # them, and what lies between, anew
+        coming = pl.concat([block[frame] for block in batch], rechunk=True)
+        if frame is ENVIRONMENT:
+            known = whole_table(connection, ENVIRONMENT)["environment_id"].implode()
+            coming = coming.unique(frame.key, maintain_order=True)
+            coming = coming.filter(~pl.col("environment_id").is_in(known))
+        insert(connection, frame, coming)
 
 
 def _batches(blocks: Iterable[Rows]) -> Generator[list[Rows], None, None]:
@@ -378,14 +382,14 @@ def _batches(blocks: Iterable[Rows]) -> Generator[list[Rows], None, None]:
         yield waiting
 
 
-def _rows(block: StoredBlock, design: Design, *, study: pl.DataFrame, images: pl.DataFrame) -> Rows:
+def _rows(block: StoredBlock, design: Design, measures: BlockMeasures) -> Rows:
     """Everything that a block brings to the store's tables."""
     kind = design.store.logits
     predictions = stored_as(kind, block.tables[PREDICTION])
     rows = {frame: table for frame, table in block.tables.items() if frame is not PREDICTION}
     rows[STORED_ATTENTION] = in_words(with_masks(rows.pop(ATTENTION), design.attention.tau))
     read_as = {**rows, STORED_PREDICTION: stored_as(LogitsType.FLOAT32, predictions.read).stored}
-    kept = kept_rows(read_as, study=study, images=images)
+    kept = measures.of(read_as)
     rows[STORED_PREDICTION] = predictions.stored
     halves = None if kind is LogitsType.FLOAT32 else content_hash(PREDICTION, predictions.read)
     ledger = block.ledger.with_columns(halves_content=pl.lit(halves, pl.String()))

@@ -26,7 +26,7 @@ from store.frames import (
     SHARD_FRAMES,
     Frame,
 )
-from store.keeping import BROUGHT, kept_rows
+from store.keeping import BROUGHT, BlockMeasures
 from store.kept import AGAIN
 from store.ledger import (
     CONDITION,
@@ -334,26 +334,33 @@ def check_contents(reader: Reader, store: Path, tau: float) -> Iterator[Fault]:
     """Every block's rows must have the ledger's hashes; masks and kept tables follow from them."""
     study = reader.frame(f"SELECT * FROM {quoted(STUDY.name)}")
     images = reader.frame(f"SELECT * FROM {quoted(IMAGE.name)} ORDER BY image_id")
-    for row in reader.frame(f"SELECT * FROM {quoted(SHARD.name)} ORDER BY block").to_dicts():
-        block, sound = row["block"], True
-        for frame in SHARD_FRAMES:
-            rows = rows_of_block(reader, stored(frame), block)
-            found = content_hash(frame, rows)
-            expected = expected_content(frame, row)
-            if found != expected or rows.height != row[f"{frame.name}_rows"]:
-                sound = False
-                yield Fault(
-                    f"{frame.name}: the {rows.height} rows of block {block} have hash "
-                    f"{found[:16]}...; the ledger says {row[f'{frame.name}_rows']} rows with "
-                    f"{expected[:16]}...",
-                    _REBUILD.format(store=store),
-                    Kind.ROWS,
-                    block=block,
-                )
-            if frame is ATTENTION:
-                yield from _masks(rows, block, tau, store)
-        if sound:
-            yield from _kept(reader, store, block, study, images)
+    with BlockMeasures(study=study, images=images) as measures:
+        for row in reader.frame(f"SELECT * FROM {quoted(SHARD.name)} ORDER BY block").to_dicts():
+            yield from _check_block(reader, store, tau, row, measures)
+
+
+def _check_block(
+    reader: Reader, store: Path, tau: float, row: Mapping[str, Any], measures: BlockMeasures
+) -> Iterator[Fault]:
+    block, sound = row["block"], True
+    for frame in SHARD_FRAMES:
+        rows = rows_of_block(reader, stored(frame), block)
+        found = content_hash(frame, rows)
+        expected = expected_content(frame, row)
+        if found != expected or rows.height != row[f"{frame.name}_rows"]:
+            sound = False
+            yield Fault(
+                f"{frame.name}: the {rows.height} rows of block {block} have hash "
+                f"{found[:16]}...; the ledger says {row[f'{frame.name}_rows']} rows with "
+                f"{expected[:16]}...",
+                _REBUILD.format(store=store),
+                Kind.ROWS,
+                block=block,
+            )
+        if frame is ATTENTION:
+            yield from _masks(rows, block, tau, store)
+    if sound:
+        yield from _kept(reader, store, block, measures)
 
 
 def expected_content(frame: Frame, row: Mapping[str, Any]) -> str:
@@ -365,12 +372,10 @@ def expected_content(frame: Frame, row: Mapping[str, Any]) -> str:
     return halves or row[f"{frame.name}_content"]
 
 
-def _kept(
-    reader: Reader, store: Path, block: int, study: pl.DataFrame, images: pl.DataFrame
-) -> Iterator[Fault]:
+def _kept(reader: Reader, store: Path, block: int, measures: BlockMeasures) -> Iterator[Fault]:
     """Make a block's kept tables again; the same rows in one thread give the same bits."""
     rows = {frame: rows_of_block(reader, frame, block) for frame in BROUGHT}
-    for frame, expected in kept_rows(rows, study=study, images=images).items():
+    for frame, expected in measures.of(rows).items():
         if not rows_of_block(reader, frame, block).equals(expected):
             yield Fault(
                 f"{frame.name}: the rows of block {block} are not what the view "

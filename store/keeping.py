@@ -1,7 +1,7 @@
 """Fill the tables of ``store.kept``: block by block, in a database of that block alone."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Self
 
 import duckdb
 import polars as pl
@@ -20,7 +20,7 @@ from store.frames import (
 from store.kept import AGAIN, KEPT
 from store.ledger import SHARD, STUDY
 from store.migrations import Tables
-from store.schema import quoted, scratch_tables, scratch_views
+from store.schema import made_once, quoted, scratch_tables, scratch_views
 from store.vocabulary import MODELS_PER_BLOCK_LIMIT
 
 Rows = Mapping[Frame, pl.DataFrame]
@@ -32,35 +32,63 @@ BROUGHT: Final = (MODEL, MODEL_PAIR, STORED_PREDICTION, STORED_ATTENTION, EPOCH)
 _SCRATCH: Final = {"threads": "1", "memory_limit": MEMORY}
 
 
-def kept_rows(block: Rows, *, study: pl.DataFrame, images: pl.DataFrame) -> Rows:
-    """Make the tables of KEPT for one block, by their views.
+class BlockMeasures:
+    """Makes the tables of KEPT by their views, block by block: a context manager.
 
-    block: tables of a block as they are stored; study, images: STUDY and IMAGE. The views see
-    this block alone and one thread runs them, so the rows are the same bits whatever else is in
-    the store.
-
-    Raises StoreError where the rows do not hang together.
+    study, images: STUDY and IMAGE. The views see one block alone, in tables made for it, and one
+    thread runs them, so the rows are the same bits whatever else is in the store or came before.
     """
-    tables = {
-        **block,
-        STUDY: study,
-        IMAGE: images.with_columns(png=pl.lit(None, pl.Binary())),
-        STORED_ATTENTION: block[STORED_ATTENTION].with_columns(
-            map_words=pl.lit(None, STORED_ATTENTION.schema["map_words"])
-        ),
-    }
-    try:
-        with duckdb.connect(config=dict(_SCRATCH)) as connection:
-            connection.execute(SILENT)
-            for statement in scratch_tables():
+
+    def __init__(self, *, study: pl.DataFrame, images: pl.DataFrame) -> None:
+        self._side = int(study["grid"].item())
+        self._common = {STUDY: study, IMAGE: images.with_columns(png=pl.lit(None, pl.Binary()))}
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    def __enter__(self) -> Self:
+        """Return itself; the database is made with the first block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let the database go."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def of(self, block: Rows) -> Rows:
+        """Return the rows of KEPT for one block.
+
+        block: its tables of BROUGHT, as they are stored. Raises StoreError where the rows do not
+        hang together.
+        """
+        tables = {
+            **{frame: block[frame] for frame in BROUGHT},
+            STORED_ATTENTION: block[STORED_ATTENTION].with_columns(
+                map_words=pl.lit(None, STORED_ATTENTION.schema["map_words"])
+            ),
+        }
+        try:
+            connection = self._opened()
+            for statement in scratch_tables(BROUGHT):
                 connection.execute(statement)
             for frame, rows in tables.items():
                 insert(connection, frame, rows)
-            for statement in scratch_views(study["grid"].item()):
+            for statement in made_once():
                 connection.execute(statement)
             return {frame: _made_again(connection, frame) for frame in KEPT}
-    except (duckdb.Error, ValueError) as error:
-        raise StoreError(f"the measures of a block cannot be made: {one_line(error)}") from None
+        except (duckdb.Error, ValueError) as error:
+            raise StoreError(f"the measures of a block cannot be made: {one_line(error)}") from None
+
+    def _opened(self) -> duckdb.DuckDBPyConnection:
+        if self._connection is None:
+            self._connection = duckdb.connect(config=dict(_SCRATCH))
+            self._connection.execute(SILENT)
+            for statement in scratch_tables():
+                self._connection.execute(statement)
+            for frame, rows in self._common.items():
+                insert(self._connection, frame, rows)
+            for statement in scratch_views(self._side):
+                self._connection.execute(statement)
+        return self._connection
 
 
 def fill_kept(tables: Tables) -> None:
@@ -70,10 +98,11 @@ def fill_kept(tables: Tables) -> None:
     for frame in KEPT:
         tables.run(f"DELETE FROM {quoted(frame.name)}")
     blocks = tables.frame(f"SELECT block FROM {quoted(SHARD.name)} ORDER BY block")["block"]
-    for block in blocks:
-        rows = {frame: tables.frame(_of_block(frame, block)) for frame in BROUGHT}
-        for frame, made in kept_rows(rows, study=study, images=images).items():
-            tables.insert(frame, made)
+    with BlockMeasures(study=study, images=images) as measures:
+        for block in blocks:
+            rows = {frame: tables.frame(_of_block(frame, block)) for frame in BROUGHT}
+            for frame, made in measures.of(rows).items():
+                tables.insert(frame, made)
 
 
 def _of_block(frame: Frame, block: int) -> str:

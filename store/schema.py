@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -206,20 +207,37 @@ def view_statements(side: int | None = None) -> list[str]:
     return statements
 
 
-def scratch_tables() -> list[str]:
-    """Return the statements that make empty tables for one block, without comments."""
-    return [table_statements(frame)[0] for frame in TABLES]
+def scratch_tables(frames: Iterable[Frame] = TABLES) -> list[str]:
+    """Return the statements that make empty tables for one block, without comments.
+
+    Tables of these names that are there already are thrown away.
+    """
+    return [_replacing(table_statements(frame)[0]) for frame in frames]
 
 
 def scratch_views(side: int) -> list[str]:
-    """Return the statements that make macros and views once those tables are filled.
-
-    What several views take much time to read from logits is a table here, made once.
-    """
-    texts = {name: _file(name) for name in VIEWS}
-    for name in _MADE_ONCE:
-        texts[name] = texts[name].replace("CREATE VIEW", "CREATE TABLE", 1)
+    """Return the statements that make macros and views on those tables, of ``made_once`` too."""
+    texts = {name: _file(name) for name in VIEWS} | _made_once()
     return [*(_macro_file(name, side) for name in MACROS), *texts.values()]
+
+
+def made_once() -> list[str]:
+    """Return the statements that make what several views take much time to read from logits.
+
+    Each is a table here, made when the block's tables are filled.
+    """
+    return list(_made_once().values())
+
+
+def _made_once() -> dict[str, str]:
+    return {
+        name: _replacing(_file(name).replace("CREATE VIEW", "CREATE TABLE", 1))
+        for name in _MADE_ONCE
+    }
+
+
+def _replacing(statement: str) -> str:
+    return statement.replace("CREATE TABLE", "CREATE OR REPLACE TABLE", 1)
 
 
 def column_comment(column: str) -> str | None:
