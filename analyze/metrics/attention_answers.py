@@ -21,7 +21,7 @@ from analyze.metrics.attention import (
     rank_correlations,
     rank_maps,
 )
-from store.vocabulary import MASK_WORDS, Half
+from store.vocabulary import MASK_WORD_BITS, MASK_WORDS, Half
 
 IOU_ESTIMATOR: Final = "IoU0 exact, over all ordered pairs of different images"
 RANK_ESTIMATOR: Final = "mean over images of Spearman's rho, ties averaged"
@@ -142,27 +142,29 @@ def read_model(frame: pl.DataFrame, ids: NDArray[np.int64]) -> ModelAttention | 
     Returns None when no test image has a map. Raises ValueError when an image repeats (more
     than one method or view was given) or the maps differ in size.
     """
-    if frame["image_id"].is_duplicated().any():
+    image = frame["image_id"].cast(pl.Int64).to_numpy()
+    if len(np.unique(image)) < len(image):
         raise ValueError("attention repeats an image: give one method and the clean view")
-    stored = frame.filter(
-        pl.col("map").is_not_null(),
-        pl.col("mask_0").is_not_null(),
-        pl.col("image_id").cast(pl.Int64).is_in(ids.tolist()),
+    there = (
+        np.isin(image, ids)
+        & (frame["map"].is_not_null() & frame["mask_0"].is_not_null()).to_numpy()
     )
-    if stored.is_empty():
+    if not there.any():
         return None
+    stored = frame if there.all() else frame.filter(pl.Series(there))
     sizes = stored["map"].list.len().unique().to_list()
     if len(sizes) > 1:
         raise ValueError(f"the maps of one model have different sizes: {sorted(sizes)} cells")
     cells = int(sizes[0])
-    at = np.searchsorted(ids, stored["image_id"].cast(pl.Int64).to_numpy())
+    at = np.searchsorted(ids, image[there])
     defined = np.zeros(len(ids), np.bool_)
     defined[at] = True
     maps = np.zeros((len(ids), cells), np.uint8)
     maps[at] = stored["map"].explode().to_numpy().reshape(-1, cells)
     masks = np.zeros((len(ids), cells), np.bool_)
-    words = stored.select(pl.col(f"mask_{word}").fill_null(0) for word in range(MASK_WORDS))
-    masks[at] = masks_from_words(np.ascontiguousarray(words.to_numpy()), cells=cells)
+    used = min(-(-cells // MASK_WORD_BITS), MASK_WORDS)
+    words = [stored[f"mask_{word}"].fill_null(0).to_numpy() for word in range(used)]
+    masks[at] = masks_from_words(np.stack(words, axis=1), cells=cells)
     return ModelAttention(masks=Masks(cells=masks, defined=defined), ranks=rank_maps(maps, defined))
 
 

@@ -39,8 +39,9 @@ class Contingency:
     @classmethod
     def from_labels(cls, first: ArrayLike, second: ArrayLike) -> Self:
         """Table of two labellings of the same images, each of shape (images,)."""
-        pairs, images = np.unique(np.stack([first, second], axis=1), axis=0, return_counts=True)
-        return cls(pairs[:, 0], pairs[:, 1], images)
+        labellings = [np.asarray(classes, np.int64) for classes in (first, second)]
+        (one, other), cells = _cells(*labellings)
+        return cls(one, other, _counted(cells, np.ones(len(cells), np.int64)))
 
     @property
     def total(self) -> int:
@@ -72,6 +73,12 @@ class LabelledContingency:
         _check_cells(self.images, self.label, self.first, self.second)
 
     @classmethod
+    def from_labels(cls, label: Counts, first: Counts, second: Counts) -> Self:
+        """Table of the images' labels and two labellings, each of shape (images,)."""
+        (own, one, other), cells = _cells(label, first, second)
+        return cls(own, one, other, _counted(cells, np.ones(len(cells), np.int64)))
+
+    @classmethod
     def from_counts(cls, counts: ArrayLike) -> Self:
         """Table of a dense array of counts, shape (K, K, K): label, first, second."""
         dense = _dense(counts, dimensions=3)
@@ -85,10 +92,8 @@ class LabelledContingency:
 
     def pooled(self) -> Contingency:
         """Sum over labels: the table of the two labellings alone."""
-        pairs, cells = np.unique(
-            np.stack([self.first, self.second], axis=1), axis=0, return_inverse=True
-        )
-        return Contingency(pairs[:, 0], pairs[:, 1], _counted(cells.ravel(), self.images))
+        (first, second), cells = _cells(self.first, self.second)
+        return Contingency(first, second, _counted(cells, self.images))
 
     def margins(self) -> tuple[Counts, Counts]:
         """Images of each label and class, by the first and by the second labelling.
@@ -102,6 +107,17 @@ class LabelledContingency:
             cells = label * shape[1] + classes
             tables.append(_counted(cells, self.images, size=shape[0] * shape[1]).reshape(shape))
         return tables[0], tables[1]
+
+
+def _cells(*labellings: Counts) -> tuple[tuple[Counts, ...], NDArray[np.intp]]:
+    """Find what occurs together: each cell's classes, in order, and which cell each place is in."""
+    known = [np.unique(classes, return_inverse=True) for classes in labellings]
+    shape = tuple(max(len(names), 1) for names, _ in known)
+    joined = np.ravel_multi_index(tuple(codes for _, codes in known), shape)
+    occupied, cells = np.unique(joined, return_inverse=True)
+    places = np.unravel_index(occupied, shape)
+    names = tuple(names[place] for (names, _), place in zip(known, places, strict=True))
+    return names, cells
 
 
 def _codes(classes: Counts) -> NDArray[np.intp]:

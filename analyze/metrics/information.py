@@ -10,6 +10,7 @@ fall outside where the truth is at the edge.
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -27,6 +28,9 @@ JACKKNIFE_CLASSES: Final = 20
 """Up to this many classes the jackknife is used, above them Chao and Shen's form."""
 
 CONDITIONAL_ESTIMATOR: Final = "plug-in minus its exact mean under permutation within classes"
+
+_TABULATED: Final = 64
+"""Up to so many images all pairs of margins are worked out at once, and kept: at most 2 MB."""
 
 _LN2: Final = float(np.log(2))
 _ROUNDINGS: Final = 64 * float(np.finfo(np.float64).eps)
@@ -237,9 +241,12 @@ def _expected_sum_f(rows: Counts, columns: Counts) -> float:
 
     Equal pairs of margins are worked out once.
     """
+    total = int(rows.sum())
+    if total <= _TABULATED:
+        return float(expected_f(rows, columns, total).sum())
     row, row_times = np.unique(rows, return_counts=True)
     column, column_times = np.unique(columns, return_counts=True)
-    means = expected_f(row, column, int(rows.sum()))
+    means = expected_f(row, column, total)
     return float(row_times @ means @ column_times)
 
 
@@ -250,6 +257,20 @@ def expected_f(rows: Counts, columns: Counts, total: int) -> Floats:
     0 and 1 add nothing (f is 0 there), so margins below 2 give 0; so do margins above the
     total, of which there is no table. Source: Vinh et al. (2010), equation 24.
     """
+    # without one of its images a table may have a margin of one more than all
+    if total <= _TABULATED and max(rows.max(initial=0), columns.max(initial=0)) <= total + 1:
+        return _tabulated(total)[np.ix_(rows, columns)]
+    return _worked_out(rows, columns, total)
+
+
+@cache
+def _tabulated(total: int) -> Floats:
+    """Return ``expected_f`` of all margins from 0 to ``total`` + 1."""
+    sizes = np.arange(total + 2)
+    return _worked_out(sizes, sizes, total)
+
+
+def _worked_out(rows: Counts, columns: Counts, total: int) -> Floats:
     first, second = np.repeat(rows, len(columns)), np.tile(columns, len(rows))
     low = np.maximum(2, first + second - total)
     possible = np.maximum(first, second) <= total

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analyze.metrics.answers import HALVES
 from analyze.metrics.attention_answers import TestImages
-from analyze.metrics.contingency import LabelledContingency, UndefinedError
+from analyze.metrics.contingency import Contingency, LabelledContingency, UndefinedError
 from analyze.metrics.information import (
     choose_estimator,
     conditional_mutual_information,
@@ -115,10 +115,24 @@ def _measured(
     answers = _answers(label, known[:-1], known[-1])
     for half, chosen in zip(HALVES, images.subsets, strict=True):
         defined = bool(chosen.any() and finite[chosen].all())
-        of_half = answers.of(chosen)
+        case = _Case.of(answers.of(chosen), classes=classes) if defined else None
         for measure in FIDELITY:
-            value = _value(measure, of_half, classes=classes) if defined else None
-            yield half, measure, value
+            yield half, measure, None if case is None else _value(measure, case)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """Some answers and how many images have which, with the labels and without."""
+
+    answers: Answers
+    classes: int
+    table: LabelledContingency
+    pooled: Contingency
+
+    @classmethod
+    def of(cls, answers: Answers, *, classes: int) -> "_Case":
+        table = LabelledContingency.from_labels(answers.label, answers.ensemble, answers.student)
+        return cls(answers=answers, classes=classes, table=table, pooled=table.pooled())
 
 
 def _answers(label: Labels, teachers: Sequence[Floats], student: Floats) -> Answers:
@@ -137,30 +151,21 @@ def _log_softmax(logits: Floats) -> Floats:
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
-def _value(measure: str, answers: Answers, *, classes: int) -> float | None:
+def _value(measure: str, case: _Case) -> float | None:
     try:
-        return _MEASURES[measure](answers, classes)
+        return _MEASURES[measure](case)
     except UndefinedError:
         return None
 
 
-def _table(answers: Answers) -> LabelledContingency:
-    cells, images = np.unique(
-        np.stack([answers.label, answers.ensemble, answers.student], axis=1),
-        axis=0,
-        return_counts=True,
-    )
-    return LabelledContingency(cells[:, 0], cells[:, 1], cells[:, 2], images)
+def _agreement(case: _Case) -> float:
+    return float((case.answers.ensemble == case.answers.student).mean())
 
 
-def _agreement(answers: Answers, _classes: int) -> float:
-    return float((answers.ensemble == answers.student).mean())
-
-
-def _error_consistency(answers: Answers, _classes: int) -> float:
+def _error_consistency(case: _Case) -> float:
     """Return Cohen's kappa of right or wrong. Raises UndefinedError where one is always either."""
-    ensemble = answers.ensemble == answers.label
-    student = answers.student == answers.label
+    ensemble = case.answers.ensemble == case.answers.label
+    student = case.answers.student == case.answers.label
     first, second = float(ensemble.mean()), float(student.mean())
     if first in (0, 1) or second in (0, 1):
         raise UndefinedError("one of the two is always right or always wrong (0/0)")
@@ -168,23 +173,23 @@ def _error_consistency(answers: Answers, _classes: int) -> float:
     return (float((ensemble == student).mean()) - chance) / (1 - chance)
 
 
-def _divergence(answers: Answers, _classes: int) -> float:
-    return float(answers.divergence.mean())
+def _divergence(case: _Case) -> float:
+    return float(case.answers.divergence.mean())
 
 
-def _information(answers: Answers, classes: int) -> float:
-    return mutual_information(_table(answers).pooled(), choose_estimator(classes)).estimate_bits
+def _information(case: _Case) -> float:
+    return mutual_information(case.pooled, choose_estimator(case.classes)).estimate_bits
 
 
-def _second_information(answers: Answers, classes: int) -> float:
-    return mutual_information(_table(answers).pooled(), second_estimator(classes)).estimate_bits
+def _second_information(case: _Case) -> float:
+    return mutual_information(case.pooled, second_estimator(case.classes)).estimate_bits
 
 
-def _given_label(answers: Answers, _classes: int) -> float:
-    return conditional_mutual_information(_table(answers)).estimate_bits
+def _given_label(case: _Case) -> float:
+    return conditional_mutual_information(case.table).estimate_bits
 
 
-_MEASURES: Final[Mapping[str, Callable[[Answers, int], float]]] = {
+_MEASURES: Final[Mapping[str, Callable[[_Case], float]]] = {
     "agreement": _agreement,
     "error_consistency": _error_consistency,
     "predictive_kl_nats": _divergence,

@@ -1,7 +1,10 @@
 """Influence of each test image, against measures taken anew on the images that are left."""
 
+from itertools import product
+
 import numpy as np
 import pytest
+from scipy.stats import hypergeom
 
 from analyze.metrics.attention import Masks, overlaps
 from analyze.metrics.contingency import LabelledContingency, UndefinedError
@@ -165,3 +168,14 @@ def test_drawing_images_twice_shifts_information_and_leaving_one_out_does_not():
 def test_the_mean_under_permutation_of_impossible_margins_is_zero():
     assert expected_f(np.array([0, 1, 3, 9]), np.array([2]), 8)[[0, 1, 3]] == pytest.approx(0)
     assert expected_f(np.array([8]), np.array([5]), 8) == pytest.approx(5 * np.log(5))
+
+
+@pytest.mark.parametrize("total", [8, 64, 65, 200])  # few images are looked up, more worked out
+def test_the_mean_under_permutation_is_that_of_the_hypergeometric_distribution(total):
+    margins = np.array([1, 2, 3, total // 2, total - 1, total])
+    found = expected_f(margins, margins[::-1], total)
+    for (i, row), (j, column) in product(enumerate(margins), enumerate(margins[::-1])):
+        count = np.arange(2, total + 1)
+        chance = hypergeom(total, row, column).pmf(count)
+        assert found[i, j] == pytest.approx(float(chance @ (count * np.log(count))), rel=1e-11)
+    assert expected_f(margins, margins[:0], total).shape == (6, 0)
