@@ -38,8 +38,8 @@ from analyze.power_results import power_json, results_of
 from analyze.power_text import power_lines
 from analyze.power_truth import GivenAssociations, GivenTrends, Truth
 from analyze.replicates import Stored
-from analyze.table import Claims
 from analyze.table_command import read_table, where_of
+from analyze.table_results import Claims
 from analyze.table_rows import Columns, runs_of
 from store.conditions import DoseResponse, Factorial
 from store.database import Reader, open_reader

@@ -7,7 +7,7 @@ from typing import Final
 
 from analyze.decide import ALPHA, MINIMUM_SEEDS
 from analyze.hypotheses import Direction
-from analyze.table import Claim
+from analyze.table_results import Claim
 from store.errors import AnalysisError
 
 _OBSERVED: Final = "observed"

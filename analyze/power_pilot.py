@@ -34,7 +34,7 @@ from analyze.replicates import (
     panel_of,
     select_replicates,
 )
-from analyze.table import Claim, Claims
+from analyze.table_results import Claim, Claims
 from analyze.table_rows import Columns, Runs
 from store.design import Design
 from store.errors import AnalysisError

@@ -27,8 +27,9 @@ from analyze.metrics.masking import AboveTau, Threshold, TopCells
 from analyze.metrics.variants import variant_name
 from analyze.questions import Question
 from analyze.results import Standing
-from store.design import Attention, Design
+from store.design import Design
 from store.measures import BY_NAME
+from store.sections import Attention
 from store.vocabulary import AttentionMethod
 
 TAUS: Final = (0.2, 0.3, 0.4, 0.5, 0.6)

@@ -13,12 +13,10 @@ from typing import Final, Literal
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 
 from analyze.answers import About, flagged, number, stream, tied, unit_in
 from analyze.association_answers import Rows, beside_association, complete_blocks
 from analyze.decide import MINIMUM_SEEDS, HolmLevel, Ruling, holm, rule_primary, t_interval
-from analyze.hypotheses import Direction
 from analyze.inference.associations import two_way_within
 from analyze.inference.correlations import SignConflict, correlate
 from analyze.inference.crossed import crossed_slope, crossed_within
@@ -29,11 +27,11 @@ from analyze.inference.trends import slope_t
 from analyze.looks import look_at
 from analyze.replicates import complete_panel
 from analyze.resample import Resample, resample_slopes, resample_within
-from analyze.results import Evidence, Interval, Rank, SequentialLook, Verdict
+from analyze.results import Evidence, Rank, SequentialLook, Verdict
 from analyze.seeds import seeds_to_decide
-from analyze.serialize import strict_json
 from analyze.table_pools import OneRowADose, one_row_a_dose, taken_as_fresh
-from analyze.table_rows import Columns, Dropped, Runs
+from analyze.table_results import Claim, Claims, TableAnswer, TableResults
+from analyze.table_rows import Columns, Runs
 from analyze.trend_beside import beside_trend, trend_diagnostics
 from store.errors import AnalysisError
 
@@ -46,89 +44,6 @@ _SHARED: Final = (
     "If predictor and outcome are measured on the same test images, they share those images' "
     "noise, which no test here removes."
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """What is expected of one question.
-
-    expected: None where either direction would do. sesoi: smallest effect size of interest in
-    the slope's unit; None where none was declared, and nothing can be found negligible.
-    """
-
-    expected: Direction | None = None
-    sesoi: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claims:
-    """What is expected of every question."""
-
-    trend: Claim = Claim()
-    predictor_trend: Claim = Claim()
-    association: Claim = Claim()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableAnswer:
-    """What the tests say of one question.
-
-    outcome, predictor: columns; of a trend the predictor is the dose. interval: at the level
-    asked for; verdict_interval: at 1 - alpha, alpha being Holm's level over the questions, or the
-    look's where looks are declared (p_holm is then None);
-    equivalence_interval: at 1 - 2 alpha. seeds_to_decide: of an undecided question, as of a
-    study's claim. n: seeds; rows: in the primary test. conflict: correlations at different levels
-    of the data that point in different directions.
-    """
-
-    question: Literal["trend", "predictor_trend", "association"]
-    outcome: str
-    predictor: str
-    expected: Direction | None
-    sesoi: float | None
-    verdict: Verdict
-    size_uncertain: bool
-    estimate: float | None
-    unit: str
-    p_value: float | None
-    p_holm: float | None
-    alpha: float
-    interval: Interval | None
-    verdict_interval: Interval | None
-    equivalence_interval: Interval | None
-    seeds_to_decide: int | None
-    n: int
-    rows: int
-    evidence: tuple[Evidence, ...]
-    conflict: SignConflict | None
-    caveats: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableResults:
-    """All answers of one table: what ``--json`` writes.
-
-    kind: ``descriptive`` below 3 seeds, where no p-value exists. level: of printed intervals;
-    1 - level is the error rate over the questions. pools: of teachers; None where no column
-    names them. sequential: the look that the table is, where looks are declared. mediation: whether
-    the dose acts on the outcome through the predictor; without verdict, empty where not asked.
-    """
-
-    format_version: Literal[1]
-    source: str
-    columns: Columns
-    kind: Literal["inferential", "descriptive"]
-    level: float
-    rows_read: int
-    rows_chosen: int
-    rows_analyzed: int
-    dropped: tuple[Dropped, ...]
-    seeds: int
-    doses: tuple[float, ...]
-    answers: tuple[TableAnswer, ...]
-    pools: int | None = None
-    sequential: SequentialLook | None = None
-    mediation: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,9 +69,6 @@ class _Tests:
     @property
     def p_value(self) -> float | None:
         return number(self.primary.p_value) if self.primary else None
-
-
-_ADAPTER: Final = TypeAdapter(TableResults)
 
 
 def analyze_table(
@@ -229,11 +141,6 @@ def _look(
         )
     reached = [look for look in looks if look <= seeds]
     return look_at(looks, reached, seeds=seeds, family=family, alpha=alpha)
-
-
-def table_json(results: TableResults) -> str:
-    """Return the results as strict JSON text at full precision."""
-    return strict_json(_ADAPTER, results)
 
 
 def _trend(

@@ -15,13 +15,14 @@ import polars as pl
 from analyze.decide import MINIMUM_SEEDS
 from analyze.hypotheses import Direction
 from analyze.outputs import check_outputs, save_output
-from analyze.table import Claim, Claims, analyze_table, table_json
+from analyze.table import analyze_table
 from analyze.table_page import table_page
+from analyze.table_results import Claim, Claims, table_json
 from analyze.table_rows import Columns, runs_of
 from analyze.table_text import table_lines
 from store.database import open_database
-from store.design import MOST_LOOKS
 from store.errors import AnalysisError
+from store.sections import MOST_LOOKS
 
 _SEPARATORS: Final = (",", ";", "\t")
 _TERMINAL: Final = "-"

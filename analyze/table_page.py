@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analyze import table_text
-from analyze.table import TableResults
+from analyze.table_results import TableResults
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 

@@ -10,7 +10,7 @@ from analyze.decide import MINIMUM_SEEDS
 from analyze.looks import rule_words, standing_words
 from analyze.results import Evidence, Interval, Rank, Verdict
 from analyze.sentences import digits
-from analyze.table import TableAnswer, TableResults
+from analyze.table_results import TableAnswer, TableResults
 
 WIDTH: Final = 100
 _COMPARED: Final = re.compile(r"_[^_]+_against_[^_]+$")

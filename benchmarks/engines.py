@@ -23,9 +23,10 @@ from collect.pixels import InMemory
 from collect.seeding import Purpose, model_streams
 from collect.train import Trainee, TrainingSet, cross_entropy, distilled_from, train
 from store.augmentations import Published
-from store.design import Design, Engine
+from store.design import Design
 from store.frames import ATTENTION, PREDICTION
 from store.networks import CifarNetwork
+from store.sections import Engine
 from store.shard import Parts, content_hash
 from store.training import Distillation, Recipe
 from store.vocabulary import Role

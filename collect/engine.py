@@ -13,8 +13,8 @@ from torch import Tensor
 
 from collect.classifier import Classifier
 from collect.memory import Limits
-from store.design import Engine
 from store.errors import UserError
+from store.sections import Engine
 
 Precision = Literal["fp32", "bf16"]
 

@@ -28,10 +28,11 @@ from reports.numbers import (
     whole,
 )
 from store.conditions import LEVELS, ConditionList, DoseResponse, Factorial
-from store.design import Design, Foreign
+from store.design import Design
 from store.images import DigitsData, ForeignData, PublishedData
 from store.measures import BY_NAME
 from store.networks import Networks
+from store.sections import Foreign
 from store.vocabulary import Arm, AttentionMethod, Form
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from store.design import TRAINING_PROTOCOL, Design, Foreign
+from store.design import TRAINING_PROTOCOL, Design
 from store.errors import DataError
 from store.foreign import (
     EPOCHS,
@@ -30,6 +30,7 @@ from store.frames import ATTENTION, EPOCH, IMAGE, MODEL, MODEL_PAIR, PREDICTION,
 from store.images import ForeignData
 from store.packing import packing_of
 from store.plan import Student, Teacher, model_id, planned_row
+from store.sections import Foreign
 from store.shard import Environment, Manifest, write_images, write_pack, write_shard
 from store.vocabulary import (
     CLEAN_VIEW,

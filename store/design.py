@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
-from typing import Annotated, Any, Final, Literal, Self, cast
+from typing import Any, Final, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
@@ -15,21 +15,22 @@ from store.errors import StudyError
 from store.images import Dataset, ForeignData, image_numbers
 from store.networks import CifarNetwork, Networks
 from store.plan import BlockPlan, with_controls
-from store.training import AnyDistillation, Distillation, Training
-from store.vocabulary import (
-    MODELS_PER_BLOCK_LIMIT,
-    PUBLISHED_METHOD,
-    AttentionMethod,
-    LogitsType,
-    NetworkKind,
-    level_name,
+from store.sections import (
+    AddingSeeds,
+    Attention,
+    Claim,
+    Engine,
+    Foreign,
+    OwnTraining,
+    SharedTeachers,
+    Storage,
+    methods_of,
 )
+from store.training import AnyDistillation, Distillation, Training
+from store.vocabulary import MODELS_PER_BLOCK_LIMIT, AttentionMethod, NetworkKind, level_name
 
 TRAINING_PROTOCOL: Final = 2
 """Raised by hand whenever the same study and seed would give other numbers."""
-
-MOST_LOOKS: Final = 30
-"""Times that a study's data may be looked at while seeds are added."""
 
 _NO_EFFECT_ON_TRAINING: Final = (
     "study",
@@ -49,153 +50,6 @@ _OF_OWN_TRAINING: Final = frozenset(
     {"device", "engine", "networks", "training", "augmentation", "distillation"}
 )
 """What is declared of models that this software trains, and cannot be known of others."""
-
-
-class Foreign(Declared):
-    """What is known of models that another software trained, in words that the report prints.
-
-    trainer: the software. teacher, student: the models. strength: what a strength is a fraction
-    of. grid: side of the attention maps, where there are any.
-    """
-
-    trainer: str = Field(min_length=1, max_length=200)
-    teacher: str = Field(min_length=1, max_length=200)
-    student: str = Field(min_length=1, max_length=200)
-    strength: str = Field(min_length=1, max_length=200)
-    grid: int = Field(default=8, ge=1, le=16)
-
-
-class OwnTraining(Declared):
-    """Networks, recipes and size of the images of a study whose models this software trains."""
-
-    networks: Networks
-    training: Training
-    image_size: int
-
-
-class Attention(Declared):
-    """Which attention maps are kept, which the claims are tested on, its mask's threshold.
-
-    ``cam_sum``, of transformers ``rollout``, is kept whatever ``methods`` says: the published
-    measures need it. A study of transformers that names no method has ``rollout``, and
-    ``class_token`` beside it.
-    """
-
-    methods: tuple[AttentionMethod, ...] = (
-        AttentionMethod.CAM_LABEL,
-        AttentionMethod.CAM_PREDICTED,
-        AttentionMethod.CAM_SUM,
-    )
-    primary: AttentionMethod = AttentionMethod.CAM_LABEL
-    tau: float = Field(default=0.4, gt=0, lt=1)
-
-    @model_validator(mode="after")
-    def _maps_are_of_one_kind(self) -> Self:
-        odd = [method for method in self.methods if method.kind is not self.kind]
-        if odd:
-            raise ValueError(
-                f"methods has {str(odd[0])!r}, of {odd[0].kind} networks, and primary is "
-                f"{str(self.primary)!r}, of {self.kind} networks; allowed: of one kind, "
-                f"{_methods_of(self.kind)} or {_methods_of(odd[0].kind)}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _primary_is_kept(self) -> Self:
-        if self.primary not in self.kept:
-            raise ValueError(
-                f"primary {str(self.primary)!r} is not among methods "
-                f"{[str(method) for method in self.methods]}"
-            )
-        return self
-
-    @property
-    def kind(self) -> NetworkKind:
-        """The kind of network whose maps are kept."""
-        return self.primary.kind
-
-    @property
-    def published(self) -> AttentionMethod:
-        """The method whose maps the published measures are made of: kept of every view."""
-        return PUBLISHED_METHOD[self.kind]
-
-    @property
-    def kept(self) -> tuple[AttentionMethod, ...]:
-        """Methods whose maps are kept of clean images, each once, in the vocabulary's order."""
-        asked = {*self.methods, self.published}
-        return tuple(method for method in AttentionMethod if method in asked)
-
-
-class Claim(Declared):
-    """A claim's smallest effect size of interest, per outcome, in outcome units.
-
-    Per unit of strength, or per unit of the predictor where the claim associates two
-    measures. To be set before data are seen.
-    """
-
-    sesoi: dict[str, Annotated[float, Field(gt=0)]]
-
-
-class AddingSeeds(Declared):
-    """The rule by which seeds may be added once the data have been looked at.
-
-    ``none``: the number of seeds is fixed beforehand. ``group_sequential``: the data may be looked
-    at when ``seeds`` is one of ``looks``, numbers of seed blocks; the last is the cap. To be
-    declared before data are seen.
-    """
-
-    rule: Literal["none", "group_sequential"] = "none"
-    looks: tuple[Annotated[int, Field(ge=3, le=100_000)], ...] = Field(
-        default=(), max_length=MOST_LOOKS
-    )
-
-    @model_validator(mode="after")
-    def _looks_belong_to_the_rule(self) -> Self:
-        looks = list(self.looks)
-        if self.rule == "none" and looks:
-            raise ValueError(
-                f"looks {looks} without their rule; write rule: group_sequential, or leave them out"
-            )
-        if self.rule == "group_sequential" and not looks:
-            raise ValueError(
-                "rule group_sequential needs looks: the numbers of seeds at which the data may be "
-                "looked at, the last being the cap, e.g. [8, 16, 24]"
-            )
-        if looks != sorted(set(looks)):
-            raise ValueError(
-                f"looks {looks} are not ascending and distinct; allowed: {sorted(set(looks))}"
-            )
-        return self
-
-
-class SharedTeachers(Declared):
-    """Pools of teachers that seed blocks share, instead of teachers of their own.
-
-    pools: how many; block b learns from pool b modulo that. The teachers of a pool are the same
-    networks for all of its blocks, so a statement about teachers has ``pools`` replicates.
-    """
-
-    pools: int = Field(ge=1, le=100_000)
-
-
-class Engine(Declared):
-    """Declared arithmetic. It changes bits, so it is part of every shard's key.
-
-    ``precision`` auto: bf16 where the processor or GPU has instructions for it, else fp32.
-    ``compile``: through torch.compile, which costs up to a minute at each start of a job.
-    """
-
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    compile: bool = False
-
-
-class Storage(Declared):
-    """How the store keeps what shards hold; another choice makes it anew and trains nothing.
-
-    logits: ``float32`` as computed, or ``float16``, rounded to half precision: half the size.
-    """
-
-    logits: LogitsType = LogitsType.FLOAT32
 
 
 class Design(Declared):
@@ -337,7 +191,7 @@ class Design(Declared):
         raise ValueError(
             f"attention.primary: {str(self.attention.primary)!r} is a map of "
             f"{self.attention.kind} networks, but networks are of family "
-            f"{self.networks.student.family}; allowed: {_methods_of(self.networks.kind)}"
+            f"{self.networks.student.family}; allowed: {methods_of(self.networks.kind)}"
         )
 
     @model_validator(mode="after")
@@ -461,10 +315,6 @@ class Design(Declared):
     def study_hash(self) -> str:
         """Return the hash of everything the study file declares, 64 hexadecimal digits."""
         return _digest(self.declared())
-
-
-def _methods_of(kind: NetworkKind) -> str:
-    return ", ".join(method for method in AttentionMethod if method.kind is kind)
 
 
 def _declared_at(value: Any, *keys: str) -> Any:

@@ -15,7 +15,7 @@ from analyze.questions import questions_of
 from analyze.replicates import select_replicates
 from analyze.results import Standing
 from analyze.specifications import sides_of, thresholds_of, ways_of
-from store.design import Attention
+from store.sections import Attention
 from store.vocabulary import Half
 
 AS_CLAIMED = Truth(

@@ -15,8 +15,9 @@ from analyze.inference.estimate import Panel, Table
 from analyze.resample import resample_slopes
 from analyze.results import Evidence, Rank, Verdict
 from analyze.seeds import seeds_to_decide
-from analyze.table import Claim, Claims, TableAnswer, TableResults, analyze_table, table_json
+from analyze.table import analyze_table
 from analyze.table_pools import FRESH
+from analyze.table_results import Claim, Claims, TableAnswer, TableResults, table_json
 from analyze.table_rows import Columns, runs_of
 from analyze.table_text import table_lines
 

@@ -16,9 +16,10 @@ from collect.engine import Runtime, start
 from collect.memory import Limits
 from collect.models import build
 from collect.pixels import InMemory
-from store.design import TRAINING_PROTOCOL, Design, Engine
+from store.design import TRAINING_PROTOCOL, Design
 from store.errors import UserError
 from store.frames import SHARD_FRAMES
+from store.sections import Engine
 from store.shard import Parts, content_hash
 
 GOLDEN = [2.294506, 2.257438, 2.307168, 2.263375, 1.388969, 1.389225, 1.390990, 1.389225]

@@ -15,7 +15,8 @@ from collect.datasets import load
 from collect.engine import Runtime, start
 from collect.timing import Rates, measure
 from collect.workload import workload
-from store.design import Design, Engine, SharedTeachers
+from store.design import Design
+from store.sections import Engine, SharedTeachers
 from store.shard import read_manifest
 from store.study_file import load_design
 

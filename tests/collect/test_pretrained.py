@@ -20,9 +20,10 @@ from collect.engine import start
 from collect.models import build
 from collect.pretrained import IMAGENET_MEAN, IMAGENET_STD, begin_with, read_weights
 from collect.torchvision_operators import import_torchvision
-from store.design import Design, Engine
+from store.design import Design
 from store.errors import UserError
 from store.networks import Network, ResidualNetwork, TransformerNetwork
+from store.sections import Engine
 
 import_torchvision()
 

@@ -17,9 +17,10 @@ from collect.engine import Runtime, start
 from collect.memory import Limits
 from collect.models import build, frozen, parameter_count
 from collect.torchvision_operators import import_torchvision
-from store.design import Design, Engine
+from store.design import Design
 from store.frames import SHARD_FRAMES
 from store.networks import Network
+from store.sections import Engine
 from store.shard import Parts, content_hash
 from store.vocabulary import AttentionMethod
 

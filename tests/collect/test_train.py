@@ -25,9 +25,9 @@ from collect.train import (
     train,
 )
 from store.augmentations import Graded
-from store.design import Engine
 from store.errors import UserError
 from store.networks import CifarNetwork
+from store.sections import Engine
 from store.training import Distillation, Recipe
 from store.vocabulary import Role
 

@@ -7,9 +7,10 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from store.design import Attention, Design
+from store.design import Design
 from store.errors import StudyError
 from store.networks import CifarNetwork, Network, map_side
+from store.sections import Attention
 from store.study_file import design_from_declaration, load_design
 from store.vocabulary import AttentionMethod
 
