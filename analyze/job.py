@@ -45,8 +45,8 @@ from store.vocabulary import CLEAN_VIEW, Half
 
 _log = logging.getLogger(__name__)
 
-_ANSWERS: Final = 4_000_000
-"""Answers of students to images that are read at once."""
+_ANSWERS: Final = 1_000_000
+"""Answers of students to images that are read at once, with their teachers' maps."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -156,12 +156,14 @@ def _estimates(
 def _attention(reader: Reader, design: Design, members: pl.DataFrame) -> pl.DataFrame:
     return reader.frame(
         "SELECT * FROM attention "
-        "WHERE view = ? AND method = ? AND model_id BETWEEN ? AND ? ORDER BY model_id, image_id",
+        "WHERE view = ? AND method = ? AND model_id BETWEEN ? AND ? "
+        "AND model_id IN (SELECT unnest(?::INTEGER[])) ORDER BY model_id, image_id",
         [
             CLEAN_VIEW,
             str(design.attention.primary),
             members["model_id"].min(),
             members["model_id"].max(),
+            members["model_id"].to_list(),
         ],
     )
 
@@ -270,7 +272,7 @@ def _drawn_blocks(
     drawing: Drawing,
     measures: Sequence[str],
 ) -> Iterator[pl.DataFrame]:
-    """Read answers of some blocks at once, attention of one: neither need fit into memory."""
+    """Read answers and attention of some blocks at once: neither need fit into memory."""
     blocks = students["block"].unique().sort()
     a_block = drawing.images.count(Half.ALL) * students.height // len(blocks)
     step = max(1, _ANSWERS // max(a_block, 1))
@@ -283,12 +285,14 @@ def _drawn_blocks(
             "WHERE view = ? AND student_id BETWEEN ? AND ?",
             [CLEAN_VIEW, several["student_id"].min(), several["student_id"].max()],
         )
+        taught_by = pl.DataFrame({"model_id": several["teacher_ids"].explode().unique()})
+        attention = _attention(reader, design, taught_by)
         for members in several.partition_by("block"):
-            teachers = pl.DataFrame({"model_id": members["teacher_ids"].explode().unique()})
+            teachers = members["teacher_ids"].explode().unique()
             yield block_draws(
                 members,
                 answers.filter(pl.col("student_id").is_in(members["student_id"].implode())),
-                _attention(reader, design, teachers),
+                attention.filter(pl.col("model_id").is_in(teachers.implode())),
                 drawing,
                 measures=measures,
             )

@@ -142,30 +142,53 @@ def read_model(frame: pl.DataFrame, ids: NDArray[np.int64]) -> ModelAttention | 
     Returns None when no test image has a map. Raises ValueError when an image repeats (more
     than one method or view was given) or the maps differ in size.
     """
+    stored = _stored(frame, ids)
+    if stored is None:
+        return None
+    masks = _arranged(stored, len(ids))
+    maps = np.zeros(masks.cells.shape, np.uint8)
+    maps[stored.at] = stored.rows["map"].explode().to_numpy().reshape(-1, stored.cells)
+    return ModelAttention(masks=masks, ranks=rank_maps(maps, masks.defined))
+
+
+def read_masks(frame: pl.DataFrame, ids: NDArray[np.int64]) -> Masks | None:
+    """Return the masks of ``read_model`` alone."""
+    stored = _stored(frame, ids)
+    return None if stored is None else _arranged(stored, len(ids))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stored:
+    """The rows of one model that have a map, and each one's place among the test images."""
+
+    rows: pl.DataFrame
+    at: NDArray[np.intp]
+    cells: int
+
+
+def _stored(frame: pl.DataFrame, ids: NDArray[np.int64]) -> _Stored | None:
     image = frame["image_id"].cast(pl.Int64).to_numpy()
     if len(np.unique(image)) < len(image):
         raise ValueError("attention repeats an image: give one method and the clean view")
-    there = (
-        np.isin(image, ids)
-        & (frame["map"].is_not_null() & frame["mask_0"].is_not_null()).to_numpy()
-    )
+    mapped = frame["map"].is_not_null() & frame["mask_0"].is_not_null()
+    there = np.isin(image, ids) & mapped.to_numpy()
     if not there.any():
         return None
-    stored = frame if there.all() else frame.filter(pl.Series(there))
-    sizes = stored["map"].list.len().unique().to_list()
+    rows = frame if there.all() else frame.filter(pl.Series(there))
+    sizes = rows["map"].list.len().unique().to_list()
     if len(sizes) > 1:
         raise ValueError(f"the maps of one model have different sizes: {sorted(sizes)} cells")
-    cells = int(sizes[0])
-    at = np.searchsorted(ids, image[there])
-    defined = np.zeros(len(ids), np.bool_)
-    defined[at] = True
-    maps = np.zeros((len(ids), cells), np.uint8)
-    maps[at] = stored["map"].explode().to_numpy().reshape(-1, cells)
-    masks = np.zeros((len(ids), cells), np.bool_)
-    used = min(-(-cells // MASK_WORD_BITS), MASK_WORDS)
-    words = [stored[f"mask_{word}"].fill_null(0).to_numpy() for word in range(used)]
-    masks[at] = masks_from_words(np.stack(words, axis=1), cells=cells)
-    return ModelAttention(masks=Masks(cells=masks, defined=defined), ranks=rank_maps(maps, defined))
+    return _Stored(rows=rows, at=np.searchsorted(ids, image[there]), cells=int(sizes[0]))
+
+
+def _arranged(stored: _Stored, images: int) -> Masks:
+    defined = np.zeros(images, np.bool_)
+    defined[stored.at] = True
+    used = min(max(1, -(-stored.cells // MASK_WORD_BITS)), MASK_WORDS)
+    words = [stored.rows[f"mask_{word}"].fill_null(0).to_numpy() for word in range(used)]
+    cells = np.zeros((images, stored.cells), np.bool_)
+    cells[stored.at] = masks_from_words(np.stack(words, axis=1), cells=stored.cells)
+    return Masks(cells=cells, defined=defined)
 
 
 def _overlap_answer(

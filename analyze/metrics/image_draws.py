@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from analyze.metrics.answers import HALVES
 from analyze.metrics.attention import Masks
-from analyze.metrics.attention_answers import TestImages, read_model
+from analyze.metrics.attention_answers import TestImages, read_masks
 from analyze.metrics.contingency import UndefinedError
 from analyze.metrics.image_influence import (
     Influence,
@@ -225,8 +225,7 @@ class _TeacherOverlaps:
 
     def _masks(self, model: int) -> Masks | None:
         frame = self._maps.get(model)
-        read = None if frame is None else read_model(frame, self._images.ids)
-        return None if read is None else read.masks
+        return None if frame is None else read_masks(frame, self._images.ids)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

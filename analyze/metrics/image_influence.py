@@ -188,9 +188,10 @@ def _beyond_chance(first: Counts, second: Counts) -> tuple[float, Floats]:
     shape = (len(row_names), len(column_names))
     table = np.bincount(row * shape[1] + column, minlength=shape[0] * shape[1]).reshape(shape)
     rows, columns, images = table.sum(axis=1), table.sum(axis=0), len(first)
-    observed = float(xlogy(table, table).sum())
+    terms = xlogy(table, table)
     fewer = np.maximum(table - 1, 0)
-    observed_without = observed - xlogy(table, table) + xlogy(fewer, fewer)
+    observed = float(terms.sum())
+    observed_without = observed - terms + xlogy(fewer, fewer)
     whole = observed - float(expected_f(rows, columns, images).sum())
     without = observed_without - _expected_without_one(rows, columns, images)
     return whole, without[row, column]
@@ -204,7 +205,9 @@ def _expected_without_one(rows: Counts, columns: Counts, images: int) -> Floats:
     both = expected_f(
         np.concatenate([rows, rows - 1]), np.concatenate([columns, columns - 1]), images - 1
     )
-    (kept, column_less), (row_less, less) = (np.hsplit(half, 2) for half in np.vsplit(both, 2))
+    row, column = len(rows), len(columns)
+    kept, column_less = both[:row, :column], both[:row, column:]
+    row_less, less = both[row:, :column], both[row:, column:]
     by_row = (row_less - kept).sum(axis=1)[:, None]
     by_column = (column_less - kept).sum(axis=0)
     return kept.sum() + by_row + by_column + less - row_less - column_less + kept
