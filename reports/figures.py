@@ -23,6 +23,7 @@ SEEDS_DRAWN: Final = 40
 
 _SIGNIFICANT: Final = 6
 _HEIGHT: Final = 210
+_MOST_TICKS: Final = 7
 Columns = dict[str, list[Any]]
 
 
@@ -239,6 +240,7 @@ def curve_charts(book: ChartBook, curves: pl.DataFrame) -> list[Chart]:
         for name in ("role", "arm", "strength", "epoch", "train_loss", "test_accuracy")
     }
     book.tables["curves"]["strength"] = [_legible(s) for s in curves["strength"].to_list()]
+    ticks = epoch_ticks(curves["epoch"].to_list())
     groups = curves.select("role", "arm").unique().sort("role", "arm", descending=[True, False])
     drawn: list[Chart] = []
     for measure, words in (
@@ -247,16 +249,33 @@ def curve_charts(book: ChartBook, curves: pl.DataFrame) -> list[Chart]:
     ):
         for role, arm in groups.iter_rows():
             who = "Teachers" if role == "teacher" else students_of(arm)
-            drawn.append(book.add(_curve_chart(measure, words, role, arm, who)))
+            drawn.append(book.add(_curve_chart(measure, words, role, arm, who, ticks)))
     return drawn
 
 
-def _curve_chart(measure: str, words: str, role: str, arm: str, who: str) -> Chart:
+def epoch_ticks(epochs: Sequence[int]) -> list[int]:
+    """Return the epochs to name on an axis: whole, evenly apart, at most seven.
+
+    Left to itself the axis names halves of an epoch, rounded: 2, 3, 3, 4, 4.
+    """
+    first, last = min(epochs), max(epochs)
+    step = next(
+        multiple * 10**power
+        for power in range(len(str(last)) + 1)
+        for multiple in (1, 2, 5)
+        if last // (multiple * 10**power) - (first - 1) // (multiple * 10**power) <= _MOST_TICKS
+    )
+    return list(range(-(-first // step) * step, last + 1, step))
+
+
+def _curve_chart(
+    measure: str, words: str, role: str, arm: str, who: str, ticks: Sequence[int]
+) -> Chart:
     x = alt.X(
         "epoch:Q",
         title="epoch",
         scale=alt.Scale(nice=False),
-        axis=alt.Axis(tickMinStep=1, format="d"),
+        axis=alt.Axis(values=list(ticks), format="d"),
     )
     y = alt.Y("y:Q", title=None, scale=alt.Scale(zero=False, nice=True))
     base = alt.Chart(alt.NamedData("points")).encode(x=x, y=y, color=_strength_color())

@@ -33,6 +33,7 @@ from reports.prose import (
     adding_seeds_words,
     arm_word,
     capitalized,
+    form_label,
     in_words,
     study_sentence,
 )
@@ -137,7 +138,14 @@ def make_page(results: Results, design: Design, store: Store, study_file: Path) 
         arms=tuple(arm_sentence(str(arm)) for arm in arms),
         adding_seeds=adding_seeds_words(cite, results.sequential),
         mediation=tuple(
-            MediationView(mediation=m, table=tests_rows(cite, m.evidence, "Tests of mediation"))
+            MediationView(
+                mediation=m,
+                table=tests_rows(
+                    cite,
+                    m.evidence,
+                    f"Tests of mediation: {arm_word(m.arm)}, {form_label(m.form)}",
+                ),
+            )
             for m in results.mediation
         ),
         distillation=distillation_views(results, cite),

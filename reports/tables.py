@@ -25,8 +25,10 @@ from reports.prose import (
     df_decimals,
     ensembles_label,
     evidence_decimals,
+    form_label,
     measure_title,
     test_name,
+    value_title,
 )
 from store.measures import BY_NAME
 
@@ -56,7 +58,8 @@ class Table:
 
 def tests_table(cite: Citations, finding: Finding) -> Table:
     """Every test of a finding, the deciding one first and marked."""
-    return tests_rows(cite, finding.evidence, f"Tests of {finding.hypothesis}")
+    read = f"{arm_word(finding.arm)}, {form_label(finding.form)}"
+    return tests_rows(cite, finding.evidence, f"Tests of {finding.hypothesis}: {read}")
 
 
 def tests_rows(cite: Citations, tests: Sequence[Evidence], caption: str) -> Table:
@@ -90,7 +93,7 @@ def _test_row(cite: Citations, item: Evidence, *, several: bool) -> Row:
     return Row(
         (
             name,
-            item.value_name.replace("_", " "),
+            value_title(item),
             cite.plain(item, "estimate", digits),
             cite.plain(item, "standard_error", digits),
             _statistic(cite, item),
