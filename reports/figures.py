@@ -17,6 +17,8 @@ from analyze.hypotheses import STRENGTH
 from analyze.results import FitLine, Results, Series
 from reports.numbers import fixed, strength_text
 from reports.prose import axis_title, capitalized, measure_title, students_of
+from reports.queries import LEARNING_CURVES
+from reports.sources import curves_sql, fit_sql, replicates_sql
 
 SEEDS_DRAWN: Final = 40
 """Seed blocks whose replicates are drawn; fits and bands use all of them."""
@@ -41,7 +43,10 @@ class Slice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """One chart. description: what it shows, for those who do not see it."""
+    """One chart. description: what it shows, for those who do not see it.
+
+    sql: a query of the store for what is drawn.
+    """
 
     name: str
     title: str
@@ -49,11 +54,14 @@ class Chart:
     who: str = ""
     spec: dict[str, Any]
     data: Mapping[str, Slice]
+    sql: str
 
 
 @dataclass(slots=True)
 class ChartBook:
-    """All charts of a page and the columns that they share."""
+    """All charts of a page and the columns that they share. rule: for failed runs."""
+
+    rule: str
 
     tables: dict[str, Columns] = field(default_factory=dict)
     charts: list[Chart] = field(default_factory=list)
@@ -141,6 +149,7 @@ def fit_chart(book: ChartBook, fit: FitLine, index: int, *, alike: Sequence[FitL
                 "points": Slice(f"{name}-points", {n: n for n in ("block", "strength", "x", "y")}),
                 "line": Slice(f"{name}-line", {n: n for n in line}),
             },
+            sql=fit_sql(fit, on_strength=on_strength, rule=book.rule),
         )
     )
 
@@ -167,6 +176,7 @@ def raw_chart(book: ChartBook, fit: FitLine) -> Chart | None:
             "Differences between strengths and between seeds are still in it.",
             spec=_spec(chart),
             data={"points": Slice("replicates", columns, {"arm": fit.arm})},
+            sql=replicates_sql(fit.outcome, fit.arm, predictor=fit.predictor, rule=book.rule),
         )
     )
 
@@ -217,6 +227,12 @@ def conditions_chart(
                 "points": Slice(made, {n: n for n in ("ensemble", "block", "y")}),
                 "line": Slice(f"{made}-mean", {n: n for n in ("ensemble", "y")}),
             },
+            sql=replicates_sql(
+                measure,
+                ordered[0].arm,
+                conditions=[one.condition_id for one in ordered],
+                rule=book.rule,
+            ),
         )
     )
 
@@ -289,6 +305,7 @@ def _curve_chart(
         "teachers, mean over seeds.",
         spec=_spec(chart),
         data={"points": Slice("curves", columns, {"role": role, "arm": arm})},
+        sql=curves_sql(LEARNING_CURVES.sql, role, arm),
     )
 
 

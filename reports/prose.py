@@ -202,6 +202,7 @@ def measure_title(name: str) -> str:
     return title.replace("'", "’")
 
 
+_HYPHEN: Final = re.compile(r"(?<![\w.-])-(?=\d)")
 _VALUES: Final = {
     "bayes_factor_10": "Bayes factor BF₁₀",
     "d_z": "d_z",
@@ -578,3 +579,8 @@ def contrast_sentence(cite: Citations, contrast: Contrast) -> Markup:
         parts.append(Markup("<i>q</i> {}{}").format(joint, q))
     parts.append(Markup("<i>N</i> = {} seeds").format(cite.count(found, "n")))
     return start + Markup(", ").join(parts) + "."
+
+
+def typeset(text: str) -> str:
+    """Write apostrophes and minus signs as print does."""
+    return _HYPHEN.sub("\N{MINUS SIGN}", text.replace("'", "’"))
