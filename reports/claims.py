@@ -20,6 +20,7 @@ from reports.numbers import (
     p_clause,
     whole,
 )
+from reports.pasted import latex_table, markdown_table
 from reports.prose import (
     VERDICTS,
     VerdictWords,
@@ -37,7 +38,8 @@ from reports.prose import (
     single_seed_words,
     verdict_word,
 )
-from reports.tables import Table, correlations_table, fit_table, points_csv, tests_table
+from reports.sources import findings_sql
+from reports.tables import NONE, Row, Table, correlations_table, fit_table, points_csv, tests_table
 from store.measures import BY_NAME
 from store.vocabulary import Form
 
@@ -113,6 +115,8 @@ class ClaimView:
     single_seed: Markup | None
     caveats: tuple[str, ...]
     differences: tuple[Difference, ...]
+    pasted: tuple[tuple[str, str], ...]
+    sql: str
     csv: str
     on_halves: bool
     undrawn: str
@@ -161,6 +165,8 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
         single_seed=single_seed_words(cite, deciding.single_seed) if deciding.single_seed else None,
         caveats=caveats,
         differences=_differences(deciding),
+        pasted=_pasted(name, views, cite),
+        sql=findings_sql(name),
         csv=points_csv(fits) if any(fit.points for fit in fits) else "",
         on_halves=any(e.test == _SPLIT_HALF and e.rank is Rank.PRIMARY for e in evidence),
         undrawn=_undrawn(fits),
@@ -289,10 +295,9 @@ def _figures(
             if raw is not None:
                 figures.append(Figure(chart=raw, label=label, table=None))
         index = next(i for i, f in enumerate(results.fits) if f is fit)
-        table = fit_table(cite, fit) if fit.predictor == STRENGTH else None
-        figures.append(
-            Figure(chart=fit_chart(book, fit, index, alike=alike), label=label, table=table)
-        )
+        chart = fit_chart(book, fit, index, alike=alike)
+        table = fit_table(cite, fit, chart.sql) if fit.predictor == STRENGTH else None
+        figures.append(Figure(chart=chart, label=label, table=table))
     return tuple(figures)
 
 
@@ -305,6 +310,41 @@ def _differences(finding: Finding) -> tuple[Difference, ...]:
         for name in names
         if name in BY_NAME and BY_NAME[name].differs
     )
+
+
+def verdicts_table(name: str, views: Sequence[FindingView], cite: Citations) -> Table:
+    """Lay out a claim's verdict in every arm and form, one row for each outcome."""
+    return Table(
+        caption=f"{name}: verdicts by arm and measures",
+        head=("Arm and measures", "Outcome", "Verdict", "Estimate", "95 % CI", "p", "Seeds"),
+        rows=tuple(
+            Row(
+                (
+                    view.arm_words,
+                    f"{measure_title(outcome.outcome)} ({outcome.unit})",
+                    view.verdict,
+                    cite.plain(outcome, "estimate", outcome_decimals(outcome)),
+                    cite.interval(outcome.interval_95, outcome_decimals(outcome))
+                    if outcome.interval_95
+                    else NONE,
+                    cite.p(outcome),
+                    cite.count(view.finding, "n"),
+                ),
+                "primary" if view.finding.deciding else "",
+            )
+            for view in views
+            for outcome in view.finding.outcomes
+        ),
+        words=3,
+    )
+
+
+def _pasted(
+    name: str, views: Sequence[FindingView], cite: Citations
+) -> tuple[tuple[str, str], ...]:
+    """Return the verdicts as text to paste, by the language that it is in."""
+    table = verdicts_table(name, views, cite)
+    return (("LaTeX", latex_table(table)), ("Markdown", markdown_table(table)))
 
 
 def _undrawn(fits: Sequence[FitLine]) -> str:

@@ -143,7 +143,7 @@ def render_comparison(page: ComparisonPage) -> str:
             page=page,
             style=Markup(style),
             script=Markup(script),
-            chart_data=Markup(ChartBook().to_json()),
+            chart_data=Markup(ChartBook(rule="").to_json()),
             policy=content_security_policy(scripts=(script,), styles=(style,)),
         )
     )

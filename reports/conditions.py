@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from reports.numbers import strength_text
 from reports.prose import arm_word
+from reports.queries import CONDITIONS
 from reports.tables import NONE, Row, Table
 from store.conditions import DoseResponse, Factorial, mean_strength
 from store.design import Design
@@ -50,10 +51,13 @@ def design_table(design: Design) -> Table:
             for arm in layout.arms
         ]
         teachers = Row(("Teachers", *(str(layout.teachers) for _ in across)))
-        return Table(caption, ("Teachers’ strength", *across), (teachers, *students))
+        return Table(
+            caption, ("Teachers’ strength", *across), (teachers, *students), sql=CONDITIONS.sql
+        )
     most = max(len(student.teachers) for student in plan.students)
     return Table(
         caption=caption,
+        sql=CONDITIONS.sql,
         head=("Arm", "Ensemble", *(f"T{slot + 1}" for slot in range(most)), "Mean", "Student"),
         rows=tuple(
             Row(

@@ -6,6 +6,7 @@ from typing import Final
 
 from markupsafe import Markup
 
+from analyze.contrasts import CONTRAST
 from analyze.results import Contrast, Evidence, Results
 from reports.conditions import ensemble_text
 from reports.figures import Chart, ChartBook, conditions_chart
@@ -21,6 +22,7 @@ from reports.prose import (
     evidence_decimals,
     measure_title,
 )
+from reports.sources import tests_of_sql
 from reports.tables import NONE, Cell, Row, Table
 from store.design import Design
 
@@ -137,14 +139,16 @@ def contrasts_table(cite: Citations, contrasts: Sequence[Contrast]) -> Table:
         "p, sign-flip", "p, signed ranks", "Too small", "p, equivalence", "g_av", "d_z", "n",
     )  # fmt: skip
     title = measure_title(contrasts[0].outcome) if contrasts else "nothing"
+    size = f", {ensembles_label(contrasts[0].teachers)}" if contrasts else ""
     return Table(
-        caption=f"Contrasts of {title}",
+        caption=f"Contrasts of {title}{size}",
         head=head,
         rows=tuple(Row(_cells(cite, contrast)) for contrast in contrasts),
         note="q: p of the t adjusted over all contrasts of the study (Benjamini and Hochberg). "
         "Signed ranks: Wilcoxon. Too small: the band that equivalence is tested against (TOST). "
         "g_av, d_z: the difference over the average SD of the two means, and over the SD of the "
         "seeds’ differences.",
+        sql=tests_of_sql(CONTRAST, contrasts[0].outcome if contrasts else None),
     )
 
 

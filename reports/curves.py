@@ -22,6 +22,7 @@ from analyze.results import (
 )
 from reports.numbers import Citations, decimals_for, fixed, p_clause, whole
 from reports.prose import capitalized, test_name
+from reports.sources import specifications_sql
 from reports.tables import NONE, Cell, Row, Table, data_uri
 
 _HEIGHT: Final = 200
@@ -159,6 +160,7 @@ def options_table(cite: Citations, curve: SpecificationCurve) -> Table:
         words=2,
         note="Of the counted specifications that take the option. Options that are only shown "
         "beside count in none.",
+        sql=specifications_sql(curve.hypothesis),
     )
 
 
@@ -180,6 +182,7 @@ def specifications_table(cite: Citations, curve: SpecificationCurve) -> Table:
         note=f"{_tests_used(curve)} Estimates are in the units of the options taken; the "
         "standardized ones share one unit, and their sign is turned so that the claimed direction "
         "is positive. The CSV has every bound at full precision.",
+        sql=specifications_sql(curve.hypothesis),
     )
 
 

@@ -11,11 +11,13 @@ from typing import Final
 
 from markupsafe import Markup
 
+from analyze.distillation import DISTILLATION
 from analyze.results import DistillationEffect, Evidence, Interval, Results
 from reports.figures import SEEDS_DRAWN
 from reports.numbers import MINUS, THIN, Citations, fixed, p_clause, strength_text
 from reports.prose import axis_title, capitalized, evidence_decimals, measure_title
-from reports.tables import Cell, Row, Table
+from reports.sources import tests_of_sql
+from reports.tables import Cell, Row, Table, anchor, data_uri
 from store.measures import BY_NAME
 
 _WIDTH: Final = 640
@@ -35,6 +37,8 @@ class OutcomeView:
     axis: str
     sentences: tuple[Markup, ...]
     drawing: Markup
+    anchor: str
+    csv: str
     table: Table
     caveats: tuple[str, ...]
 
@@ -57,9 +61,21 @@ def _view(effects: Sequence[DistillationEffect], cite: Citations, *, shared: boo
         axis=f"Distilled minus control, {axis_title(outcome)}",
         sentences=tuple(_sentence(e, cite, shared=shared) for e in averaged if e.evidence),
         drawing=_drawing([effect for effect in effects if effect.evidence]),
+        anchor=f"distillation-{anchor(outcome)}",
+        csv=differences_csv(effects),
         table=_table(effects, cite),
         caveats=_caveats(effects),
     )
+
+
+def differences_csv(effects: Sequence[DistillationEffect]) -> str:
+    """Return every drawn difference as a CSV data URI, at full precision."""
+    lines = ["arm,teacher_strength,block,difference"]
+    for effect in effects:
+        strength = "all" if effect.teacher_strength is None else repr(effect.teacher_strength)
+        drawn = zip(effect.blocks, effect.differences, strict=True)
+        lines += [f"{effect.arm},{strength},{b},{d!r}" for b, d in list(drawn)[:SEEDS_DRAWN]]
+    return data_uri("\n".join([*lines, ""]))
 
 
 def _caveats(effects: Sequence[DistillationEffect]) -> tuple[str, ...]:
@@ -128,6 +144,7 @@ def _table(effects: Sequence[DistillationEffect], cite: Citations) -> Table:
         "control of the same start, data order and augmentation. q: p adjusted over all secondary "
         "tests of the study (Benjamini and Hochberg). d_z: mean over standard deviation of the "
         "differences; g_av: over the average standard deviation of both kinds of student.",
+        sql=tests_of_sql(DISTILLATION, effects[0].outcome),
     )
 
 

@@ -17,12 +17,15 @@ from analyze.hypotheses import STRENGTH
 from analyze.results import FitLine, Results, Series
 from reports.numbers import fixed, strength_text
 from reports.prose import axis_title, capitalized, measure_title, students_of
+from reports.queries import LEARNING_CURVES
+from reports.sources import curves_sql, fit_sql, replicates_sql
 
 SEEDS_DRAWN: Final = 40
 """Seed blocks whose replicates are drawn; fits and bands use all of them."""
 
 _SIGNIFICANT: Final = 6
 _HEIGHT: Final = 210
+_MOST_TICKS: Final = 7
 Columns = dict[str, list[Any]]
 
 
@@ -40,7 +43,10 @@ class Slice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """One chart. description: what it shows, for those who do not see it."""
+    """One chart. description: what it shows, for those who do not see it.
+
+    sql: a query of the store for what is drawn.
+    """
 
     name: str
     title: str
@@ -48,11 +54,14 @@ class Chart:
     who: str = ""
     spec: dict[str, Any]
     data: Mapping[str, Slice]
+    sql: str
 
 
 @dataclass(slots=True)
 class ChartBook:
-    """All charts of a page and the columns that they share."""
+    """All charts of a page and the columns that they share. rule: for failed runs."""
+
+    rule: str
 
     tables: dict[str, Columns] = field(default_factory=dict)
     charts: list[Chart] = field(default_factory=list)
@@ -140,6 +149,7 @@ def fit_chart(book: ChartBook, fit: FitLine, index: int, *, alike: Sequence[FitL
                 "points": Slice(f"{name}-points", {n: n for n in ("block", "strength", "x", "y")}),
                 "line": Slice(f"{name}-line", {n: n for n in line}),
             },
+            sql=fit_sql(fit, on_strength=on_strength, rule=book.rule),
         )
     )
 
@@ -166,6 +176,7 @@ def raw_chart(book: ChartBook, fit: FitLine) -> Chart | None:
             "Differences between strengths and between seeds are still in it.",
             spec=_spec(chart),
             data={"points": Slice("replicates", columns, {"arm": fit.arm})},
+            sql=replicates_sql(fit.outcome, fit.arm, predictor=fit.predictor, rule=book.rule),
         )
     )
 
@@ -216,6 +227,12 @@ def conditions_chart(
                 "points": Slice(made, {n: n for n in ("ensemble", "block", "y")}),
                 "line": Slice(f"{made}-mean", {n: n for n in ("ensemble", "y")}),
             },
+            sql=replicates_sql(
+                measure,
+                ordered[0].arm,
+                conditions=[one.condition_id for one in ordered],
+                rule=book.rule,
+            ),
         )
     )
 
@@ -239,6 +256,7 @@ def curve_charts(book: ChartBook, curves: pl.DataFrame) -> list[Chart]:
         for name in ("role", "arm", "strength", "epoch", "train_loss", "test_accuracy")
     }
     book.tables["curves"]["strength"] = [_legible(s) for s in curves["strength"].to_list()]
+    ticks = epoch_ticks(curves["epoch"].to_list())
     groups = curves.select("role", "arm").unique().sort("role", "arm", descending=[True, False])
     drawn: list[Chart] = []
     for measure, words in (
@@ -247,16 +265,33 @@ def curve_charts(book: ChartBook, curves: pl.DataFrame) -> list[Chart]:
     ):
         for role, arm in groups.iter_rows():
             who = "Teachers" if role == "teacher" else students_of(arm)
-            drawn.append(book.add(_curve_chart(measure, words, role, arm, who)))
+            drawn.append(book.add(_curve_chart(measure, words, role, arm, who, ticks)))
     return drawn
 
 
-def _curve_chart(measure: str, words: str, role: str, arm: str, who: str) -> Chart:
+def epoch_ticks(epochs: Sequence[int]) -> list[int]:
+    """Return the epochs to name on an axis: whole, evenly apart, at most seven.
+
+    Left to itself the axis names halves of an epoch, rounded: 2, 3, 3, 4, 4.
+    """
+    first, last = min(epochs), max(epochs)
+    step = next(
+        multiple * 10**power
+        for power in range(len(str(last)) + 1)
+        for multiple in (1, 2, 5)
+        if last // (multiple * 10**power) - (first - 1) // (multiple * 10**power) <= _MOST_TICKS
+    )
+    return list(range(-(-first // step) * step, last + 1, step))
+
+
+def _curve_chart(
+    measure: str, words: str, role: str, arm: str, who: str, ticks: Sequence[int]
+) -> Chart:
     x = alt.X(
         "epoch:Q",
         title="epoch",
         scale=alt.Scale(nice=False),
-        axis=alt.Axis(tickMinStep=1, format="d"),
+        axis=alt.Axis(values=list(ticks), format="d"),
     )
     y = alt.Y("y:Q", title=None, scale=alt.Scale(zero=False, nice=True))
     base = alt.Chart(alt.NamedData("points")).encode(x=x, y=y, color=_strength_color())
@@ -270,6 +305,7 @@ def _curve_chart(measure: str, words: str, role: str, arm: str, who: str) -> Cha
         "teachers, mean over seeds.",
         spec=_spec(chart),
         data={"points": Slice("curves", columns, {"role": role, "arm": arm})},
+        sql=curves_sql(LEARNING_CURVES.sql, role, arm),
     )
 
 

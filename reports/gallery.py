@@ -26,6 +26,8 @@ from reports.queries import (
     GALLERY_MODELS,
     Store,
 )
+from reports.sources import overlap_sql
+from reports.tables import data_uri
 from store.design import Design
 
 TEACHER_COLOUR: Final = (24, 138, 141)
@@ -59,10 +61,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """The chosen images of one ensemble, named in ``teachers``."""
+    """The chosen images of one ensemble, named in ``teachers``.
+
+    sql, csv: of the first two teachers' overlap, on every image and on those chosen.
+    """
 
     teachers: str
     rows: tuple[Row, ...]
+    anchor: str
+    sql: str
+    csv: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +167,14 @@ def _panel(
     composition = {
         s.condition_id: plan.strengths_of(s) for plan in [design.plan()] for s in plan.students
     }
+    first, second = sorted(int(str(model)) for model in teachers[:2])
+    shown = overlap.filter(pl.col("image_id").is_in(list(chosen)))
     return Panel(
-        ensemble_words(composition[int(str(student["condition_id"]))], design), tuple(rows)
+        ensemble_words(composition[int(str(student["condition_id"]))], design),
+        tuple(rows),
+        anchor=f"gallery-{student['model_id']}",
+        sql=overlap_sql(first, second, str(design.attention.primary)),
+        csv=data_uri(shown.write_csv()),
     )
 
 

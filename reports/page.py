@@ -6,7 +6,6 @@ policy names the only scripts and styles that may run.
 
 import base64
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from analyze.mediations import MEDIATION
 from analyze.results import Mediation, Results, Verdict
 from reports.claims import ClaimView, FindingView, arm_sentence, claim_views
 from reports.conditions import design_facts, design_table, ensemble_text
@@ -33,11 +33,14 @@ from reports.prose import (
     adding_seeds_words,
     arm_word,
     capitalized,
+    form_label,
     in_words,
     study_sentence,
+    typeset,
 )
 from reports.provenance import Provenance, read_provenance
 from reports.queries import GALLERY_BLOCK, GALLERY_IOU, LEARNING_CURVES, Query, Store
+from reports.sources import tests_sql
 from reports.tables import (
     Table,
     data_uri,
@@ -52,7 +55,6 @@ from store.design import Design
 from store.vocabulary import Arm
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
-_MINUS: Final = re.compile(r"(?<![\w.-])-(?=\d)")
 LEVELS: Final = ("affinity", "affinity_published", "diversity")
 
 
@@ -111,7 +113,9 @@ class Page:
 def make_page(results: Results, design: Design, store: Store, study_file: Path) -> Page:
     """Select everything that the page shows."""
     cite = Citations(results)
-    book = ChartBook(tables={"replicates": replicate_columns(results)})
+    book = ChartBook(
+        rule=results.counts.failed_rule, tables={"replicates": replicate_columns(results)}
+    )
     claims = claim_views(results, cite, book)
     contrasts = contrast_views(results, design, cite, book)
     curves = store.frame(LEARNING_CURVES.sql)
@@ -137,7 +141,15 @@ def make_page(results: Results, design: Design, store: Store, study_file: Path) 
         arms=tuple(arm_sentence(str(arm)) for arm in arms),
         adding_seeds=adding_seeds_words(cite, results.sequential),
         mediation=tuple(
-            MediationView(mediation=m, table=tests_rows(cite, m.evidence, "Tests of mediation"))
+            MediationView(
+                mediation=m,
+                table=tests_rows(
+                    cite,
+                    m.evidence,
+                    f"Tests of mediation: {arm_word(m.arm)}, {form_label(m.form)}",
+                    tests_sql(m, MEDIATION),
+                ),
+            )
             for m in results.mediation
         ),
         distillation=distillation_views(results, cite),
@@ -242,11 +254,6 @@ def chart_bundle() -> str:
 def failed_rule(name: str) -> str:
     """Say a rule for failed runs in words."""
     return FAILED_RULES.get(name, name)
-
-
-def typeset(text: str) -> str:
-    """Write apostrophes and minus signs as print does."""
-    return _MINUS.sub("\N{MINUS SIGN}", text.replace("'", "’"))
 
 
 def template_text(name: str) -> str:

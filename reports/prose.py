@@ -203,6 +203,21 @@ def measure_title(name: str) -> str:
     return title.replace("'", "’")
 
 
+_HYPHEN: Final = re.compile(r"(?<![\w.-])-(?=\d)")
+_VALUES: Final = {
+    "bayes_factor_10": "Bayes factor BF₁₀",
+    "d_z": "d_z",
+    "hedges_g_av": "Hedges’ g_av",
+    "kendall_w": "Kendall’s W",
+    "partial_eta_squared": "partial η²",
+}
+
+
+def value_title(evidence: Evidence) -> str:
+    """Name what a test's estimate is: ``slope``, ``Hedges’ g_av``."""
+    return _VALUES.get(evidence.value_name, evidence.value_name.replace("_", " "))
+
+
 def test_name(test: str) -> str:
     """Name a test in a few words."""
     if scale := _BAYES_FACTOR.fullmatch(test):
@@ -565,3 +580,8 @@ def contrast_sentence(cite: Citations, contrast: Contrast) -> Markup:
         parts.append(Markup("<i>q</i> {}{}").format(joint, q))
     parts.append(Markup("<i>N</i> = {} seeds").format(cite.count(found, "n")))
     return start + Markup(", ").join(parts) + "."
+
+
+def typeset(text: str) -> str:
+    """Write apostrophes and minus signs as print does."""
+    return _HYPHEN.sub("\N{MINUS SIGN}", text.replace("'", "’"))

@@ -55,6 +55,7 @@ def _environments(frame: pl.DataFrame) -> Table:
             for name in frame.columns
         ),
         words=1 + frame.height,
+        sql=ENVIRONMENTS.sql,
     )
 
 
@@ -76,6 +77,7 @@ def _failures(frame: pl.DataFrame) -> Table:
             Row(tuple(_text(value) or "–" for value in values)) for values in frame.iter_rows()
         ),
         words=6,
+        sql=FAILURES.sql,
     )
 
 

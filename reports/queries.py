@@ -124,6 +124,14 @@ CLASS_NAMES: Final = Query(
     "SELECT DISTINCT label, class_name FROM image ORDER BY label",
 )
 
+CONDITIONS: Final = Query(
+    "conditions",
+    """\
+SELECT *
+FROM condition
+ORDER BY condition_id""",
+)
+
 FAILURES: Final = Query(
     "failures",
     """\

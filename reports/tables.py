@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -10,6 +11,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from analyze.results import Evidence, Finding, FitLine, Rank, Results, Series
+from analyze.secondary import SECONDARY
 from reports.figures import SEEDS_DRAWN
 from reports.numbers import (
     Citations,
@@ -25,14 +27,28 @@ from reports.prose import (
     df_decimals,
     ensembles_label,
     evidence_decimals,
+    form_label,
     measure_title,
     test_name,
+    value_title,
+)
+from reports.sources import (
+    information_sql,
+    means_sql,
+    missing_sql,
+    tests_of_sql,
+    tests_sql,
 )
 from store.measures import BY_NAME
 
 Cell = Shown | Markup
 NONE: Final = "–"
 _SEEDS_TABLED: Final = 24
+
+
+def anchor(text: str) -> str:
+    """Return a text as the name of a place in the page: ``Tests of H1`` as ``tests-of-h1``."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower().replace("’", "")).strip("-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +61,32 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table; its first ``words`` columns are text, the rest numbers."""
+    """A table; its first ``words`` columns are text, the rest numbers.
+
+    sql: a query of the store for what it is made from.
+    """
 
     caption: str
     head: tuple[str, ...]
     rows: tuple[Row, ...]
     words: int = 1
     note: str = ""
+    sql: str = ""
+
+    @property
+    def anchor(self) -> str:
+        """Return the name that links to the table end with."""
+        return anchor(self.caption)
 
 
 def tests_table(cite: Citations, finding: Finding) -> Table:
     """Every test of a finding, the deciding one first and marked."""
-    return tests_rows(cite, finding.evidence, f"Tests of {finding.hypothesis}")
+    read = f"{arm_word(finding.arm)}, {form_label(finding.form)}"
+    sql = tests_sql(finding, finding.hypothesis)
+    return tests_rows(cite, finding.evidence, f"Tests of {finding.hypothesis}: {read}", sql)
 
 
-def tests_rows(cite: Citations, tests: Sequence[Evidence], caption: str) -> Table:
+def tests_rows(cite: Citations, tests: Sequence[Evidence], caption: str, sql: str) -> Table:
     """Lay tests out as a table, the deciding ones first and marked."""
     order = {Rank.PRIMARY: 0, Rank.BESIDE: 1, Rank.COUPLED: 2}
     evidence = sorted(tests, key=lambda item: order[item.rank])
@@ -69,6 +96,7 @@ def tests_rows(cite: Citations, tests: Sequence[Evidence], caption: str) -> Tabl
         head=("Test", "Estimates", "Estimate", "SE", "Statistic", "df", "p", "95 % interval", "n"),
         rows=tuple(_test_row(cite, item, several=several) for item in evidence),
         words=2,
+        sql=sql,
     )
 
 
@@ -90,7 +118,7 @@ def _test_row(cite: Citations, item: Evidence, *, several: bool) -> Row:
     return Row(
         (
             name,
-            item.value_name.replace("_", " "),
+            value_title(item),
             cite.plain(item, "estimate", digits),
             cite.plain(item, "standard_error", digits),
             _statistic(cite, item),
@@ -130,10 +158,11 @@ def correlations_table(cite: Citations, finding: Finding) -> Table | None:
             )
             for item in found
         ),
+        sql=tests_sql(finding, finding.hypothesis, correlations=True),
     )
 
 
-def fit_table(cite: Citations, fit: FitLine) -> Table:
+def fit_table(cite: Citations, fit: FitLine, sql: str) -> Table:
     """Outcome of each seed at each strength, as drawn."""
     strengths = sorted({point.strength for point in fit.points})
     blocks = sorted({point.block for point in fit.points})
@@ -161,6 +190,7 @@ def fit_table(cite: Citations, fit: FitLine) -> Table:
             for block in blocks[:_SEEDS_TABLED]
         ),
         note=note,
+        sql=sql,
     )
 
 
@@ -185,6 +215,11 @@ def series_tables(
             wanted,
             f"{caption}, {ensembles_label(size)}" if several else caption,
             name,
+            means_sql(
+                [measure for measure in dict.fromkeys(wanted) if measure in BY_NAME],
+                size,
+                rule=results.counts.failed_rule,
+            ),
         )
         for size in sizes
     )
@@ -196,6 +231,7 @@ def _series_table(
     wanted: Sequence[str],
     caption: str,
     name: Callable[[Sequence[float]], str],
+    sql: str,
 ) -> Table:
     ensembles = sorted(
         {s.teacher_strengths: s.strength for s in series if s.measure in wanted}.items(),
@@ -223,6 +259,7 @@ def _series_table(
         ),
         words=2,
         note="Means over seeds; below them the 95 % t interval where there are three seeds.",
+        sql=sql,
     )
 
 
@@ -290,6 +327,7 @@ def secondary_table(cite: Citations, results: Results) -> Table:
         note="q: p adjusted over all of these (Benjamini and Hochberg): of those called below a q, "
         "about that share is expected to be false. None has a verdict, for nothing was claimed of "
         "them beforehand.",
+        sql=tests_of_sql(SECONDARY),
     )
 
 
@@ -334,6 +372,7 @@ def information_table(
             for info in results.mutual_information
             for digits in [interval_decimals(info.interval, info.estimate)]
         ),
+        sql=information_sql(rule=results.counts.failed_rule),
     )
 
 
@@ -347,6 +386,7 @@ def missing_table(cite: Citations, results: Results) -> Table:
             for m in results.missing
         ),
         words=2,
+        sql=missing_sql(list(dict.fromkeys(m.measure for m in results.missing))),
     )
 
 

@@ -135,17 +135,61 @@
     });
   }
 
+  function tableRows(table) {
+    return [...table.rows].map((row) => [...row.cells].map((cell) => {
+      const copy = cell.cloneNode(true);
+      copy.querySelectorAll("svg").forEach((drawing) => drawing.remove());
+      copy.querySelectorAll("data").forEach((number) => { number.textContent = number.value; });
+      copy.querySelectorAll("small, b").forEach((part) => { part.prepend(" "); part.append(" "); });
+      return copy.textContent.replace(/\s+/g, " ").trim();
+    }));
+  }
+
+  function chartRows(chart) {
+    const parts = Object.entries(chart.data).map(([name, slice]) => [name, rows(slice)]);
+    const names = [...new Set(parts.flatMap(([, found]) => Object.keys(found[0] || {})))];
+    return [["part", ...names], ...parts.flatMap(([name, found]) =>
+      found.map((row) => [name, ...names.map((column) => row[column] ?? "")]))];
+  }
+
+  function csv(lines) {
+    const field = (value) => {
+      const text = String(value);
+      return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+    };
+    return lines.map((line) => `${line.map(field).join(",")}\n`).join("");
+  }
+
+  for (const place of document.querySelectorAll("[data-rows]")) {
+    const name = place.dataset.rows;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "CSV";
+    button.setAttribute("aria-label", `CSV of ${place.dataset.of}`);
+    button.addEventListener("click", () => {
+      const chart = content.charts[name];
+      const lines = chart ? chartRows(chart)
+        : tableRows(document.getElementById(name).querySelector("table"));
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(new Blob([csv(lines)], { type: "text/csv" }));
+      link.download = `${name}.csv`;
+      link.click();
+      URL.revokeObjectURL(link.href);
+    });
+    place.replaceWith(button);
+  }
+
   for (const quote of document.querySelectorAll("blockquote.copy")) {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = "Copy";
     button.addEventListener("click", async () => {
-      const text = quote.querySelector("p").textContent;
+      const text = quote.querySelector("p, pre").textContent;
       try {
         await navigator.clipboard.writeText(text);
         button.textContent = "Copied";
       } catch {
-        window.getSelection().selectAllChildren(quote.querySelector("p"));
+        window.getSelection().selectAllChildren(quote.querySelector("p, pre"));
         button.textContent = "Selected";
       }
       setTimeout(() => { button.textContent = "Copy"; }, 2000);

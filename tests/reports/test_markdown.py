@@ -8,7 +8,7 @@ from conftest import Written, elements
 from drawn_results import drawn_results
 from markupsafe import Markup
 
-from reports.markdown import markdown_table, said
+from reports.pasted import markdown_table, said
 from reports.tables import Row, Table
 
 TITLE = "</title><script>alert(1)</script> | [a](b) *x* 手写 أرقام"

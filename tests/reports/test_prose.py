@@ -1,8 +1,11 @@
 """Do tests have names that a reader knows, whatever strengths they compare?"""
 
+from collections.abc import Sequence
+
 import pytest
 
 from reports import prose
+from reports.figures import epoch_ticks
 
 
 @pytest.mark.parametrize(
@@ -17,3 +20,22 @@ from reports import prose
 )
 def test_a_test_is_named_as_a_reader_would(test: str, name: str):
     assert prose.test_name(test) == name
+
+
+def test_what_a_test_estimates_is_named_as_a_reader_would(analyzed):
+    assert "Bayes factor BF₁₀" in analyzed.html
+    assert "bayes factor 10" not in analyzed.html
+
+
+@pytest.mark.parametrize(
+    ("epochs", "named"),
+    [
+        ([1, 2, 3], [1, 2, 3]),
+        ([2, 4], [2, 3, 4]),
+        (range(1, 9), [2, 4, 6, 8]),
+        ([5], [5]),
+        (range(10, 301, 10), [50, 100, 150, 200, 250, 300]),
+    ],
+)
+def test_an_axis_names_whole_epochs_few_enough_to_read(epochs: Sequence[int], named: list[int]):
+    assert epoch_ticks(list(epochs)) == named

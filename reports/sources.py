@@ -1,0 +1,200 @@
+"""The SQL behind each figure and table: as the page shows it, so it runs on the study's store.
+
+Each statement is whole, without parameters: ``python -m store query STORE "..."`` answers it.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from analyze.results import Finding, FitLine, Mediation
+from store.vocabulary import Half
+
+_WITHOUT_FAILURES: Final = "block NOT IN (SELECT block FROM model WHERE status <> 'complete')"
+_TEST_COLUMNS: Final = """\
+    outcome,
+    test,
+    method,
+    estimate,
+    standard_error,
+    statistic,
+    df,
+    p_value,
+    q_value,
+    interval_low,
+    interval_high,
+    interval_level,
+    n"""
+
+
+def quoted(text: str) -> str:
+    """Write a text as SQL does."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def tests_sql(read: Finding | Mediation, hypothesis: str, *, correlations: bool = False) -> str:
+    """Select every test of a claim in one arm and form, or its correlations alone."""
+    lines = [
+        "SELECT",
+        _TEST_COLUMNS,
+        "FROM evidence",
+        f"WHERE hypothesis = {quoted(hypothesis)} AND arm = {quoted(read.arm)}",
+        f"    AND form = {quoted(read.form)}",
+    ]
+    if correlations:
+        lines.append("    AND rank = 'beside' AND value_name LIKE '%correlation%'")
+    return "\n".join([*lines, "ORDER BY ALL"])
+
+
+def tests_of_sql(hypothesis: str, outcome: str | None = None) -> str:
+    """Select the tests of a part of the report that is no claim, of one outcome or of all."""
+    lines = ["SELECT", "    arm,", "    predictor,", _TEST_COLUMNS, "FROM evidence"]
+    lines.append(f"WHERE hypothesis = {quoted(hypothesis)}")
+    if outcome is not None:
+        lines.append(f"    AND outcome = {quoted(outcome)}")
+    return "\n".join([*lines, "ORDER BY ALL"])
+
+
+def findings_sql(hypothesis: str) -> str:
+    """Select a claim's verdicts in every arm and form."""
+    return "\n".join(
+        [
+            "SELECT * EXCLUDE (sentence, caveats)",
+            "FROM finding",
+            f"WHERE hypothesis = {quoted(hypothesis)}",
+            "ORDER BY deciding DESC, form, arm, outcome",
+        ]
+    )
+
+
+def specifications_sql(hypothesis: str) -> str:
+    """Select the finding that a specification curve stands around."""
+    return (
+        "-- The other specifications are not in the store: the CSV and results.json have them.\n"
+        f"{findings_sql(hypothesis).replace('ORDER BY', 'AND deciding' + chr(10) + 'ORDER BY')}"
+    )
+
+
+def replicates_sql(
+    outcome: str, arm: str, *, predictor: str = "", conditions: Sequence[int] = (), rule: str
+) -> str:
+    """Select one row per seed and condition: an outcome, and what it is set against.
+
+    conditions: only these, where any are named. rule: for failed runs.
+    """
+    measured = [f"{predictor} AS x", f"{outcome} AS y"] if predictor else [f"{outcome} AS y"]
+    lines = [
+        "SELECT",
+        "    block,",
+        "    teacher_strength AS strength,",
+        "    teacher_strengths,",
+        *(f"    {each}," for each in measured[:-1]),
+        f"    {measured[-1]}",
+        "FROM measures",
+        f"WHERE arm = {quoted(arm)} AND {outcome} IS NOT NULL",
+    ]
+    if conditions:
+        lines.append(f"    AND condition_id IN ({', '.join(map(str, conditions))})")
+    return "\n".join([*lines, *_left_out(rule), "ORDER BY ALL"])
+
+
+def halves_sql(fit: FitLine, *, rule: str) -> str:
+    """Select a predictor on one half of the test images with the outcome on the other, swapped."""
+    return "\n".join(
+        [
+            "-- As measured; the figure draws what is left without seeds' and strengths' means.",
+            "SELECT",
+            "    block,",
+            "    one.teacher_strength AS strength,",
+            f"    one.{fit.predictor} AS x,",
+            f"    other.{fit.outcome} AS y",
+            "FROM measures_by_half AS one",
+            "INNER JOIN measures_by_half AS other USING (student_id, block)",
+            f"WHERE one.arm = {quoted(fit.arm)} AND one.half <> other.half",
+            f"    AND {quoted(Half.ALL)} NOT IN (one.half, other.half)",
+            *_left_out(rule),
+            "ORDER BY ALL",
+        ]
+    )
+
+
+def fit_sql(fit: FitLine, *, on_strength: bool, rule: str) -> str:
+    """Select the replicates that a line is fitted to."""
+    if on_strength:
+        return replicates_sql(fit.outcome, fit.arm, rule=rule)
+    if len({(point.block, point.strength) for point in fit.points}) < len(fit.points):
+        return halves_sql(fit, rule=rule)
+    return (
+        "-- As measured; the figure draws what is left without seeds' and strengths' means.\n"
+        + replicates_sql(fit.outcome, fit.arm, predictor=fit.predictor, rule=rule)
+    )
+
+
+def means_sql(measures: Iterable[str], size: int, *, rule: str) -> str:
+    """Select means over seeds, by arm and ensemble of one size."""
+    means = [f"    AVG({measure}) AS {measure}" for measure in measures]
+    return "\n".join(
+        [
+            "SELECT",
+            "    arm,",
+            "    teacher_strengths,",
+            "    COUNT(*)::INTEGER AS students,",
+            ",\n".join(means),
+            "FROM measures",
+            f"WHERE LEN(teacher_strengths) = {size}",
+            *_left_out(rule),
+            "GROUP BY ALL",
+            "ORDER BY ALL",
+        ]
+    )
+
+
+def information_sql(*, rule: str) -> str:
+    """Select the mean mutual information and its bias, by arm and ensemble."""
+    return "\n".join(
+        [
+            "SELECT",
+            "    arm,",
+            "    teacher_strengths,",
+            "    AVG(estimate.value) AS mutual_information_bits,",
+            "    AVG(estimate.bias) AS bias,",
+            "    ANY_VALUE(estimator) AS estimator",
+            "FROM estimate",
+            "INNER JOIN measures USING (student_id)",
+            f"WHERE measure = 'mutual_information_bits' AND half = {quoted(Half.ALL)}",
+            *_left_out(rule),
+            "GROUP BY ALL",
+            "ORDER BY ALL",
+        ]
+    )
+
+
+def missing_sql(measures: Sequence[str]) -> str:
+    """Count the students without a value, by measure."""
+    if not measures:
+        return "SELECT COUNT(*) AS students FROM measures"
+    counts = [f"    COUNT(*) FILTER ({each} IS NULL) AS {each}" for each in measures]
+    return "\n".join(["SELECT", ",\n".join(counts), "FROM measures", "WHERE arm <> 'control'"])
+
+
+def curves_sql(curves: str, role: str, arm: str) -> str:
+    """Select one chart's part of the learning curves."""
+    chosen = f"WHERE role = {quoted(role)} AND arm = {quoted(arm)}"
+    return f"SELECT *\nFROM (\n{curves}\n)\n{chosen}\nORDER BY ALL"
+
+
+def overlap_sql(first: int, second: int, method: str) -> str:
+    """Select the overlap of two models' attention on every image, the highest first."""
+    return "\n".join(
+        [
+            "SELECT",
+            "    image_id,",
+            "    iou",
+            "FROM attention_iou",
+            f"WHERE model_a = {first} AND model_b = {second} AND method = {quoted(method)}",
+            "ORDER BY iou DESC, image_id",
+        ]
+    )
+
+
+def _left_out(rule: str) -> list[str]:
+    return [f"    AND {_WITHOUT_FAILURES}"] if rule == "exclude_block" else []
