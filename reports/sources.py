@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from analyze.results import Finding, FitLine, Mediation
+from store.schema import literal
 from store.vocabulary import Half
 
 _WITHOUT_FAILURES: Final = "block NOT IN (SELECT block FROM model WHERE status <> 'complete')"
@@ -26,19 +27,14 @@ _TEST_COLUMNS: Final = """\
     n"""
 
 
-def quoted(text: str) -> str:
-    """Write a text as SQL does."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def tests_sql(read: Finding | Mediation, hypothesis: str, *, correlations: bool = False) -> str:
     """Select every test of a claim in one arm and form, or its correlations alone."""
     lines = [
         "SELECT",
         _TEST_COLUMNS,
         "FROM evidence",
-        f"WHERE hypothesis = {quoted(hypothesis)} AND arm = {quoted(read.arm)}",
-        f"    AND form = {quoted(read.form)}",
+        f"WHERE hypothesis = {literal(hypothesis)} AND arm = {literal(read.arm)}",
+        f"    AND form = {literal(read.form)}",
     ]
     if correlations:
         lines.append("    AND rank = 'beside' AND value_name LIKE '%correlation%'")
@@ -48,9 +44,9 @@ def tests_sql(read: Finding | Mediation, hypothesis: str, *, correlations: bool 
 def tests_of_sql(hypothesis: str, outcome: str | None = None) -> str:
     """Select the tests of a part of the report that is no claim, of one outcome or of all."""
     lines = ["SELECT", "    arm,", "    predictor,", _TEST_COLUMNS, "FROM evidence"]
-    lines.append(f"WHERE hypothesis = {quoted(hypothesis)}")
+    lines.append(f"WHERE hypothesis = {literal(hypothesis)}")
     if outcome is not None:
-        lines.append(f"    AND outcome = {quoted(outcome)}")
+        lines.append(f"    AND outcome = {literal(outcome)}")
     return "\n".join([*lines, "ORDER BY ALL"])
 
 
@@ -60,7 +56,7 @@ def findings_sql(hypothesis: str) -> str:
         [
             "SELECT * EXCLUDE (sentence, caveats)",
             "FROM finding",
-            f"WHERE hypothesis = {quoted(hypothesis)}",
+            f"WHERE hypothesis = {literal(hypothesis)}",
             "ORDER BY deciding DESC, form, arm, outcome",
         ]
     )
@@ -90,7 +86,7 @@ def replicates_sql(
         *(f"    {each}," for each in measured[:-1]),
         f"    {measured[-1]}",
         "FROM measures",
-        f"WHERE arm = {quoted(arm)} AND {outcome} IS NOT NULL",
+        f"WHERE arm = {literal(arm)} AND {outcome} IS NOT NULL",
     ]
     if conditions:
         lines.append(f"    AND condition_id IN ({', '.join(map(str, conditions))})")
@@ -109,8 +105,8 @@ def halves_sql(fit: FitLine, *, rule: str) -> str:
             f"    other.{fit.outcome} AS y",
             "FROM measures_by_half AS one",
             "INNER JOIN measures_by_half AS other USING (student_id, block)",
-            f"WHERE one.arm = {quoted(fit.arm)} AND one.half <> other.half",
-            f"    AND {quoted(Half.ALL)} NOT IN (one.half, other.half)",
+            f"WHERE one.arm = {literal(fit.arm)} AND one.half <> other.half",
+            f"    AND {literal(Half.ALL)} NOT IN (one.half, other.half)",
             *_left_out(rule),
             "ORDER BY ALL",
         ]
@@ -160,7 +156,7 @@ def information_sql(*, rule: str) -> str:
             "    ANY_VALUE(estimator) AS estimator",
             "FROM estimate",
             "INNER JOIN measures USING (student_id)",
-            f"WHERE measure = 'mutual_information_bits' AND half = {quoted(Half.ALL)}",
+            f"WHERE measure = 'mutual_information_bits' AND half = {literal(Half.ALL)}",
             *_left_out(rule),
             "GROUP BY ALL",
             "ORDER BY ALL",
@@ -178,7 +174,7 @@ def missing_sql(measures: Sequence[str]) -> str:
 
 def curves_sql(curves: str, role: str, arm: str) -> str:
     """Select one chart's part of the learning curves."""
-    chosen = f"WHERE role = {quoted(role)} AND arm = {quoted(arm)}"
+    chosen = f"WHERE role = {literal(role)} AND arm = {literal(arm)}"
     return f"SELECT *\nFROM (\n{curves}\n)\n{chosen}\nORDER BY ALL"
 
 
@@ -190,7 +186,7 @@ def overlap_sql(first: int, second: int, method: str) -> str:
             "    image_id,",
             "    iou",
             "FROM attention_iou",
-            f"WHERE model_a = {first} AND model_b = {second} AND method = {quoted(method)}",
+            f"WHERE model_a = {first} AND model_b = {second} AND method = {literal(method)}",
             "ORDER BY iou DESC, image_id",
         ]
     )

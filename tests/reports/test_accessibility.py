@@ -41,14 +41,10 @@ def violations(tab, axe: str) -> list[str]:
     return tab.evaluate(VIOLATIONS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("width", "dark"),
-    [
-        pytest.param(390, True, id="phone-dark"),
-        pytest.param(1400, False, id="wide-light"),
-        pytest.param(390, False, id="phone-light", marks=pytest.mark.long),
-        pytest.param(1400, True, id="wide-dark", marks=pytest.mark.long),
-    ],
+    [pytest.param(390, True, id="phone-dark"), pytest.param(1400, False, id="wide-light")],
 )
 def test_no_section_has_a_violation(tab, axe, analyzed, width, dark):
     tab.open(analyzed.page, width=width, dark=dark)
