@@ -124,7 +124,10 @@ def read_images(path: Path) -> pl.DataFrame:
 
 
 def count_classes(design: Design, images: Path) -> int:
-    """Return the number of classes: declared, or those that the images show."""
+    """Return the number of classes: declared, or those that the images show.
+
+    Raises StoreError as ``read_images`` does, where the images are asked.
+    """
     if not isinstance(design.dataset, DigitsData):
         return design.dataset.classes
-    return int(pl.read_parquet(images, columns=["label"])["label"].n_unique())
+    return int(read_images(images)["label"].n_unique())

@@ -6,7 +6,7 @@ from typing import Final, Self
 import duckdb
 import polars as pl
 
-from store.connection import MEMORY, SILENT, answer, insert, one_line
+from store.connection import MEMORY, SILENT, answer, insert, one_line, pass_on_an_interrupt
 from store.errors import StoreError
 from store.frames import (
     EPOCH,
@@ -58,7 +58,7 @@ class BlockMeasures:
         """Return the rows of KEPT for one block.
 
         block: its tables of BROUGHT, as they are stored. Raises StoreError where the rows do not
-        hang together.
+        hang together, KeyboardInterrupt where DuckDB was interrupted.
         """
         tables = {
             **{frame: block[frame] for frame in BROUGHT},
@@ -75,7 +75,8 @@ class BlockMeasures:
             for statement in made_once():
                 connection.execute(statement)
             return {frame: _made_again(connection, frame) for frame in KEPT}
-        except (duckdb.Error, ValueError) as error:
+        except (duckdb.Error, RuntimeError, ValueError) as error:
+            pass_on_an_interrupt(error)
             raise StoreError(f"the measures of a block cannot be made: {one_line(error)}") from None
 
     def _opened(self) -> duckdb.DuckDBPyConnection:

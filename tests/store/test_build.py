@@ -244,6 +244,14 @@ def test_shards_that_saw_different_images_are_refused(study: SyntheticStudy, tmp
     assert not (tmp_path / "s.duckdb").exists()
 
 
+def test_images_cut_short_are_named_with_the_way_out(study: SyntheticStudy, tmp_path: Path):
+    images = next(study.shards.glob("images-*.parquet"))
+    images.write_bytes(images.read_bytes()[:-20])
+    with pytest.raises(StoreError, match=rf"{images.name}: cannot be read.*Delete it, one shard"):
+        built(study, tmp_path / "s.duckdb")
+    assert not (tmp_path / "s.duckdb").exists()
+
+
 @pytest.mark.parametrize("name", [frame.name for frame in SHARD_FRAMES])
 def test_a_flipped_bit_names_its_file_and_the_way_out(
     study: SyntheticStudy, tmp_path: Path, name: str

@@ -8,9 +8,10 @@ import polars as pl
 import pytest
 from synthetic import SyntheticStudy, make_study
 
-from store import builder
+from store import builder, keeping
 from store.builder import build
 from store.database import open_reader
+from store.doctor import examine
 from store.errors import StaleShardError
 from store.frames import STORED_PREDICTION
 from store.kept import AGAIN, KEPT
@@ -90,6 +91,18 @@ def test_a_block_that_cannot_be_read_does_not_hold_up_those_before_it(
     with duckdb.connect(str(store.with_name("s.duckdb.next")), read_only=True) as connection:
         held = connection.execute("SELECT block FROM shard ORDER BY block").fetchall()
     assert held == [(0,), (1,)]
+
+
+def test_ctrl_c_while_a_block_is_measured_ends_the_work(
+    study: SyntheticStudy, monkeypatch: pytest.MonkeyPatch
+):
+    def interrupted(*_: object) -> pl.DataFrame:
+        # what DuckDB makes of a KeyboardInterrupt
+        raise RuntimeError("Query interrupted")
+
+    monkeypatch.setattr(keeping, "answer", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        examine(study.store, study.shards, study.design)
 
 
 def test_another_attention_method_makes_the_measures_anew(study: SyntheticStudy, tmp_path: Path):
