@@ -27,7 +27,7 @@ from store.design import Design
 from store.frames import ATTENTION, PREDICTION
 from store.networks import CifarNetwork
 from store.sections import Engine
-from store.shard import Parts, content_hash
+from store.shard import content_hash, in_memory
 from store.training import Distillation, Recipe
 from store.vocabulary import Role
 
@@ -183,10 +183,7 @@ def collect_tiny_block(block: int, *, observation_batch: int, stop_after: int | 
         tables = Block(
             design, data, block, runtime=arithmetic, scratch=scratch, finished=stop
         ).collect()
-        return {
-            name: table.read() if isinstance(table, Parts) else table
-            for name, table in tables.items()
-        }
+        return {name: in_memory(table) for name, table in tables.items()}
 
     with TemporaryDirectory() as folder:
         try:

@@ -93,9 +93,12 @@ class Parts:
 
     files: tuple[Path, ...]
 
-    def read(self) -> pl.DataFrame:
-        """Read the whole table into memory."""
-        return pl.concat([pl.read_parquet(file) for file in self.files])
+
+def in_memory(table: pl.DataFrame | Parts) -> pl.DataFrame:
+    """Return a whole table, read from its files where it is in parts."""
+    if isinstance(table, Parts):
+        return pl.concat([pl.read_parquet(file) for file in table.files])
+    return table
 
 
 def shard_name(block: int, key: str) -> str:

@@ -20,7 +20,7 @@ from store.design import TRAINING_PROTOCOL, Design
 from store.errors import UserError
 from store.frames import SHARD_FRAMES
 from store.sections import Engine
-from store.shard import Parts, content_hash
+from store.shard import Parts, content_hash, in_memory
 
 GOLDEN = [2.294506, 2.257438, 2.307168, 2.263375, 1.388969, 1.389225, 1.390990, 1.389225]
 
@@ -61,9 +61,7 @@ def _collect(
 
 
 def _read(found: dict[str, pl.DataFrame | Parts]) -> dict[str, pl.DataFrame]:
-    return {
-        name: table.read() if isinstance(table, Parts) else table for name, table in found.items()
-    }
+    return {name: in_memory(table) for name, table in found.items()}
 
 
 def _hashes(tables: dict[str, pl.DataFrame]) -> list[str]:

@@ -17,7 +17,7 @@ from collect.timing import Rates, measure
 from collect.workload import workload
 from store.design import Design
 from store.sections import Engine, SharedTeachers
-from store.shard import read_manifest
+from store.shard import in_memory, read_manifest
 from store.study_file import load_design
 
 TINY = Path(__file__).parents[1] / "workflow/tiny.yaml"
@@ -82,7 +82,7 @@ def done(data, runtime, tmp_path_factory):
     )
     tables = block.collect()
     patch.undo()
-    return counts, {name: tables[name].read().height for name in ("prediction", "attention")}
+    return counts, {name: in_memory(tables[name]).height for name in ("prediction", "attention")}
 
 
 def test_the_work_counted_is_the_work_that_a_block_does(done):

@@ -21,7 +21,7 @@ from store.design import Design
 from store.frames import SHARD_FRAMES
 from store.networks import Network
 from store.sections import Engine
-from store.shard import Parts, content_hash
+from store.shard import content_hash, in_memory
 from store.vocabulary import AttentionMethod
 
 import_torchvision()
@@ -284,7 +284,7 @@ def _collected(design: Design, scratch, **changes: object):
         finished=lambda _: None,
     )
     found = block.collect()
-    return {name: t.read() if isinstance(t, Parts) else t for name, t in found.items()}
+    return {name: in_memory(table) for name, table in found.items()}
 
 
 def _hashes(tables) -> list[str]:

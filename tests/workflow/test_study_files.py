@@ -52,6 +52,7 @@ def test_a_dry_smoke_run_makes_no_images(tmp_path: Path):
     assert [path.name for path in results.iterdir()] == ["study.yaml"]
 
 
+@pytest.mark.long
 def test_a_smoke_run_goes_from_no_images_to_a_report(tmp_path: Path):
     text = running.TINY.read_text(encoding="utf-8")
     assert "kind: digits" in text

@@ -67,6 +67,7 @@ def test_a_study_goes_the_whole_way_and_says_so(undisturbed):
     assert "Traceback" not in terminal
 
 
+@pytest.mark.long
 def test_a_plan_says_what_a_study_costs_and_leaves_nothing_behind(tmp_path):
     folder = running.prepare(tmp_path)
     planned = running.run(folder, target="plan")
@@ -268,6 +269,7 @@ def test_packed_blocks_are_the_same_blocks(undisturbed, tmp_path):
     assert _shards(folder) == _shards(undisturbed)
 
 
+@pytest.mark.long
 def test_one_seed_is_described_without_p_values(tmp_path):
     folder = running.prepare(tmp_path, seeds="1")
     done = running.run(folder)
