@@ -42,7 +42,7 @@ smoke: $(READY) ## run every study of config/ cut to a few images and steps, wit
 test: $(TOOLS) ## run the tests
 	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST)
 
-test-long: $(TOOLS) ## run the tests that make test leaves out (four minutes)
+test-long: $(TOOLS) ## run the tests that make test leaves out (several minutes)
 	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -n $(JOBS) --dist loadgroup -m long $(PYTEST)
 
 test-slurm: $(TOOLS) $(SLURM_READY) ## run the cluster tests on a Slurm that is started for them (root; SLURM='-k "200 or heads"')
