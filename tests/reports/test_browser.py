@@ -79,3 +79,15 @@ def test_a_specification_curve_fits_a_phone_and_needs_no_script(tab, analyzed):
     assert len(widths) > 40
     assert len(set(widths)) == 1
     assert 250 < widths[0] < 390
+
+
+def test_a_verdict_s_sign_has_its_own_colour_wherever_it_stands(tab, drawn):
+    tab.open(drawn.page)
+    colours = tab.evaluate("""
+        [...new Set([...document.querySelectorAll('.glyph')].map(
+            (each) => `${[...each.classList].pop()} ${getComputedStyle(each).color}`))]
+    """)
+    kinds = [colour.split(" ", 1)[0] for colour in colours]
+    assert len(kinds) == len(set(kinds)) >= 3, colours
+    of = dict(colour.split(" ", 1) for colour in colours)
+    assert len({of["supported"], of["contradicted"], of["undecided"]}) == 3
