@@ -12,6 +12,17 @@ from analyze.results import Evidence, Finding, FitLine, OutcomeFinding, Rank, Re
 from reports.curves import CurveView, curve_view
 from reports.figures import SEEDS_DRAWN, Chart, ChartBook, fit_chart, raw_chart
 from reports.forest import deciding_interval, forest
+from reports.names import (
+    VERDICTS,
+    VerdictWords,
+    arm_label,
+    arm_word,
+    capitalized,
+    form_label,
+    measure_title,
+    short_statement,
+    verdict_word,
+)
 from reports.numbers import (
     Citations,
     interval_decimals,
@@ -22,21 +33,12 @@ from reports.numbers import (
 )
 from reports.pasted import latex_table, markdown_table
 from reports.prose import (
-    VERDICTS,
-    VerdictWords,
-    arm_label,
-    arm_word,
-    capitalized,
     expectation,
-    form_label,
     is_primary,
-    measure_title,
     outcome_decimals,
     replicate_word,
     reporting_sentence,
-    short_statement,
     single_seed_words,
-    verdict_word,
 )
 from reports.sources import findings_sql
 from reports.tables import NONE, Row, Table, correlations_table, fit_table, points_csv, tests_table

@@ -21,16 +21,10 @@ from reports.compare_prose import (
 )
 from reports.figures import ChartBook
 from reports.forest import alike_span, axis_of, study_forest, summary_forest
+from reports.names import VERDICTS, VerdictWords, capitalized, in_words, measure_title
 from reports.numbers import Citations
 from reports.page import content_security_policy, page_environment, template_text
-from reports.prose import (
-    VERDICTS,
-    VerdictWords,
-    capitalized,
-    in_words,
-    measure_title,
-    study_sentence,
-)
+from reports.study_prose import study_sentence
 from reports.tables import NONE, Row, Table
 from store.design import Design
 

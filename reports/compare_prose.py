@@ -8,8 +8,8 @@ from analyze.comparison import Alike, Likeness, Member
 from analyze.hypotheses import STRENGTH
 from analyze.inference.meta_analysis import MetaAnalysis
 from analyze.results import Interval
+from reports.names import ATTENTION_MAPS, arm_word, capitalized, in_words, measure_title
 from reports.numbers import Citations, decimals_for, fixed, level_text, p_clause
-from reports.prose import ATTENTION_MAPS, arm_word, capitalized, in_words, measure_title
 from store.vocabulary import AttentionMethod
 
 

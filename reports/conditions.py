@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from reports.names import arm_word
 from reports.numbers import strength_text
-from reports.prose import arm_word
 from reports.queries import CONDITIONS
 from reports.tables import NONE, Row, Table
 from store.conditions import DoseResponse, Factorial, mean_strength

@@ -11,17 +11,9 @@ from analyze.results import Contrast, Evidence, Results
 from reports.conditions import ensemble_text
 from reports.figures import Chart, ChartBook, conditions_chart
 from reports.forest import contrast_forest, contrast_span
+from reports.names import arm_word, capitalized, contrast_title, ensembles_label, measure_title
 from reports.numbers import Citations
-from reports.prose import (
-    arm_word,
-    capitalized,
-    contrast_sentence,
-    contrast_title,
-    df_decimals,
-    ensembles_label,
-    evidence_decimals,
-    measure_title,
-)
+from reports.prose import contrast_sentence, df_decimals, evidence_decimals
 from reports.sources import tests_of_sql
 from reports.tables import NONE, Cell, Row, Table
 from store.design import Design

@@ -20,8 +20,8 @@ from analyze.results import (
     SpecificationCurve,
     Standing,
 )
+from reports.names import capitalized, test_name
 from reports.numbers import Citations, decimals_for, fixed, p_clause, whole
-from reports.prose import capitalized, test_name
 from reports.sources import specifications_sql
 from reports.tables import NONE, Cell, Row, Table, data_uri
 

@@ -14,8 +14,9 @@ from markupsafe import Markup
 from analyze.distillation import DISTILLATION
 from analyze.results import DistillationEffect, Evidence, Interval, Results
 from reports.figures import SEEDS_DRAWN
+from reports.names import axis_title, capitalized, measure_title
 from reports.numbers import MINUS, THIN, Citations, fixed, p_clause, strength_text
-from reports.prose import axis_title, capitalized, evidence_decimals, measure_title
+from reports.prose import evidence_decimals
 from reports.sources import tests_of_sql
 from reports.tables import Cell, Row, Table, anchor, data_uri
 from store.measures import BY_NAME

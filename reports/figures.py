@@ -15,8 +15,8 @@ import polars as pl
 
 from analyze.hypotheses import STRENGTH
 from analyze.results import FitLine, Results, Series
+from reports.names import axis_title, capitalized, measure_title, students_of
 from reports.numbers import fixed, strength_text
-from reports.prose import axis_title, capitalized, measure_title, students_of
 from reports.queries import LEARNING_CURVES
 from reports.sources import curves_sql, fit_sql, replicates_sql
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from reports.conditions import ensemble_words
+from reports.names import ATTENTION_MAPS
 from reports.numbers import Number, fixed
-from reports.prose import ATTENTION_MAPS
 from reports.queries import (
     CLASS_NAMES,
     GALLERY_BLOCK,

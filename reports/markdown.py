@@ -8,9 +8,9 @@ from typing import Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from reports.names import arm_word, capitalized
 from reports.page import TEMPLATES, Page, failed_rule
 from reports.pasted import markdown_table, said
-from reports.prose import arm_word, capitalized
 
 _BLANK_LINES: Final = re.compile(r"\n{3,}")
 

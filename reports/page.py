@@ -25,22 +25,22 @@ from reports.contrasts import SizeContrasts, contrast_views
 from reports.distillation import OutcomeView, distillation_views
 from reports.figures import Chart, ChartBook, curve_charts, replicate_columns
 from reports.gallery import Gallery, make_gallery
-from reports.numbers import Citations, strength_text
-from reports.prose import (
+from reports.names import (
     FAILED_RULES,
     VERDICTS,
     VerdictWords,
-    adding_seeds_words,
     arm_word,
     capitalized,
     form_label,
     in_words,
-    study_sentence,
     typeset,
 )
+from reports.numbers import Citations, strength_text
+from reports.prose import adding_seeds_words
 from reports.provenance import Provenance, read_provenance
 from reports.queries import GALLERY_BLOCK, GALLERY_IOU, LEARNING_CURVES, Query, Store
 from reports.sources import tests_sql
+from reports.study_prose import study_sentence
 from reports.tables import (
     Table,
     data_uri,

@@ -10,8 +10,8 @@ from typing import Final
 
 from markupsafe import Markup
 
+from reports.names import typeset
 from reports.numbers import MINUS, THIN, Number
-from reports.prose import typeset
 from reports.tables import NONE, Table
 
 _EMPHASIS: Final = {"i": ("*", "*"), "em": ("*", "*"), "b": ("**", "**"), "strong": ("**", "**")}

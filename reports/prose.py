@@ -1,12 +1,11 @@
-"""Words: verdicts, what was trained, what a test said. No number is made here."""
+"""Sentences: what a test said, what a claim expects, when data are looked at again.
 
-import re
-from dataclasses import dataclass
-from typing import Final
+No number is made here.
+"""
 
 from markupsafe import Markup
 
-from analyze.hypotheses import HYPOTHESES, STRENGTH, Direction
+from analyze.hypotheses import HYPOTHESES, Direction
 from analyze.results import (
     Contrast,
     Evidence,
@@ -15,7 +14,13 @@ from analyze.results import (
     Rank,
     SequentialLook,
     SingleSeed,
-    Verdict,
+)
+from reports.names import (
+    arm_word,
+    contrast_title,
+    ensembles_label,
+    form_label,
+    measure_title,
 )
 from reports.numbers import (
     Citations,
@@ -27,234 +32,6 @@ from reports.numbers import (
     p_clause,
     whole,
 )
-from store.conditions import LEVELS, ConditionList, DoseResponse, Factorial
-from store.design import Design
-from store.images import DigitsData, ForeignData, PublishedData
-from store.measures import BY_NAME
-from store.networks import Networks
-from store.sections import Foreign
-from store.vocabulary import Arm, AttentionMethod, Form
-
-
-@dataclass(frozen=True, slots=True)
-class VerdictWords:
-    """How a verdict reads: a word, what it means, and the name of its glyph."""
-
-    word: str
-    meaning: str
-    glyph: str
-
-
-VERDICTS: Final = {
-    Verdict.SUPPORTED: VerdictWords(
-        "Supported",
-        "The interval that decides lies wholly on the claimed side of zero.",
-        "supported",
-    ),
-    Verdict.CONTRADICTED: VerdictWords(
-        "Contradicted",
-        "The interval that decides lies wholly on the opposite side of zero.",
-        "contradicted",
-    ),
-    Verdict.NEGLIGIBLE: VerdictWords(
-        "Negligible",
-        "The interval that decides lies inside the band of effects too small to matter.",
-        "negligible",
-    ),
-    Verdict.UNDECIDED: VerdictWords(
-        "Undecided",
-        "The interval that decides excludes neither zero nor an effect that would matter.",
-        "undecided",
-    ),
-    Verdict.DESCRIPTIVE: VerdictWords(
-        "Described only", "Fewer than three seeds: no test is made.", "descriptive"
-    ),
-    Verdict.NO_DATA: VerdictWords("No data", "There is nothing to compute it from.", "no-data"),
-}
-
-ARMS: Final = {
-    Arm.FIXED: "student’s own augmentation fixed",
-    Arm.MATCHED: "student’s augmentation matched to its teachers’",
-    Arm.CONTROL: "student without teachers, which learns from the labels alone",
-}
-_SMALL: Final = (
-    "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-    "eleven", "twelve",
-)  # fmt: skip
-TESTS: Final = {
-    "per_seed_slope_t": "Slope per seed, t",
-    "mixed_model_slope": "Mixed model",
-    "page_trend": "Page’s trend test",
-    "sign_flip": "Sign-flip permutation",
-    "wilcoxon_hodges_lehmann": "Signed ranks, Hodges–Lehmann",
-    "polynomial_linear": "Linear contrast",
-    "polynomial_quadratic": "Quadratic contrast",
-    "polynomial_cubic": "Cubic contrast",
-    "split_half_within_cr2": "Within, on opposite halves of the images",
-    "two_way_within_cr2": "Within, on the same images",
-    "split_half_reliability": "Split-half reliability",
-    "two_way_within_ols": "Within, ordinary t",
-    "wild_cluster_bootstrap": "Wild cluster bootstrap",
-    "correlation_pooled": "Pooled",
-    "correlation_between_condition": "Between strengths",
-    "correlation_between_seed": "Between seeds",
-    "correlation_within_seed": "Within seeds",
-    "correlation_two_way_within": "Within seeds and strengths",
-    "mundlak_within": "Mundlak: within",
-    "mundlak_between_seed": "Mundlak: between seeds",
-    "mundlak_between_strength": "Mundlak: between strengths",
-    "mundlak_context": "Mundlak: between less within",
-    "friedman": "Friedman’s test",
-    "welch_anova": "Welch’s analysis of variance",
-    "diagnostic_seed_trends": "Diagnostic: slopes that differ between seeds",
-    "diagnostic_boundary_fit": "Diagnostic: boundary fit",
-    "diagnostic_residual_normality": "Diagnostic: normal residuals",
-    "diagnostic_residual_spread": "Diagnostic: equal spread of residuals",
-    "seed_image_bootstrap": "Seeds and test images resampled",
-    "contrast_t": "Contrast, t",
-    "contrast_sign_flip": "Sign-flip permutation of contrasts",
-    "contrast_wilcoxon": "Signed ranks of contrasts, Hodges–Lehmann",
-    "contrast_tost": "Equivalence of a contrast (TOST)",
-    "contrast_d_z": "Cohen’s d_z of a contrast",
-    "contrast_hedges_g_av": "Hedges’ g_av of a contrast",
-    "diagnostic_slope_normality": "Diagnostic: normal slopes",
-    "diagnostic_curvature": "Diagnostic: curvature",
-    "diagnostic_leave_one_seed_out": "Diagnostic: one seed left out",
-    "diagnostic_brown_forsythe": "Diagnostic: equal spread (Brown–Forsythe)",
-    "diagnostic_sphericity": "Diagnostic: sphericity",
-    "mediation_joint": "Both paths jointly",
-    "mediation_a": "Path a, strength to attention",
-    "mediation_b": "Path b, attention to overfitting",
-    "mediation_acme": "Indirect effect (ACME)",
-    "mediation_ade": "Direct effect (ADE)",
-    "mediation_total": "Total effect",
-    "mediation_proportion": "Proportion mediated",
-    "mediation_rho": "Confounding that would undo it (rho)",
-}
-_OF_STRENGTHS: Final = {
-    "paired_t": "Paired t",
-    "tost": "Equivalence (TOST)",
-    "hedges_g_av": "Hedges’ g_av",
-    "d_z": "Cohen’s d_z",
-    "games_howell": "Games–Howell",
-    "sign_flip": "Sign-flip permutation",
-}
-"""Tests that are made of one strength, or of one against another, which ends their name."""
-_AT_STRENGTHS: Final = re.compile(
-    rf"({'|'.join(_OF_STRENGTHS)})_(?:(teachers_at)_)?([\d.]+)(?:_against_([\d.]+))?"
-)
-_BAYES_FACTOR: Final = re.compile(r"jzs_bayes_factor_r([\d.]+)")
-ATTENTION_MAPS: Final = {
-    AttentionMethod.CAM_LABEL: "the class activation map of the image’s label",
-    AttentionMethod.CAM_PREDICTED: "the class activation map of the predicted class",
-    AttentionMethod.CAM_SUM: "the class activation map summed over all classes",
-    AttentionMethod.GRADCAM: "Grad-CAM of the predicted class",
-    AttentionMethod.ROLLOUT: "what the class token attends to through all layers (rollout)",
-    AttentionMethod.CLASS_TOKEN: "what the class token attends to in the last layer",
-}
-FAILED_RULES: Final = {
-    "exclude_block": "a block with a failed network is left out whole",
-    "exclude_student": "a student that failed, or whose teacher failed, is left out",
-}
-_SIZED_ARM: Final = re.compile(r"(?P<student>weak|strong|[0-9.e+-]+)_of_(?P<teachers>[0-9])")
-FORMS: Final = {Form.PLAIN: "sound measures", Form.PUBLISHED: "measures as published"}
-
-
-def arm_label(arm: str) -> str:
-    """Name an arm in words."""
-    if arm in set(Arm):
-        return ARMS[Arm(arm)]
-    if _SIZED_ARM.fullmatch(arm):
-        return f"only their teachers’ augmentation differs ({arm} in the store)"
-    return "conditions as the study file lists them"
-
-
-def arm_word(arm: str) -> str:
-    """Name an arm in short."""
-    sized = _SIZED_ARM.fullmatch(arm)
-    if sized is None:
-        return f"{arm} arm" if arm else "all students"
-    student, teachers = sized["student"], _plural(int(sized["teachers"]), "teacher")
-    if student in LEVELS:
-        return f"{student} students of {teachers}"
-    return f"students at {student} of {teachers}"
-
-
-def students_of(arm: str) -> str:
-    """Name an arm's students, to begin a title with."""
-    return capitalized(arm_word(arm)) if _SIZED_ARM.fullmatch(arm) else f"Students, {arm_word(arm)}"
-
-
-def ensembles_label(size: int) -> str:
-    """Name the ensembles of one size."""
-    return "single teachers" if size == 1 else f"ensembles of {in_words(size)}"
-
-
-def form_label(form: str) -> str:
-    """Name a form of measurement in words."""
-    return FORMS[Form(form)] if form in set(Form) else form
-
-
-def measure_title(name: str) -> str:
-    """Name a measure, or the predictor strength, as a reader would."""
-    if name == STRENGTH:
-        return "teachers’ augmentation strength"
-    title = BY_NAME[name].title if name in BY_NAME else name.replace("_", " ")
-    return title.replace("'", "’")
-
-
-_HYPHEN: Final = re.compile(r"(?<![\w.-])-(?=\d)")
-_VALUES: Final = {
-    "bayes_factor_10": "Bayes factor BF₁₀",
-    "d_z": "d_z",
-    "hedges_g_av": "Hedges’ g_av",
-    "kendall_w": "Kendall’s W",
-    "partial_eta_squared": "partial η²",
-}
-
-
-def value_title(evidence: Evidence) -> str:
-    """Name what a test's estimate is: ``slope``, ``Hedges’ g_av``."""
-    return _VALUES.get(evidence.value_name, evidence.value_name.replace("_", " "))
-
-
-def test_name(test: str) -> str:
-    """Name a test in a few words."""
-    if scale := _BAYES_FACTOR.fullmatch(test):
-        return f"JZS Bayes factor, scale {scale[1]}"
-    found = _AT_STRENGTHS.fullmatch(test)
-    if found is None:
-        return TESTS.get(test, capitalized(test.replace("_", " ")))
-    name, teachers, strength, other = found.groups()
-    where = "teachers at " if teachers else ""
-    against = "" if other is None else f" against {float(other):.3g}"
-    return f"{_OF_STRENGTHS[name]}, {where}{float(strength):.3g}{against}"
-
-
-def capitalized(text: str) -> str:
-    """Return the text with its first letter as a capital."""
-    return text[:1].upper() + text[1:]
-
-
-def axis_title(name: str) -> str:
-    """Name a measure with its unit, for an axis."""
-    unit = BY_NAME[name].unit if name in BY_NAME else ""
-    return measure_title(name) + (f" ({unit})" if unit not in {"", "index"} else "")
-
-
-def verdict_word(finding: Finding) -> str:
-    """Name a finding's verdict, with its reservation."""
-    word = VERDICTS[finding.verdict].word
-    judged = finding.verdict in {Verdict.SUPPORTED, Verdict.CONTRADICTED}
-    if judged and any(outcome.size_uncertain for outcome in finding.outcomes):
-        return f"{word}, size uncertain"
-    return word
-
-
-def short_statement(finding: Finding) -> str:
-    """Return the claim in a few words."""
-    claim = HYPOTHESES.get(finding.hypothesis)
-    return claim.short if claim else finding.statement
 
 
 def expectation(finding: Finding) -> str:
@@ -265,92 +42,6 @@ def expectation(finding: Finding) -> str:
     if claim.direction is Direction.FALLS:
         return "The claim expects a negative slope."
     return "The claim expects a positive slope: both fall or rise together."
-
-
-def study_sentence(design: Design) -> str:
-    """Say in one sentence what was trained, how many times, and on what."""
-    cells = design.design
-    if design.foreign is not None:
-        return _foreign_sentence(design, design.foreign)
-    networks = design.own_training.networks
-    if not isinstance(cells, DoseResponse):
-        return _conditions_sentence(design, cells, networks)
-    teacher, student = networks.teacher.title, networks.student.title
-    kind = "of the same kind" if teacher == student else f"({student})"
-    levels = _plural(len(cells.strengths), "augmentation strength")
-    number = sum(bool(student.teachers) for student in design.plan().students)
-    students = _plural(number, "student")
-    was, were = ("was" if count == 1 else "were" for count in (cells.teachers, number))
-    augmented = f"augmented {_arms(cells.arms, cells.fixed_strength)}{_controls(design)}"
-    taught = f"{_plural(cells.teachers, 'teacher')} ({teacher}) {was} trained"
-    if design.shared_teachers is not None:
-        return (
-            f"For each of {_plural(design.shared_teachers.pools, 'pool')}, {taught} at each of "
-            f"{levels} on {_data(design)}; in each of {_plural(design.seeds, 'seed')}, {students} "
-            f"{kind} {were} distilled from the teachers of one pool, {augmented}."
-        )
-    return (
-        f"In each of {_plural(design.seeds, 'seed')}, {taught} afresh at each of {levels} on "
-        f"{_data(design)}, and {students} {kind} {were} distilled from them, {augmented}."
-    )
-
-
-def _conditions_sentence(
-    design: Design, cells: Factorial | ConditionList, networks: Networks
-) -> str:
-    """Say what was trained where teachers of one ensemble may differ in their augmentation."""
-    teacher, student = networks.teacher.title, networks.student.title
-    plan = design.plan()
-    start = (
-        f"In each of {_plural(design.seeds, 'seed')}, "
-        f"{_plural(len(plan.teachers), 'teacher')} ({teacher}) were trained afresh on "
-        f"{_data(design)}"
-    )
-    kind = "of the same kind" if teacher == student else f"({student})"
-    students = f"{_plural(len(plan.students), 'student')} {kind}"
-    if isinstance(cells, ConditionList):
-        return (
-            f"{start}, and {students} were distilled from ensembles of them, one for each "
-            "condition that the study lists."
-        )
-    sizes = [in_words(size) for size in cells.teachers]
-    joined = " and ".join([", ".join(sizes[:-1]), sizes[-1]]) if len(sizes) > 1 else sizes[0]
-    one = "teacher" if cells.teachers == (1,) else "teachers"
-    return (
-        f"{start}, each slot of the ensemble once weakly augmented (strength {cells.weak:g}) and "
-        f"once strongly ({cells.strong:g}), and {students} were distilled from them: one for every "
-        f"way to make {joined} {one} and the student weak or strong."
-    )
-
-
-def _controls(design: Design) -> str:
-    """Say how many students had no teachers, where there are such."""
-    number = sum(not student.teachers for student in design.plan().students)
-    return f"; {in_words(number)} more learned from the labels alone" if number else ""
-
-
-def _foreign_sentence(design: Design, foreign: Foreign) -> str:
-    """Say what another software trained, in the words of the study file."""
-    cells = design.design
-    if not isinstance(cells, DoseResponse):
-        plan = design.plan()
-        return (
-            f"In each of {_plural(design.seeds, 'seed')}, "
-            f"{_plural(len(plan.teachers), 'teacher')} ({foreign.teacher}) were trained afresh by "
-            f"{foreign.trainer} at strengths of {foreign.strength} on {_data(design)}, and "
-            f"{_plural(len(plan.students), 'student')} ({foreign.student}) were distilled from "
-            "ensembles of them."
-        )
-    teachers = _plural(cells.teachers, "teacher")
-    number = sum(bool(student.teachers) for student in design.plan().students)
-    students = _plural(number, "student")
-    was, were = ("was" if n == 1 else "were" for n in (cells.teachers, number))
-    return (
-        f"In each of {_plural(design.seeds, 'seed')}, {teachers} ({foreign.teacher}) {was} trained "
-        f"afresh by {foreign.trainer} at each of {_plural(len(cells.strengths), 'strength')} "
-        f"({foreign.strength}) on {_data(design)}, and {students} ({foreign.student}) {were} "
-        f"distilled from them, {_arms(cells.arms, cells.fixed_strength)}{_controls(design)}."
-    )
 
 
 def adding_seeds_words(cite: Citations, look: SequentialLook | None) -> Markup:
@@ -384,37 +75,6 @@ def next_look_words(cite: Citations, look: SequentialLook) -> Markup:
     if look.next_look is None:
         return Markup("No look follows.")
     return Markup("The next look is at {} seeds.").format(cite.count(look, "next_look"))
-
-
-def _arms(arms: tuple[Arm, ...], fixed_strength: float) -> str:
-    words = {
-        Arm.FIXED: f"always at strength {fixed_strength:g}",
-        Arm.MATCHED: "as strongly as their teachers",
-    }
-    return " or ".join(words[arm] for arm in arms)
-
-
-def _data(design: Design) -> str:
-    dataset = design.dataset
-    subset = dataset.train_subset
-    images = "all training images" if subset is None else f"{whole(subset.size)} images"
-    if isinstance(dataset, ForeignData):
-        return f"{images} ({dataset.description})"
-    tail = "" if dataset.imbalance is None else f", long-tailed (imbalance {dataset.imbalance:g})"
-    if isinstance(dataset, DigitsData):
-        return f"{'all' if subset is None else whole(subset.size)} handwritten digits{tail}"
-    if isinstance(dataset, PublishedData):
-        return f"{images} of {dataset.published.title}{tail}"
-    return f"{images} of {_plural(dataset.classes, 'class', 'classes')}{tail}"
-
-
-def in_words(count: int) -> str:
-    """Write a count, in words up to twelve."""
-    return _SMALL[count] if count < len(_SMALL) else whole(count)
-
-
-def _plural(count: int, one: str, many: str | None = None) -> str:
-    return f"{in_words(count)} {one if count == 1 else many or one + 's'}"
 
 
 def single_seed_words(cite: Citations, check: SingleSeed) -> Markup:
@@ -524,18 +184,6 @@ def spoken_interval(outcome: OutcomeFinding) -> str:
     return text + f"; effects within ±{outcome.sesoi:g} are too small to matter"
 
 
-def contrast_title(name: str) -> str:
-    """Name a factorial contrast."""
-    effect, crossed, _ = name.partition("_by_student")
-    titles = {
-        "teachers": "All teachers" if crossed else "All teachers strong against all weak",
-        "mixed": "Mixture" if crossed else "Mixed against equal ensembles",
-        "student": "Student strong against weak",
-    }
-    slot = effect.upper() if crossed else f"{effect.upper()} strong against weak"
-    return f"{titles.get(effect, slot)} × student" if crossed else titles.get(effect, slot)
-
-
 def spoken_contrast(contrast: Contrast) -> str:
     """Say a contrast's estimate, interval and SESOI for those who do not see the drawing."""
     found = contrast.evidence[0]
@@ -580,8 +228,3 @@ def contrast_sentence(cite: Citations, contrast: Contrast) -> Markup:
         parts.append(Markup("<i>q</i> {}{}").format(joint, q))
     parts.append(Markup("<i>N</i> = {} seeds").format(cite.count(found, "n")))
     return start + Markup(", ").join(parts) + "."
-
-
-def typeset(text: str) -> str:
-    """Write apostrophes and minus signs as print does."""
-    return _HYPHEN.sub("\N{MINUS SIGN}", text.replace("'", "’"))

@@ -50,13 +50,13 @@ def tests_of_sql(hypothesis: str, outcome: str | None = None) -> str:
     return "\n".join([*lines, "ORDER BY ALL"])
 
 
-def findings_sql(hypothesis: str) -> str:
-    """Select a claim's verdicts in every arm and form."""
+def findings_sql(hypothesis: str, *, deciding: bool = False) -> str:
+    """Select a claim's verdicts in every arm and form, or those that decide alone."""
     return "\n".join(
         [
             "SELECT * EXCLUDE (sentence, caveats)",
             "FROM finding",
-            f"WHERE hypothesis = {literal(hypothesis)}",
+            f"WHERE hypothesis = {literal(hypothesis)}{' AND deciding' if deciding else ''}",
             "ORDER BY deciding DESC, form, arm, outcome",
         ]
     )
@@ -66,7 +66,7 @@ def specifications_sql(hypothesis: str) -> str:
     """Select the finding that a specification curve stands around."""
     return (
         "-- The other specifications are not in the store: the CSV and results.json have them.\n"
-        f"{findings_sql(hypothesis).replace('ORDER BY', 'AND deciding' + chr(10) + 'ORDER BY')}"
+        + findings_sql(hypothesis, deciding=True)
     )
 
 

@@ -13,6 +13,15 @@ from markupsafe import Markup
 from analyze.results import Evidence, Finding, FitLine, Rank, Results, Series
 from analyze.secondary import SECONDARY
 from reports.figures import SEEDS_DRAWN
+from reports.names import (
+    arm_word,
+    capitalized,
+    ensembles_label,
+    form_label,
+    measure_title,
+    test_name,
+    value_title,
+)
 from reports.numbers import (
     Citations,
     Shown,
@@ -21,17 +30,7 @@ from reports.numbers import (
     level_text,
     strength_text,
 )
-from reports.prose import (
-    arm_word,
-    capitalized,
-    df_decimals,
-    ensembles_label,
-    evidence_decimals,
-    form_label,
-    measure_title,
-    test_name,
-    value_title,
-)
+from reports.prose import df_decimals, evidence_decimals
 from reports.sources import (
     information_sql,
     means_sql,

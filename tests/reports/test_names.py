@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from reports import prose
+from reports import names
 from reports.figures import epoch_ticks
 
 
@@ -19,7 +19,7 @@ from reports.figures import epoch_ticks
     ],
 )
 def test_a_test_is_named_as_a_reader_would(test: str, name: str):
-    assert prose.test_name(test) == name
+    assert names.test_name(test) == name
 
 
 def test_what_a_test_estimates_is_named_as_a_reader_would(analyzed):
