@@ -4,15 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.calibration import (
+from benchmarks.calibration import TARGET_STUDIES, Calibration, Rate, calibrate, calibrate_shared
+from benchmarks.calibration_cases import (
     COMMON_CAUSE,
-    TARGET_STUDIES,
-    Calibration,
     Case,
-    Rate,
     association_cases,
-    calibrate,
-    calibrate_shared,
     contrast_cases,
     joint,
     mediation_cases,
