@@ -18,19 +18,16 @@ from store.foreign import (
     EPOCHS,
     IMAGES,
     MAPS,
-    MODELS,
     PAIRS,
     PREDICTIONS,
     collected,
-    file_of,
     keyed,
     scan,
 )
+from store.foreign_runs import ForeignRuns, members_of, opened
 from store.frames import ATTENTION, EPOCH, IMAGE, MODEL, MODEL_PAIR, PREDICTION, Frame
-from store.images import ForeignData
 from store.packing import packing_of
-from store.plan import Student, Teacher, model_id, planned_row
-from store.sections import Foreign
+from store.plan import Student, model_id, planned_row
 from store.shard import Environment, Manifest, write_images, write_pack, write_shard
 from store.vocabulary import (
     CLEAN_VIEW,
@@ -40,12 +37,7 @@ from store.vocabulary import (
     Status,
 )
 
-_ON_ATTENTION: Final = ("H1", "H2b", "H4")
-"""Claims whose measures are made of attention maps."""
-
 _UNTOLD: Final = "not told"
-_TOLERANCE: Final = 1e-9
-"""Between a strength in a file and the same one in the study file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +49,6 @@ class Adopted:
     answers: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Runs:
-    """A folder of runs, opened. train, test: image_id of every image of a split."""
-
-    folder: Path
-    design: Design
-    foreign: Foreign
-    data: ForeignData
-    images: pl.DataFrame
-    models: pl.DataFrame
-    train: pl.Series
-    test: pl.Series
-
-    def path(self, frame: Frame) -> Path:
-        return file_of(self.folder, frame)
-
-    def has(self, frame: Frame) -> bool:
-        return self.path(frame).exists()
-
-
 def adopt(folder: Path, design: Design, results: Path) -> Adopted:
     """Write shards and packs of a study of the runs in a folder.
 
@@ -85,7 +57,7 @@ def adopt(folder: Path, design: Design, results: Path) -> Adopted:
     Raises DataError where the runs are not of the contract or not those that the study declares;
     nothing is written then.
     """
-    runs = _opened(folder, design)
+    runs = opened(folder, design)
     # the first pass finds what is wrong, so that nothing is written of half a study
     answers = sum(_tables(runs, block)[PREDICTION.name].height for block in range(design.seeds))
     images = write_images(results / "shards", _image_rows(runs))
@@ -110,160 +82,14 @@ def adopt(folder: Path, design: Design, results: Path) -> Adopted:
 
 def check(folder: Path, design: Design) -> Adopted:
     """Check runs as ``adopt`` does, and write nothing."""
-    runs = _opened(folder, design)
+    runs = opened(folder, design)
     answers = sum(_tables(runs, block)[PREDICTION.name].height for block in range(design.seeds))
     return Adopted(manifests=(), models=runs.models.height, answers=answers)
 
 
-def _opened(folder: Path, design: Design) -> _Runs:
-    if design.foreign is None or not isinstance(design.dataset, ForeignData):
-        raise DataError(
-            f"{design.study}: its models are trained here; a study of models that were trained "
-            "elsewhere has dataset: {kind: foreign, ...} and a section foreign (docs/foreign.md)"
-        )
-    images = collected(scan(folder, IMAGES), file_of(folder, IMAGES), IMAGES)
-    models = collected(scan(folder, MODELS), file_of(folder, MODELS), MODELS)
-    split = images.partition_by("split", as_dict=True)
-    none = images.clear()
-    runs = _Runs(
-        folder=folder,
-        design=design,
-        foreign=design.foreign,
-        data=design.dataset,
-        images=images,
-        models=models,
-        train=split.get((str(Split.TRAIN),), none)["image_id"],
-        test=split.get((str(Split.TEST),), none)["image_id"],
-    )
-    _check_images(runs)
-    _check_models(runs)
-    _check_claims(runs)
-    _check_names(runs)
-    return runs
-
-
-def _check_images(runs: _Runs) -> None:
-    path, images, data = runs.path(IMAGES), runs.images, runs.data
-    for column, allowed in (
-        ("split", pl.col("split").is_in([str(word) for word in Split])),
-        ("label", pl.col("label").is_between(0, data.classes - 1)),
-    ):
-        wrong = images.filter(~allowed)
-        if wrong.height:
-            words = " | ".join(Split) if column == "split" else f"0 to {data.classes - 1}"
-            raise DataError(
-                f"{path}: column {column} is {wrong[column][0]} with {keyed(wrong, IMAGES)}; "
-                f"allowed: {words}"
-            )
-    if len(runs.test) != data.test_size:
-        raise DataError(
-            f"{path}: {len(runs.test)} test images; the study declares dataset.test_size "
-            f"{data.test_size}"
-        )
-
-
-def _check_models(runs: _Runs) -> None:
-    """Every block must have the models of the study's plan, each once."""
-    path, models, design = runs.path(MODELS), runs.models, runs.design
-    unknown = models.filter(~pl.col("role").is_in([str(role) for role in Role]))
-    if unknown.height:
-        raise DataError(
-            f"{path}: role is {unknown['role'][0]!r} of {keyed(unknown, MODELS)}; allowed: "
-            f"{' | '.join(Role)}"
-        )
-    beyond = models.filter(~pl.col("seed").is_between(0, design.seeds - 1))
-    if beyond.height:
-        raise DataError(
-            f"{path}: seed is {beyond['seed'][0]} of {keyed(beyond, MODELS)}; the study declares "
-            f"seeds: {design.seeds}, so 0 to {design.seeds - 1}"
-        )
-    for block in range(design.seeds):
-        _members(runs, block)
-
-
-def _members(runs: _Runs, block: int) -> dict[int, dict[str, Any]]:
-    """Return the rows of a block's models by their place in the study's plan."""
-    path = runs.path(MODELS)
-    left = runs.models.filter(pl.col("seed") == block).to_dicts()
-    plan = runs.design.plan()
-    members: dict[int, dict[str, Any]] = {}
-    for wanted in (*plan.teachers, *plan.students):
-        fitting = [row for row in left if _is(row, wanted)]
-        if len(fitting) != 1:
-            found = "none" if not fitting else ", ".join(str(row["model"]) for row in fitting[:3])
-            raise DataError(f"{path}: seed {block} needs one {_described(wanted)}; found: {found}")
-        left.remove(fitting[0])
-        members[wanted.ordinal] = fitting[0]
-    if left:
-        raise DataError(
-            f"{path}: model {left[0]['model']} of seed {block} is none that the study declares: "
-            f"{left[0]['role']}, strength {left[0]['strength']}"
-        )
-    for row in members.values():
-        if (row["weights_hash"] is None) != (row["failure"] is not None):
-            raise DataError(
-                f"{path}: model {row['model']} needs a weights_hash, or the failure that left it "
-                "without weights, and not both"
-            )
-    return members
-
-
-def _is(row: dict[str, Any], wanted: Teacher | Student) -> bool:
-    if abs(row["strength"] - wanted.strength) > _TOLERANCE:
-        return False
-    if isinstance(wanted, Teacher):
-        return row["role"] == Role.TEACHER and row["slot"] == wanted.slot
-    found, asked = row["teacher_strength"], wanted.teacher_strength
-    same = found is asked or (
-        found is not None and asked is not None and abs(found - asked) <= _TOLERANCE
-    )
-    return row["role"] == Role.STUDENT and row["arm"] == wanted.arm and same
-
-
-def _described(wanted: Teacher | Student) -> str:
-    if isinstance(wanted, Teacher):
-        return f"teacher of slot {wanted.slot} and strength {wanted.strength:g}"
-    if wanted.teacher_strength is None:
-        return (
-            f"student of arm {wanted.arm} and strength {wanted.strength:g}, without a "
-            "teacher_strength"
-        )
-    return (
-        f"student of arm {wanted.arm}, teacher_strength {wanted.teacher_strength:g} and strength "
-        f"{wanted.strength:g}"
-    )
-
-
-def _check_claims(runs: _Runs) -> None:
-    asked = [claim for claim in _ON_ATTENTION if claim in runs.design.claims]
-    if asked and not runs.has(MAPS):
-        raise DataError(
-            f"{runs.path(MAPS)}: missing, and {', '.join(asked)} cannot be tested without maps; "
-            "give them, or take these claims out of the study file"
-        )
-
-
-def _check_names(runs: _Runs) -> None:
-    """Every model that a file names must be in the file of models."""
-    known = runs.models["model"].implode()
-    for frame in (PREDICTIONS, MAPS, EPOCHS, PAIRS):
-        if not runs.has(frame):
-            if frame is PREDICTIONS:
-                scan(runs.folder, frame)
-            continue
-        for column in [name for name in frame.key if name.startswith("model")]:
-            rows = scan(runs.folder, frame).select(pl.col(column).unique().drop_nulls()).collect()
-            lost = rows.filter(~pl.col(column).is_in(known)).sort(column)
-            if lost.height:
-                raise DataError(
-                    f"{runs.path(frame)}: {column} {lost[column][0]} is no model of "
-                    f"{runs.path(MODELS).name}"
-                )
-
-
-def _tables(runs: _Runs, block: int) -> dict[str, pl.DataFrame]:
+def _tables(runs: ForeignRuns, block: int) -> dict[str, pl.DataFrame]:
     """Read one block as a shard's tables."""
-    members = _members(runs, block)
+    members = members_of(runs, block)
     ids = pl.DataFrame(
         {
             "model": [row["model"] for row in members.values()],
@@ -280,7 +106,7 @@ def _tables(runs: _Runs, block: int) -> dict[str, pl.DataFrame]:
     }
 
 
-def _of_block(runs: _Runs, frame: Frame, ids: pl.DataFrame) -> pl.DataFrame:
+def _of_block(runs: ForeignRuns, frame: Frame, ids: pl.DataFrame) -> pl.DataFrame:
     """Rows of a block's models, with model_id; none where there is no such file."""
     if not runs.has(frame):
         schema = {**frame.schema, "model_id": pl.Int32()}
@@ -289,7 +115,7 @@ def _of_block(runs: _Runs, frame: Frame, ids: pl.DataFrame) -> pl.DataFrame:
     return collected(rows, runs.path(frame), frame).join(ids, on="model")
 
 
-def _model_rows(runs: _Runs, block: int, members: dict[int, dict[str, Any]]) -> pl.DataFrame:
+def _model_rows(runs: ForeignRuns, block: int, members: dict[int, dict[str, Any]]) -> pl.DataFrame:
     plan = runs.design.plan()
     rows: list[dict[str, object]] = []
     for planned in (*plan.teachers, *plan.students):
@@ -311,7 +137,7 @@ def _model_rows(runs: _Runs, block: int, members: dict[int, dict[str, Any]]) -> 
     return pl.DataFrame(rows, schema=MODEL.schema)
 
 
-def _pair_rows(runs: _Runs, block: int, ids: pl.DataFrame) -> pl.DataFrame:
+def _pair_rows(runs: ForeignRuns, block: int, ids: pl.DataFrame) -> pl.DataFrame:
     """Rows of the planned pairs, with the similarity of those that the runs tell."""
     kinds, first = runs.design.plan().pairs(), model_id(block, 0)
     alike: dict[tuple[int, int], float | None] = {}
@@ -337,7 +163,7 @@ def _pair_rows(runs: _Runs, block: int, ids: pl.DataFrame) -> pl.DataFrame:
 
 
 def _prediction_rows(
-    runs: _Runs, block: int, members: dict[int, dict[str, Any]], ids: pl.DataFrame
+    runs: ForeignRuns, block: int, members: dict[int, dict[str, Any]], ids: pl.DataFrame
 ) -> pl.DataFrame:
     path = runs.path(PREDICTIONS)
     rows = _of_block(runs, PREDICTIONS, ids)
@@ -367,7 +193,7 @@ def _prediction_rows(
     return _with_classes(rows)
 
 
-def _check_trained(runs: _Runs, block: int, trained: dict[str, pl.Series]) -> None:
+def _check_trained(runs: ForeignRuns, block: int, trained: dict[str, pl.Series]) -> None:
     """Models of one block must have learned from the same images, as many as declared.
 
     Teachers that seeds share have images of their own.
@@ -410,7 +236,7 @@ def _with_classes(rows: pl.DataFrame) -> pl.DataFrame:
     ).select(PREDICTION.schema.names())
 
 
-def _attention_rows(runs: _Runs, ids: pl.DataFrame) -> pl.DataFrame:
+def _attention_rows(runs: ForeignRuns, ids: pl.DataFrame) -> pl.DataFrame:
     path = runs.path(MAPS)
     rows = _of_block(runs, MAPS, ids)
     _check_places(runs, MAPS, rows, runs.test)
@@ -430,7 +256,7 @@ def _attention_rows(runs: _Runs, ids: pl.DataFrame) -> pl.DataFrame:
     return rows.select(ATTENTION.schema.names())
 
 
-def _check_places(runs: _Runs, frame: Frame, rows: pl.DataFrame, images: pl.Series) -> None:
+def _check_places(runs: ForeignRuns, frame: Frame, rows: pl.DataFrame, images: pl.Series) -> None:
     """Refuse views and images that there are none of."""
     views = [CLEAN_VIEW, *runs.design.views()]
     for column, allowed, words in (
@@ -449,7 +275,7 @@ def _check_places(runs: _Runs, frame: Frame, rows: pl.DataFrame, images: pl.Seri
             )
 
 
-def _image_rows(runs: _Runs) -> pl.DataFrame:
+def _image_rows(runs: ForeignRuns) -> pl.DataFrame:
     """Table IMAGE: the contract's, test images split into halves by the study's seed."""
     test = runs.test.sort().to_list()
     drawn = np.random.default_rng([runs.design.study_seed, len(test)]).permutation(len(test))
@@ -465,7 +291,7 @@ def _image_rows(runs: _Runs) -> pl.DataFrame:
     ).select(IMAGE.schema.names())
 
 
-def _environment(runs: _Runs, block: int) -> Environment:
+def _environment(runs: ForeignRuns, block: int) -> Environment:
     """Say what the runs tell of where they were trained: the trainer, the times."""
     mine = runs.models.filter(pl.col("seed") == block)
     ended: list[datetime] = mine["finished_at"].to_list()
