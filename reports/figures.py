@@ -110,7 +110,7 @@ def replicate_columns(results: Results) -> Columns:
     keys = [key for key in sorted(cells) if key[-1] in drawn]
     columns: Columns = {
         "arm": [arm for arm, _, _, _ in keys],
-        "strength": [_legible(strength) for _, strength, _, _ in keys],
+        "strength": [legible(strength) for _, strength, _, _ in keys],
         "block": [block for _, _, _, block in keys],
     }
     for measure in dict.fromkeys(series.measure for series in results.series):
@@ -128,7 +128,7 @@ def fit_chart(book: ChartBook, fit: FitLine, index: int, *, alike: Sequence[FitL
     points = [point for point in fit.points if point.block in drawn]
     book.tables[f"{name}-points"] = {
         "block": [point.block for point in points],
-        "strength": [_legible(point.strength) for point in points],
+        "strength": [legible(point.strength) for point in points],
         "x": [for_drawing(point.x) for point in points],
         "y": [for_drawing(point.y) for point in points],
     }
@@ -144,7 +144,7 @@ def fit_chart(book: ChartBook, fit: FitLine, index: int, *, alike: Sequence[FitL
             name=name,
             title=_fit_title(fit),
             description=_fit_description(fit),
-            spec=_spec(alt.layer(*layers)),
+            spec=chart_spec(alt.layer(*layers)),
             data={
                 "points": Slice(f"{name}-points", {n: n for n in ("block", "strength", "x", "y")}),
                 "line": Slice(f"{name}-line", {n: n for n in line}),
@@ -161,20 +161,19 @@ def raw_chart(book: ChartBook, fit: FitLine) -> Chart | None:
         return None
     x = alt.X("x:Q", title=axis_title(fit.predictor), scale=alt.Scale(zero=False, nice=True))
     y = alt.Y("y:Q", title=None, scale=alt.Scale(zero=False, nice=True))
-    chart = (
-        alt.Chart(alt.NamedData("points"))
-        .mark_circle(style="replicate-point")
-        .encode(x=x, y=y, color=_strength_color())
-    )
-    columns = {"strength": "strength", "x": fit.predictor, "y": fit.outcome}
+    base = alt.Chart(alt.NamedData("points")).encode(x=x, y=y)
+    seeds = base.mark_line(style="replicate").encode(detail="block:N", order="strength:Q")
+    points = base.mark_circle(style="replicate-point").encode(color=strength_color())
+    columns = {"block": "block", "strength": "strength", "x": fit.predictor, "y": fit.outcome}
     return book.add(
         Chart(
             name=f"raw-{len(book.charts)}",
-            title=f"{capitalized(axis_title(fit.outcome))}, one point per student",
+            title=f"{capitalized(axis_title(fit.outcome))}, one point per student, joined within seeds",
             description=f"Scatter of {measure_title(fit.outcome)} against "
-            f"{measure_title(fit.predictor)}, coloured by the strength of augmentation. "
+            f"{measure_title(fit.predictor)}, coloured by the strength of augmentation; a thin "
+            "line joins the students of a seed in order of strength. "
             "Differences between strengths and between seeds are still in it.",
-            spec=_spec(chart),
+            spec=chart_spec(alt.layer(seeds, points)),
             data={"points": Slice("replicates", columns, {"arm": fit.arm})},
             sql=replicates_sql(fit.outcome, fit.arm, predictor=fit.predictor, rule=book.rule),
         )
@@ -222,7 +221,7 @@ def conditions_chart(
             description=f"{who}: {measure_title(measure)} of each of {len(drawn)} seeds, over the "
             f"ensembles {', '.join(labels)}, ordered by mean strength; the thick line is the mean "
             "over seeds.",
-            spec=_spec(alt.layer(*_conditions_layers(labels, alike))),
+            spec=chart_spec(alt.layer(*_conditions_layers(labels, alike))),
             data={
                 "points": Slice(made, {n: n for n in ("ensemble", "block", "y")}),
                 "line": Slice(f"{made}-mean", {n: n for n in ("ensemble", "y")}),
@@ -255,7 +254,7 @@ def curve_charts(book: ChartBook, curves: pl.DataFrame) -> list[Chart]:
         name: [for_drawing(v) if isinstance(v, float) else v for v in curves[name].to_list()]
         for name in ("role", "arm", "strength", "epoch", "train_loss", "test_accuracy")
     }
-    book.tables["curves"]["strength"] = [_legible(s) for s in curves["strength"].to_list()]
+    book.tables["curves"]["strength"] = [legible(s) for s in curves["strength"].to_list()]
     ticks = epoch_ticks(curves["epoch"].to_list())
     groups = curves.select("role", "arm").unique().sort("role", "arm", descending=[True, False])
     drawn: list[Chart] = []
@@ -294,7 +293,7 @@ def _curve_chart(
         axis=alt.Axis(values=list(ticks), format="d"),
     )
     y = alt.Y("y:Q", title=None, scale=alt.Scale(zero=False, nice=True))
-    base = alt.Chart(alt.NamedData("points")).encode(x=x, y=y, color=_strength_color())
+    base = alt.Chart(alt.NamedData("points")).encode(x=x, y=y, color=strength_color())
     chart = alt.layer(base.mark_line(style="curve"), base.mark_circle(style="curve-point"))
     columns = {"epoch": "epoch", "strength": "strength", "y": measure}
     return Chart(
@@ -303,18 +302,19 @@ def _curve_chart(
         who=who,
         description=f"{who}: {words} over epochs, one line per augmentation strength of the "
         "teachers, mean over seeds.",
-        spec=_spec(chart),
+        spec=chart_spec(chart),
         data={"points": Slice("curves", columns, {"role": role, "arm": arm})},
         sql=curves_sql(LEARNING_CURVES.sql, role, arm),
     )
 
 
-def _legible(strength: float) -> float:
+def legible(strength: float) -> float:
     """Return a strength as a legend shows it: means of three teachers have no last digit."""
     return float(f"{strength:.3g}")
 
 
-def _strength_color() -> alt.Color:
+def strength_color() -> alt.Color:
+    """Colour by strength, with its legend."""
     legend = alt.Legend(title="strength", orient="top", direction="horizontal", symbolType="circle")
     return alt.Color("strength:O", legend=legend)
 
@@ -346,7 +346,7 @@ def _within_layers(fit: FitLine, alike: Sequence[FitLine]) -> list[alt.Chart]:
     points = (
         alt.Chart(alt.NamedData("points"))
         .mark_circle(style="replicate-point")
-        .encode(x=x, y=y, color=_strength_color())
+        .encode(x=x, y=y, color=strength_color())
     )
     return [*_band(fit, x, y), points, _line(x, y)]
 
@@ -404,10 +404,16 @@ def _fit_description(fit: FitLine) -> str:
     )
 
 
-def _spec(chart: Any) -> dict[str, Any]:
-    """Return the chart's Vega-Lite without what the page sets itself."""
+def chart_spec(chart: Any, *, sized: bool = True) -> dict[str, Any]:
+    """Return the chart's Vega-Lite without what the page sets itself.
+
+    sized: whether the chart is as wide as its box, and as high as others; several plots in one
+    are fitted to the box when they are drawn.
+    """
+    if sized:
+        chart = chart.properties(width="container", height=_HEIGHT)
     # the schema check takes a second per chart; the browser's test draws every one
-    spec = chart.properties(width="container", height=_HEIGHT).to_dict(validate=False)
+    spec = chart.to_dict(validate=False)
     for surplus in ("$schema", "config", "datasets"):
         spec.pop(surplus, None)
     return spec

@@ -18,21 +18,20 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analyze.mediations import MEDIATION
-from analyze.results import Mediation, Results, Verdict
+from analyze.results import Results, Verdict
 from reports.claims import ClaimView, FindingView, arm_sentence, claim_views
 from reports.conditions import design_facts, design_table, ensemble_text
 from reports.contrasts import SizeContrasts, contrast_views
 from reports.distillation import OutcomeView, distillation_views
 from reports.figures import Chart, ChartBook, curve_charts, replicate_columns
 from reports.gallery import Gallery, make_gallery
+from reports.mechanism import MediationView, mediation_views, pairs_chart, plane_chart
 from reports.names import (
     FAILED_RULES,
     VERDICTS,
     VerdictWords,
     arm_word,
     capitalized,
-    form_label,
     in_words,
     typeset,
 )
@@ -40,7 +39,6 @@ from reports.numbers import Citations, strength_text
 from reports.prose import adding_seeds_words
 from reports.provenance import Provenance, read_provenance
 from reports.queries import GALLERY_BLOCK, GALLERY_IOU, LEARNING_CURVES, Query, Store
-from reports.sources import tests_sql
 from reports.study_prose import study_sentence
 from reports.tables import (
     Table,
@@ -50,7 +48,6 @@ from reports.tables import (
     secondary_table,
     series_csv,
     series_tables,
-    tests_rows,
 )
 from store.design import Design
 from store.vocabulary import Arm
@@ -66,14 +63,6 @@ class Tally:
     words: VerdictWords
     count: int
     claims: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MediationView:
-    """The mediation claim in one arm and form."""
-
-    mediation: Mediation
-    table: Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +84,8 @@ class Page:
     arms: tuple[str, ...]
     adding_seeds: Markup
     mediation: tuple[MediationView, ...]
+    plane: Chart | None
+    pairs: Chart | None
     distillation: tuple[OutcomeView, ...]
     gallery: Gallery
     curves: tuple[Chart, ...]
@@ -125,6 +116,7 @@ def make_page(results: Results, design: Design, store: Store, study_file: Path) 
         return ensemble_text(strengths, design)
 
     measures = dict.fromkeys(series.measure for series in results.series)
+    main_arm = str(design.design.main_arm)
     arms = (*design.design.claim_arms, *((Arm.CONTROL,) if design.design.control else ()))
     return Page(
         results=results,
@@ -141,18 +133,9 @@ def make_page(results: Results, design: Design, store: Store, study_file: Path) 
         common_caveats=_common_caveats(results, claims),
         arms=tuple(arm_sentence(str(arm)) for arm in arms),
         adding_seeds=adding_seeds_words(cite, results.sequential),
-        mediation=tuple(
-            MediationView(
-                mediation=m,
-                table=tests_rows(
-                    cite,
-                    m.evidence,
-                    f"Tests of mediation: {arm_word(m.arm)}, {form_label(m.form)}",
-                    tests_sql(m, MEDIATION),
-                ),
-            )
-            for m in results.mediation
-        ),
+        mediation=mediation_views(results, cite),
+        plane=plane_chart(book, results, main_arm),
+        pairs=pairs_chart(book, main_arm),
         distillation=distillation_views(results, cite),
         gallery=make_gallery(store, design),
         curves=tuple(curve_charts(book, curves)) if curves.height else (),

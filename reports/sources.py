@@ -71,13 +71,22 @@ def specifications_sql(hypothesis: str) -> str:
 
 
 def replicates_sql(
-    outcome: str, arm: str, *, predictor: str = "", conditions: Sequence[int] = (), rule: str
+    outcome: str,
+    arm: str,
+    *,
+    predictor: str = "",
+    beside: Sequence[str] = (),
+    conditions: Sequence[int] = (),
+    rule: str,
 ) -> str:
     """Select one row per seed and condition: an outcome, and what it is set against.
 
-    conditions: only these, where any are named. rule: for failed runs.
+    beside: further measures, by their own names, as the outcome then is. conditions: only these,
+    where any are named. rule: for failed runs.
     """
     measured = [f"{predictor} AS x", f"{outcome} AS y"] if predictor else [f"{outcome} AS y"]
+    if beside:
+        measured = [*beside, outcome]
     lines = [
         "SELECT",
         "    block,",

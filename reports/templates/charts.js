@@ -83,6 +83,15 @@
     return found;
   }
 
+  // several plots in one: beside each other where they fit, else below
+  function fitted(spec, width) {
+    if (!spec.concat) return spec;
+    const columns = width < 640 ? 1 : spec.concat.length;
+    const each = Math.floor(width / columns) - 64;
+    const sized = (part) => ({ ...part, width: each, height: Math.min(each, 230) });
+    return { ...spec, columns, concat: spec.concat.map(sized) };
+  }
+
   // the library is a third as large packed; its text has its hash in the page's policy
   async function unpacked() {
     const bytes = Uint8Array.from(atob(packed.textContent), (letter) => letter.charCodeAt(0));
@@ -100,7 +109,7 @@
     const before = views.get(box);
     views.set(box, null);
     library
-      .then((embed) => embed(box, { ...chart.spec, datasets }, {
+      .then((embed) => embed(box, { ...fitted(chart.spec, box.clientWidth), datasets }, {
         ast: true, actions: false, defaultStyle: false, tooltip: false,
         renderer: "svg", config: config(), mode: "vega-lite",
       }))

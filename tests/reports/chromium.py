@@ -26,7 +26,7 @@ FLAGS = (
     "--disable-sync",
     "--remote-debugging-pipe",
 )
-PATIENCE = 60.0
+PATIENCE = 200.0
 
 
 class Tab:
