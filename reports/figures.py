@@ -168,7 +168,8 @@ def raw_chart(book: ChartBook, fit: FitLine) -> Chart | None:
     return book.add(
         Chart(
             name=f"raw-{len(book.charts)}",
-            title=f"{capitalized(axis_title(fit.outcome))}, one point per student, joined within seeds",
+            title=f"{capitalized(axis_title(fit.outcome))}, one point per student, "
+            "joined within seeds",
             description=f"Scatter of {measure_title(fit.outcome)} against "
             f"{measure_title(fit.predictor)}, coloured by the strength of augmentation; a thin "
             "line joins the students of a seed in order of strength. "

@@ -1,12 +1,13 @@
 """What the networks look at: test images with the attention of teachers and student over them.
 
-Images are chosen by a rule that the page states, never by hand.
+Images are chosen by rules that the page states, never by hand.
 """
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -14,19 +15,23 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
-from reports.conditions import ensemble_words
+from reports.conditions import ensemble_text, ensemble_words
 from reports.names import ATTENTION_MAPS
 from reports.numbers import Number, fixed
 from reports.queries import (
     CLASS_NAMES,
     GALLERY_BLOCK,
+    GALLERY_CLASSES,
     GALLERY_IMAGES,
     GALLERY_IOU,
+    GALLERY_IOU_AT,
     GALLERY_MAPS,
+    GALLERY_MEAN,
     GALLERY_MODELS,
+    Query,
     Store,
 )
-from reports.sources import overlap_sql
+from reports.sources import bound_sql, overlaps_at_sql
 from reports.tables import data_uri
 from store.design import Design
 
@@ -35,96 +40,191 @@ STUDENT_COLOUR: Final = (214, 110, 36)
 """Middle tones: both stand out on white and on near-black, and differ in lightness for those
 who do not tell them apart by hue; the caption names them too."""
 
+THRESHOLDS: Final = tuple(tenth / 10 for tenth in range(1, 10))
+"""Where masks are cut beside the declared threshold, as fractions of a map's maximum."""
+
+MOST_CLASSES: Final = 20
+"""Above this many classes, half as many that agree most and half as many that agree least."""
+
+QUERIES: Final = (GALLERY_BLOCK, GALLERY_IOU, GALLERY_IOU_AT, GALLERY_CLASSES, GALLERY_MEAN)
+
 _SIDE: Final = 112
 _VEIL: Final = 0.62
+_COLOURS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """One picture, as a data URI, with its words."""
+class Photo:
+    """A test image as shown, once in the page. name: of its element."""
 
+    name: str
     uri: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """One network's attention on one image, drawn over it.
+
+    heat: picture of the map, empty where it is undefined; edge: SVG path around the mask; cells:
+    the map's values in 0..255, row by row, in base64, from which other masks are cut.
+    """
+
+    photo: str
+    role: str
     side: int
+    heat: str
+    edge: str
+    cells: str
     alternative: str
     caption: str
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One test image: as shown, as each model attends to it, and the teachers' overlap."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlap:
+    """IoU of the first two teachers' masks at one threshold. shown: at the declared one."""
 
+    tau: str
+    value: Number | str
+    shown: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looks:
+    """The networks of one condition on one image. mean: of their overlap on all images."""
+
+    title: str
+    looks: tuple[Look, ...]
+    overlaps: tuple[Overlap, ...]
+    mean: Number | str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """One image under every condition of the deciding arm, in order of strength."""
+
+    anchor: str
     chosen_as: str
     label: str
-    pictures: tuple[Picture, ...]
-    iou: Number | str
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """The chosen images of one ensemble, named in ``teachers``.
-
-    sql, csv: of the first two teachers' overlap, on every image and on those chosen.
-    """
-
-    teachers: str
-    rows: tuple[Row, ...]
-    anchor: str
+    photo: str
+    conditions: tuple[Looks, ...]
     sql: str
     csv: str
 
 
-@dataclass(frozen=True, slots=True)
-class Gallery:
-    """Panels from the weakest to the strongest augmentation.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassLooks:
+    """One class at the strongest augmentation: its mean overlap, its most and least alike image."""
 
-    Where ensembles may be mixed, the first such one of the arm that decides stands between.
-    method: which map is drawn, in words. absent: why there are no panels.
+    label: str
+    mean: Number
+    images: int
+    rows: tuple[tuple[str, str, Looks], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByClass:
+    """Classes from the most to the least alike. classes: how many the study has."""
+
+    teachers: str
+    rows: tuple[ClassLooks, ...]
+    classes: int
+    sql: str
+    csv: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gallery:
+    """Chosen images across the design, then by class; each photo once.
+
+    method: which map is drawn, in words. taus: thresholds to choose from, tau the declared one.
+    absent: why there are no pictures.
     """
 
-    panels: tuple[Panel, ...]
-    block: int | None
     method: str
+    tau: str
+    taus: tuple[str, ...] = ()
+    block: int | None = None
+    side: int = 0
+    photos: tuple[Photo, ...] = ()
+    panels: tuple[Panel, ...] = ()
+    by_class: ByClass | None = None
     absent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    """A student of the block with its teachers. pair: the first two, the lower number first."""
+
+    title: str
+    words: str
+    models: tuple[int, ...]
+
+    @property
+    def pair(self) -> tuple[int, int]:
+        first, second = sorted(self.models[:2])
+        return first, second
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        slots = range(1, len(self.models))
+        return (*(f"teacher {slot}" for slot in slots), "student")
 
 
 def make_gallery(store: Store, design: Design) -> Gallery:
     """Choose images by rule and draw what the networks attend to.
 
-    The rule: the first seed block without failures; the images with the highest, the
-    median and the lowest IoU of the first two teachers at the strongest augmentation.
+    The rules: the first seed block without failures; the images with the highest, the median and
+    the lowest IoU of the first two teachers at the strongest augmentation, under every condition;
+    and of each class the images with its highest and its lowest IoU there.
     """
-    method, shown = str(design.attention.primary), ATTENTION_MAPS[design.attention.primary]
+    shown, tau = ATTENTION_MAPS[design.attention.primary], f"{design.attention.tau:g}"
     block = store.frame(GALLERY_BLOCK.sql)["block"][0]
+
+    def without(words: str) -> Gallery:
+        return Gallery(method=shown, tau=tau, block=block, absent=words)
+
     if block is None:
-        return Gallery((), None, shown, "No seed block is without failures.")
+        return without("No seed block is without failures.")
     if design.deciding_ensemble < 2:
-        return Gallery((), block, shown, "An ensemble of one teacher has no two to compare.")
-    students = store.frame(GALLERY_MODELS.sql, (block,))
-    ends = _ends(students.filter(pl.col("arm") == design.design.main_arm), design)
-    overlap = {student["model_id"]: _overlap(store, student, method) for student in ends}
-    ranked = overlap[ends[-1]["model_id"]]
+        return without("An ensemble of one teacher has no two to compare.")
+    conditions = _conditions(store, design, block)
+    method = str(design.attention.primary)
+    ranked = store.frame(GALLERY_IOU.sql, (*conditions[-1].pair, method))
     if ranked.is_empty():
-        return Gallery((), block, shown, "No test image has a mask of both teachers.")
+        return without("No test image has a mask of both teachers.")
     chosen = _choose(ranked)
-    panels = tuple(
-        _panel(store, design, student, overlap[student["model_id"]], chosen) for student in ends
+    classes = store.frame(GALLERY_CLASSES.sql, (*conditions[-1].pair, method))
+    listed = _listed(classes)
+    images = list(dict.fromkeys([*chosen, *chain(*listed.select("most", "least").iter_rows())]))
+    drawer = _Drawer(store, design, conditions, images)
+    return Gallery(
+        method=shown,
+        tau=tau,
+        taus=tuple(f"{each:g}" for each in drawer.taus),
+        block=block,
+        side=design.grid,
+        photos=tuple(drawer.photo(image) for image in images),
+        panels=tuple(drawer.panel(image, words) for image, words in chosen.items()),
+        by_class=drawer.by_class(listed, classes),
     )
-    return Gallery(panels, block, shown)
 
 
-def _ends(students: pl.DataFrame, design: Design) -> list[dict[str, object]]:
-    """Choose the weakest, the first whose T1 and T2 differ, and the strongest, each once."""
+def _conditions(store: Store, design: Design, block: int) -> list[_Condition]:
+    """Return the deciding arm's conditions with as many teachers as decide, by strength."""
     plan = design.plan()
-    mixed = {s.condition_id for s in plan.students if len(set(plan.strengths_of(s)[:2])) > 1}
-    between = students.filter(pl.col("condition_id").is_in(mixed)).sort("condition_id").head(1)
-    chosen = [students.row(0, named=True), *between.rows(named=True), students.row(-1, named=True)]
-    return list({str(student["model_id"]): student for student in chosen}.values())
-
-
-def _overlap(store: Store, student: Mapping[str, object], method: str) -> pl.DataFrame:
-    teachers = student["teacher_ids"]
-    assert isinstance(teachers, list)
-    return store.frame(GALLERY_IOU.sql, (teachers[0], teachers[1], method))
+    strengths = {student.condition_id: plan.strengths_of(student) for student in plan.students}
+    students = store.frame(GALLERY_MODELS.sql, (block,)).filter(
+        (pl.col("arm") == design.design.main_arm)
+        & (pl.col("teacher_ids").list.len() == design.deciding_ensemble)
+    )
+    return [
+        _Condition(
+            ensemble_text(strengths[student["condition_id"]], design),
+            ensemble_words(strengths[student["condition_id"]], design),
+            (*student["teacher_ids"], student["model_id"]),
+        )
+        for student in students.iter_rows(named=True)
+    ]
 
 
 def _choose(ranked: pl.DataFrame) -> dict[int, str]:
@@ -137,115 +237,195 @@ def _choose(ranked: pl.DataFrame) -> dict[int, str]:
     return {ranked["image_id"][place]: words for place, words in names.items()}
 
 
-def _panel(
-    store: Store,
-    design: Design,
-    student: Mapping[str, object],
-    overlap: pl.DataFrame,
-    chosen: Mapping[int, str],
-) -> Panel:
-    teachers = student["teacher_ids"]
-    assert isinstance(teachers, list)
-    models = [*teachers, student["model_id"]]
-    names = [f"teacher {slot + 1}" for slot in range(len(teachers))] + ["student"]
-    maps = store.frame(
-        GALLERY_MAPS.sql,
-        (str(design.attention.primary), models, list(chosen)),
-    )
-    images = store.frame(GALLERY_IMAGES.sql, (list(chosen),))
-    classes = dict(store.frame(CLASS_NAMES.sql).iter_rows())
-    rows: list[Row] = []
-    for image_id, words in chosen.items():
-        image = images.row(by_predicate=pl.col("image_id") == image_id, named=True)
-        seen = [
-            _attention_picture(image, maps, int(str(model)), name, classes, design)
-            for model, name in zip(models, names, strict=True)
-        ]
-        label = f"{image['class_name']}"
-        plain = _picture(_pixels(image["png"]), f"Test image of class {label}", "test image")
-        rows.append(Row(words, label, (plain, *seen), _iou(overlap, image_id, student)))
-    composition = {
-        s.condition_id: plan.strengths_of(s) for plan in [design.plan()] for s in plan.students
-    }
-    first, second = sorted(int(str(model)) for model in teachers[:2])
-    shown = overlap.filter(pl.col("image_id").is_in(list(chosen)))
-    return Panel(
-        ensemble_words(composition[int(str(student["condition_id"]))], design),
-        tuple(rows),
-        anchor=f"gallery-{student['model_id']}",
-        sql=overlap_sql(first, second, str(design.attention.primary)),
-        csv=data_uri(shown.write_csv()),
-    )
+def _listed(classes: pl.DataFrame) -> pl.DataFrame:
+    if classes.height <= MOST_CLASSES:
+        return classes
+    half = MOST_CLASSES // 2
+    return pl.concat([classes.head(half), classes.tail(half)])
 
 
-def _iou(overlap: pl.DataFrame, image_id: int, student: Mapping[str, object]) -> Number | str:
-    found = overlap.with_row_index().filter(pl.col("image_id") == image_id)
-    if found.is_empty():
-        return "undefined"
-    value = found["iou"][0]
-    teachers = student["teacher_ids"]
-    assert isinstance(teachers, list)
-    query = f"sql:gallery_iou({teachers[0]},{teachers[1]})"
-    return Number(value, f"{query}[{found['index'][0]}].iou", fixed(value, 2))
+class _Drawer:
+    """What is drawn over the chosen images, read from the store at once."""
+
+    def __init__(
+        self, store: Store, design: Design, conditions: Sequence[_Condition], images: list[int]
+    ) -> None:
+        self._store, self._design, self._conditions = store, design, conditions
+        self._method = str(design.attention.primary)
+        self.taus = sorted({*THRESHOLDS, design.attention.tau})
+        models = sorted({model for condition in conditions for model in condition.models})
+        maps = store.frame(GALLERY_MAPS.sql, (self._method, models, images))
+        self._maps = {(r["model_id"], r["image_id"]): r for r in maps.iter_rows(named=True)}
+        found = store.frame(GALLERY_IMAGES.sql, (images,))
+        self._images = {row["image_id"]: row for row in found.iter_rows(named=True)}
+        self._classes = dict(store.frame(CLASS_NAMES.sql).iter_rows())
+        self._overlaps = {
+            condition.pair: store.frame(
+                GALLERY_IOU_AT.sql, (self.taus, *condition.pair, self._method, images)
+            )
+            for condition in conditions
+        }
+        self._means = {
+            condition.pair: store.frame(GALLERY_MEAN.sql, (*condition.pair, self._method))
+            for condition in conditions
+        }
+
+    def photo(self, image: int) -> Photo:
+        """Return a test image, no larger than it is shown."""
+        picture = Image.open(io.BytesIO(self._images[image]["png"])).convert("RGB")
+        if max(picture.size) > _SIDE:
+            picture = picture.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+        # few colours are enough below tints, and keep the page small
+        return Photo(_name(image), _png_uri(picture.quantize(_COLOURS)))
+
+    def panel(self, image: int, words: str) -> Panel:
+        """Return one image under every condition."""
+        pairs = [condition.pair for condition in self._conditions]
+        table = pl.concat(
+            [
+                self._overlaps[condition.pair]
+                .filter(pl.col("image_id") == image)
+                .select(pl.lit(condition.title).alias("teachers"), "image_id", "tau", "iou")
+                for condition in self._conditions
+            ]
+        )
+        return Panel(
+            anchor=f"gallery-{words.partition(' ')[0]}",
+            chosen_as=words,
+            label=self._images[image]["class_name"],
+            photo=_name(image),
+            conditions=tuple(
+                self._looks(image, condition, mean=self._mean(condition))
+                for condition in self._conditions
+            ),
+            sql=overlaps_at_sql(pairs, image, self.taus, self._method),
+            csv=data_uri(table.write_csv()),
+        )
+
+    def by_class(self, listed: pl.DataFrame, classes: pl.DataFrame) -> ByClass:
+        """Return the listed classes under the last condition."""
+        condition = self._conditions[-1]
+        parameters = (*condition.pair, self._method)
+        places = {label: place for place, label in enumerate(classes["label"])}
+        return ByClass(
+            teachers=condition.words,
+            rows=tuple(
+                ClassLooks(
+                    label=row["class_name"],
+                    mean=_number(GALLERY_CLASSES, condition, row["iou"], places[row["label"]]),
+                    images=row["images"],
+                    rows=tuple(
+                        (words, _name(row[column]), self._looks(row[column], condition))
+                        for words, column in (("most alike", "most"), ("least alike", "least"))
+                    ),
+                )
+                for row in listed.iter_rows(named=True)
+            ),
+            classes=classes.height,
+            sql=bound_sql(GALLERY_CLASSES.sql, parameters),
+            csv=data_uri(classes.write_csv()),
+        )
+
+    def _looks(self, image: int, condition: _Condition, mean: Number | str = "") -> Looks:
+        drawn = zip(condition.models, condition.names, strict=True)
+        return Looks(
+            title=condition.title,
+            looks=tuple(self._look(image, model, name) for model, name in drawn),
+            overlaps=tuple(self._overlap(image, condition, tau) for tau in self.taus),
+            mean=mean,
+        )
+
+    def _look(self, image: int, model: int, name: str) -> Look:
+        row = self._maps.get((model, image))
+        side = self._design.grid
+        if row is None or row["map"] is None:
+            grid = None
+            alternative, caption = f"{name}: attention undefined", f"{name}: no map"
+        else:
+            grid = np.asarray(row["map"], dtype=np.uint8).reshape(side, side)
+            alternative, caption = self._said(row["predicted"], image, name)
+        student = name == "student"
+        return Look(
+            photo=_name(image),
+            role="student" if student else "teacher",
+            side=side,
+            heat="" if grid is None else heat(grid, STUDENT_COLOUR if student else TEACHER_COLOUR),
+            edge="" if grid is None else outline(grid > 255 * self._design.attention.tau),
+            cells="" if grid is None else base64.b64encode(grid.tobytes()).decode(),
+            alternative=alternative,
+            caption=caption,
+        )
+
+    def _said(self, said: int | None, image: int, name: str) -> tuple[str, str]:
+        answer = "no answer" if said is None else f"says {self._classes.get(said, said)}"
+        right = ""
+        if said is not None:
+            right = ", right" if said == self._images[image]["label"] else ", wrong"
+        return f"{name}: {answer}{right}; what it attends to", f"{name}: {answer}"
+
+    def _overlap(self, image: int, condition: _Condition, tau: float) -> Overlap:
+        found = self._overlaps[condition.pair].filter(
+            (pl.col("image_id") == image) & (pl.col("tau") == tau)
+        )
+        value = None if found.is_empty() else found["iou"][0]
+        first, second = condition.pair
+        return Overlap(
+            tau=f"{tau:g}",
+            value="undefined"
+            if value is None
+            else Number(
+                value, f"sql:{GALLERY_IOU_AT.name}({first},{second},{image},{tau})[0].iou",
+                fixed(value, 2),
+            ),
+            shown=tau == self._design.attention.tau,
+        )  # fmt: skip
+
+    def _mean(self, condition: _Condition) -> Number | str:
+        value = self._means[condition.pair]["iou"][0]
+        return "undefined" if value is None else _number(GALLERY_MEAN, condition, value, 0)
 
 
-def _attention_picture(
-    image: Mapping[str, object],
-    maps: pl.DataFrame,
-    model: int,
-    name: str,
-    classes: Mapping[int, str],
-    design: Design,
-) -> Picture:
-    row = maps.filter((pl.col("model_id") == model) & (pl.col("image_id") == image["image_id"]))
-    png = image["png"]
-    assert isinstance(png, bytes)
-    pixels = _pixels(png)
-    if row.is_empty() or row["map"][0] is None:
-        return _picture(pixels, f"{name}: attention undefined", f"{name}: no map")
-    grid = np.asarray(row["map"][0], dtype=np.uint8).reshape(design.grid, design.grid)
-    colour = STUDENT_COLOUR if name == "student" else TEACHER_COLOUR
-    drawn = overlay(pixels, grid, tau=design.attention.tau, colour=colour)
-    said = row["predicted"][0]
-    answer = "no answer" if said is None else f"says {classes.get(said, said)}"
-    right = "" if said is None else (", right" if said == image["label"] else ", wrong")
-    return _picture(drawn, f"{name}: {answer}{right}; what it attends to", f"{name}: {answer}")
+def _number(query: Query, condition: _Condition, value: float, row: int) -> Number:
+    first, second = condition.pair
+    return Number(value, f"sql:{query.name}({first},{second})[{row}].iou", fixed(value, 2))
 
 
-def overlay(
-    pixels: NDArray[np.uint8], grid: NDArray[np.uint8], *, tau: float, colour: Sequence[int]
-) -> NDArray[np.uint8]:
-    """Lay an attention map over an image, with the outline of its mask (map > 255 tau).
+def _name(image: int) -> str:
+    return f"photo-{image}"
 
-    pixels: (side, side, 3). grid: (cells, cells). Returns (side', side', 3), enlarged
-    without smoothing.
+
+def heat(grid: NDArray[np.uint8], colour: Sequence[int]) -> str:
+    """Return a map as a picture of one colour, the denser the higher: a data URI.
+
+    grid: (cells, cells), 0..255.
     """
-    side = grid.shape[0] * max(1, _SIDE // grid.shape[0])
-    image = Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST)
-    cell = side // grid.shape[0]
-    share = np.kron(grid / 255, np.ones((cell, cell)))[..., None] * _VEIL
-    mixed = np.asarray(image) * (1 - share) + np.asarray(colour, dtype=np.float64) * share
-    mixed[_outline(grid > 255 * tau, cell)] = colour
-    return mixed.round().astype(np.uint8)
+    pixels = np.empty((*grid.shape, 4), dtype=np.uint8)
+    pixels[..., :3] = colour
+    pixels[..., 3] = (grid * _VEIL).round()
+    return _png_uri(Image.fromarray(pixels))
 
 
-def _outline(mask: NDArray[np.bool_], cell: int) -> NDArray[np.bool_]:
-    """Mark two pixels inside every edge between a cell that is on and one that is not."""
-    on = np.kron(mask, np.ones((cell, cell), dtype=bool))
-    inner = np.pad(on, 2)
-    for axis in (0, 1):
-        for step in (-2, -1, 1, 2):
-            inner &= np.roll(np.pad(on, 2), step, axis)
-    return on & ~inner[2:-2, 2:-2]
+def outline(mask: NDArray[np.bool_]) -> str:
+    """Return the SVG path around the cells of a mask, one unit a cell.
+
+    mask: (cells, cells). Lines run along rows, then along columns, each as far as it goes.
+    """
+    return _runs(mask, "M{1} {0}h{2}") + _runs(mask.T, "M{0} {1}v{2}")
 
 
-def _pixels(png: bytes) -> NDArray[np.uint8]:
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+def _runs(mask: NDArray[np.bool_], words: str) -> str:
+    """Write every straight border between rows of a mask."""
+    edges = np.diff(np.pad(mask, ((1, 1), (0, 0))).astype(np.int8), axis=0) != 0
+    ends = np.diff(np.pad(edges, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    rows, starts = np.nonzero(ends == 1)
+    _, stops = np.nonzero(ends == -1)
+    return "".join(
+        words.format(row, start, stop - start)
+        for row, start, stop in zip(rows.tolist(), starts.tolist(), stops.tolist(), strict=True)
+    )
 
 
-def _picture(pixels: NDArray[np.uint8], alternative: str, caption: str) -> Picture:
+def _png_uri(picture: Image.Image) -> str:
     buffer = io.BytesIO()
-    # few colours are enough for tints of one image, and keep the page small
-    Image.fromarray(pixels).quantize(64).save(buffer, format="PNG", optimize=True)
-    code = base64.b64encode(buffer.getvalue()).decode()
-    return Picture(f"data:image/png;base64,{code}", pixels.shape[0], alternative, caption)
+    picture.save(buffer, format="PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

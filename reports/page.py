@@ -24,7 +24,7 @@ from reports.conditions import design_facts, design_table, ensemble_text
 from reports.contrasts import SizeContrasts, contrast_views
 from reports.distillation import OutcomeView, distillation_views
 from reports.figures import Chart, ChartBook, curve_charts, replicate_columns
-from reports.gallery import Gallery, make_gallery
+from reports.gallery import QUERIES, Gallery, make_gallery
 from reports.mechanism import MediationView, mediation_views, pairs_chart, plane_chart
 from reports.names import (
     FAILED_RULES,
@@ -38,7 +38,7 @@ from reports.names import (
 from reports.numbers import Citations, strength_text
 from reports.prose import adding_seeds_words
 from reports.provenance import Provenance, read_provenance
-from reports.queries import GALLERY_BLOCK, GALLERY_IOU, LEARNING_CURVES, Query, Store
+from reports.queries import LEARNING_CURVES, Query, Store
 from reports.study_prose import study_sentence
 from reports.tables import (
     Table,
@@ -147,7 +147,7 @@ def make_page(results: Results, design: Design, store: Store, study_file: Path) 
         curves_csv=data_uri(curves.write_csv()),
         missing=missing_table(cite, results),
         provenance=read_provenance(store),
-        queries=(LEARNING_CURVES, GALLERY_BLOCK, GALLERY_IOU),
+        queries=(LEARNING_CURVES, *QUERIES),
         cite=cite,
         book=book,
     )

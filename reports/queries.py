@@ -90,6 +90,53 @@ WHERE
 ORDER BY iou DESC, image_id""",
 )
 
+GALLERY_IOU_AT: Final = Query(
+    "gallery_iou_at",
+    """\
+-- The same overlap with both masks cut at other thresholds, fractions of a map's maximum.
+SELECT
+    image_id,
+    level.tau,
+    attention_iou_of(mask_at(a.map, level.tau), mask_at(b.map, level.tau)) AS iou
+FROM attention AS a
+INNER JOIN attention AS b USING (image_id, view, method)
+CROSS JOIN (SELECT UNNEST(?::DOUBLE[]) AS tau) AS level
+WHERE
+    a.model_id = ? AND b.model_id = ?
+    AND view = 'clean' AND method = ? AND LIST_CONTAINS(?, image_id)
+ORDER BY image_id, level.tau""",
+)
+
+GALLERY_CLASSES: Final = Query(
+    "gallery_classes",
+    """\
+-- By class: the mean of the two teachers' overlap, and the images where it is highest and lowest.
+SELECT
+    image.label,
+    ANY_VALUE(image.class_name) AS class_name,
+    AVG(overlap.iou) AS iou,
+    COUNT(overlap.iou)::INTEGER AS images,
+    FIRST(image_id ORDER BY overlap.iou DESC, image_id) AS most,
+    FIRST(image_id ORDER BY overlap.iou, image_id) AS least
+FROM attention_iou AS overlap
+INNER JOIN image USING (image_id)
+WHERE
+    overlap.model_a = ? AND overlap.model_b = ?
+    AND overlap.method = ? AND overlap.iou IS NOT NULL
+GROUP BY image.label
+ORDER BY iou DESC, image.label""",
+)
+
+GALLERY_MEAN: Final = Query(
+    "gallery_mean",
+    """\
+SELECT
+    AVG(iou) AS iou,
+    COUNT(iou)::INTEGER AS images
+FROM attention_iou
+WHERE model_a = ? AND model_b = ? AND method = ?""",
+)
+
 GALLERY_MAPS: Final = Query(
     "gallery_maps",
     """\

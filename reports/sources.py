@@ -187,18 +187,36 @@ def curves_sql(curves: str, role: str, arm: str) -> str:
     return f"SELECT *\nFROM (\n{curves}\n)\n{chosen}\nORDER BY ALL"
 
 
-def overlap_sql(first: int, second: int, method: str) -> str:
-    """Select the overlap of two models' attention on every image, the highest first."""
+def overlaps_at_sql(
+    pairs: Sequence[tuple[int, int]], image: int, taus: Sequence[float], method: str
+) -> str:
+    """Select the overlap of pairs of models on one image, with masks cut at each threshold."""
+    chosen = ", ".join(f"({first}, {second})" for first, second in pairs)
     return "\n".join(
         [
             "SELECT",
-            "    image_id,",
-            "    iou",
-            "FROM attention_iou",
-            f"WHERE model_a = {first} AND model_b = {second} AND method = {literal(method)}",
-            "ORDER BY iou DESC, image_id",
+            "    pair.model_a,",
+            "    pair.model_b,",
+            "    level.tau,",
+            "    attention_iou_of(mask_at(a.map, level.tau), mask_at(b.map, level.tau)) AS iou",
+            f"FROM (VALUES {chosen}) AS pair (model_a, model_b)",
+            "INNER JOIN attention AS a ON pair.model_a = a.model_id",
+            "INNER JOIN attention AS b",
+            "    ON",
+            "        pair.model_b = b.model_id",
+            "        AND a.image_id = b.image_id AND a.view = b.view AND a.method = b.method",
+            f"CROSS JOIN (SELECT UNNEST({[float(tau) for tau in taus]}) AS tau) AS level",
+            f"WHERE a.image_id = {image} AND a.view = 'clean' AND a.method = {literal(method)}",
+            "ORDER BY ALL",
         ]
     )
+
+
+def bound_sql(sql: str, parameters: Sequence[int | str]) -> str:
+    """Return a query with literals where it has question marks."""
+    for value in parameters:
+        sql = sql.replace("?", literal(value) if isinstance(value, str) else str(value), 1)
+    return sql
 
 
 def _left_out(rule: str) -> list[str]:

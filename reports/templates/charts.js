@@ -200,6 +200,71 @@
     place.replaceWith(button);
   }
 
+  function outline(cells, side, tau) {
+    const on = (row, column) => row >= 0 && column >= 0 && row < side && column < side
+      && cells[row * side + column] > 255 * tau;
+    let path = "";
+    const run = (edge, write) => {
+      for (let line = 0; line <= side; line += 1) {
+        for (let at = 0; at < side; at += 1) {
+          if (!edge(line, at)) continue;
+          const start = at;
+          while (at < side && edge(line, at)) at += 1;
+          path += write(line, start, at - start);
+        }
+      }
+    };
+    run((y, x) => on(y - 1, x) !== on(y, x), (y, x, length) => `M${x} ${y}h${length}`);
+    run((x, y) => on(y, x - 1) !== on(y, x), (x, y, length) => `M${x} ${y}v${length}`);
+    return path;
+  }
+
+  for (const place of document.querySelectorAll(".threshold")) {
+    const taus = place.dataset.taus.split(",");
+    const declared = place.dataset.tau;
+    const label = document.createElement("label");
+    const slider = document.createElement("input");
+    const said = document.createElement("output");
+    Object.assign(slider, { type: "range", min: 0, max: taus.length - 1, step: 1, id: "cut" });
+    slider.value = taus.indexOf(declared);
+    label.htmlFor = "cut";
+    label.textContent = "Cut all masks at";
+    const gallery = document.getElementById("gallery");
+    const cut = () => {
+      const tau = taus[slider.value];
+      said.textContent = `${tau} of a map’s maximum${tau === declared ? ", as declared" : ""}`;
+      slider.setAttribute("aria-valuetext", said.textContent);
+      for (const each of gallery.querySelectorAll("[data-tau]:not(.threshold)")) {
+        each.hidden = each.dataset.tau !== tau;
+      }
+      for (const path of gallery.querySelectorAll("path[data-cells]")) {
+        const cells = Uint8Array.from(atob(path.dataset.cells), (letter) => letter.charCodeAt(0));
+        path.setAttribute("d", outline(cells, Math.round(Math.sqrt(cells.length)), Number(tau)));
+      }
+    };
+    slider.addEventListener("input", cut);
+    place.append(label, slider, said);
+    said.textContent = `${declared} of a map’s maximum, as declared`;
+    slider.setAttribute("aria-valuetext", said.textContent);
+  }
+
+  for (const place of document.querySelectorAll(".order")) {
+    const list = document.querySelector(`#${place.dataset.of} .classes`);
+    const label = document.createElement("label");
+    const choice = document.createElement("select");
+    choice.id = "order";
+    label.htmlFor = "order";
+    label.textContent = "Sort classes by";
+    const by = {
+      "most alike first": (a, b) => b.dataset.mean - a.dataset.mean,
+      "least alike first": (a, b) => a.dataset.mean - b.dataset.mean,
+      name: (a, b) => a.dataset.label.localeCompare(b.dataset.label, undefined, { numeric: true }),
+    };
+    for (const words of Object.keys(by)) choice.append(new Option(words, words));
+    choice.addEventListener("change", () => list.append(...[...list.children].sort(by[choice.value])));
+    place.append(label, choice);
+  }
+
   for (const quote of document.querySelectorAll("blockquote.copy")) {
     const button = document.createElement("button");
     button.type = "button";

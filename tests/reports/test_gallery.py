@@ -1,63 +1,180 @@
 """Pictures: the tint follows the map, the outline the mask, the choice the rule."""
 
-import numpy as np
-from drawn_results import drawn_results
+import base64
+import io
+import re
 
-from reports.gallery import STUDENT_COLOUR, make_gallery, overlay
+import numpy as np
+import pytest
+from conftest import elements
+from drawn_results import drawn_results
+from PIL import Image
+
+from reports.gallery import STUDENT_COLOUR, heat, make_gallery, outline
 from store.database import open_reader
 from store.study_file import load_design
 
 
-def test_where_nothing_attends_the_picture_is_the_image():
-    pixels = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
-    drawn = overlay(pixels, np.zeros((8, 8), dtype=np.uint8), tau=0.4, colour=STUDENT_COLOUR)
-    cell = drawn.shape[0] // 8
-    assert (drawn[::cell, ::cell] == pixels).all()
+def covered(path, side):
+    """The cells on whose borders a path's lines are, counted by line."""
+    lines = re.findall(r"M(\d+) (\d+)([hv])(\d+)", path)
+    assert "".join(f"M{x} {y}{way}{length}" for x, y, way, length in lines) == path
+    marks = np.zeros((2, side + 1, side + 1), dtype=int)
+    for x, y, way, length in lines:
+        for step in range(int(length)):
+            if way == "h":
+                marks[0, int(y), int(x) + step] += 1
+            else:
+                marks[1, int(y) + step, int(x)] += 1
+    return marks
 
 
-def test_the_outline_encloses_the_cells_above_the_threshold_and_no_other():
-    grid = np.zeros((8, 8), dtype=np.uint8)
-    grid[2, 3] = 103  # just above .4 of 255
-    grid[5, 5] = 102  # not above it
-    black = np.zeros((8, 8, 3), dtype=np.uint8)
-    drawn = overlay(black, grid, tau=0.4, colour=STUDENT_COLOUR)
-    cell = drawn.shape[0] // 8
-    marked = (drawn == np.array(STUDENT_COLOUR)).all(axis=-1)
-    rows, columns = np.nonzero(marked)
-    assert (rows.min(), rows.max() + 1) == (2 * cell, 3 * cell)
-    assert (columns.min(), columns.max() + 1) == (3 * cell, 4 * cell)
+def test_where_nothing_attends_nothing_is_drawn():
+    assert outline(np.zeros((8, 8), dtype=bool)) == ""
+    picture = Image.open(io.BytesIO(base64.b64decode(heat_of(np.zeros((8, 8), np.uint8)))))
+    assert not np.asarray(picture.convert("RGBA"))[..., 3].any()
+
+
+def heat_of(grid):
+    return heat(grid, STUDENT_COLOUR).removeprefix("data:image/png;base64,")
+
+
+def test_a_tint_is_the_denser_the_higher_the_map():
+    grid = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(heat_of(grid)))).convert("RGBA"))
+    assert pixels.shape == (8, 8, 4)
+    assert (np.diff(pixels[..., 3].ravel().astype(int)) > 0).all()
+    assert {tuple(colour) for colour in pixels[pixels[..., 3] > 0][:, :3]} == {STUDENT_COLOUR}
+
+
+def test_the_outline_is_every_border_between_on_and_off_once():
+    mask = np.random.default_rng(7).random((8, 8)) < 0.4
+    padded = np.pad(mask, 1)
+    marks = covered(outline(mask), 8)
+    assert (marks[0][:, :8] == (padded[1:, 1:-1] != padded[:-1, 1:-1])).all()
+    assert (marks[1][:8] == (padded[1:-1, 1:] != padded[1:-1, :-1])).all()
 
 
 def test_a_mask_that_covers_everything_is_outlined_at_the_border():
-    full = np.full((8, 8), 255, dtype=np.uint8)
-    drawn = overlay(np.zeros((8, 8, 3), np.uint8), full, tau=0.4, colour=STUDENT_COLOUR)
-    marked = (drawn == np.array(STUDENT_COLOUR)).all(axis=-1)
-    assert marked[:2].all()
-    assert marked[:, -2:].all()
-    assert not marked[4:-4, 4:-4].any()
+    assert outline(np.ones((8, 8), dtype=bool)) == "M0 0h8M0 8h8M0 0v8M8 0v8"
 
 
-def test_images_are_those_with_the_highest_median_and_lowest_overlap(write_page):
-    written = write_page(drawn_results(), seeds=2, failed=[(0, 0)])
+@pytest.fixture(scope="module")
+def gallery_and_iou(tmp_path_factory):
+    """A gallery, and the overlaps of its strongest teachers made from their maps."""
+    from conftest import written_of
+
+    written = written_of(
+        tmp_path_factory.mktemp("gallery"), drawn_results(), seeds=2, failed=[(0, 0)]
+    )
     design = load_design(written.study)
     with open_reader(written.store) as reader:
         gallery = make_gallery(reader, design)
-        masks = reader.frame(
-            "SELECT model_id, image_id, map FROM attention WHERE view = 'clean' AND method = ? "
+        maps = reader.frame(
+            "SELECT model_id, image_id, map, label FROM attention "
+            "INNER JOIN image USING (image_id) WHERE view = 'clean' AND method = ? "
             "AND model_id IN (1004, 1005) AND map IS NOT NULL",
             [str(design.attention.primary)],
         )
-    assert gallery.block == 1  # block 0 has a failure
-    on = {
-        (row["model_id"], row["image_id"]): np.array(row["map"]) > 255 * design.attention.tau
-        for row in masks.iter_rows(named=True)
+    by_model = {
+        (row["model_id"], row["image_id"]): np.array(row["map"])
+        for row in maps.iter_rows(named=True)
     }
-    both = {i for m, i in on if m == 1004} & {i for m, i in on if m == 1005}
-    iou = sorted(
-        ((on[1004, i] & on[1005, i]).sum() / (on[1004, i] | on[1005, i]).sum() for i in both),
-        reverse=True,
+    labels = dict(maps.select("image_id", "label").iter_rows())
+
+    def iou(image, tau):
+        first, second = (by_model[model, image] > 255 * tau for model in (1004, 1005))
+        return (first & second).sum() / (first | second).sum()
+
+    images = {i for m, i in by_model if m == 1004} & {i for m, i in by_model if m == 1005}
+    return gallery, {image: iou(image, design.attention.tau) for image in images}, labels, iou
+
+
+def test_images_are_those_with_the_highest_median_and_lowest_overlap(gallery_and_iou):
+    gallery, overlaps, _, _ = gallery_and_iou
+    assert gallery.block == 1  # block 0 has a failure
+    ranked = sorted(overlaps.values(), reverse=True)
+    strongest = [panel.conditions[-1] for panel in gallery.panels]
+    assert {looks.title for looks in strongest} == {"1"}
+    shown = [next(o.value.value for o in looks.overlaps if o.shown) for looks in strongest]
+    assert shown == [ranked[0], ranked[(len(ranked) - 1) // 2], ranked[-1]]
+
+
+def test_an_image_stands_under_every_strength_with_each_network(gallery_and_iou):
+    gallery, _, _, _ = gallery_and_iou
+    for panel in gallery.panels:
+        assert [looks.title for looks in panel.conditions] == ["0", "0.5", "1"]
+        for looks in panel.conditions:
+            assert [look.role for look in looks.looks] == ["teacher", "teacher", "student"]
+
+
+def test_overlaps_at_every_threshold_are_those_of_the_maps(gallery_and_iou):
+    gallery, _, _, iou = gallery_and_iou
+    assert len(gallery.taus) >= 9
+    for panel in gallery.panels:
+        image = int(panel.photo.removeprefix("photo-"))
+        for overlap in panel.conditions[-1].overlaps:
+            assert overlap.value.value == pytest.approx(iou(image, float(overlap.tau)), abs=1e-12)
+
+
+def test_classes_go_from_the_most_to_the_least_alike_with_their_own_extremes(gallery_and_iou):
+    gallery, overlaps, labels, _ = gallery_and_iou
+    means = {
+        label: np.mean([value for image, value in overlaps.items() if labels[image] == label])
+        for label in set(labels.values())
+    }
+    rows = gallery.by_class.rows
+    assert [row.mean.value for row in rows] == pytest.approx(sorted(means.values(), reverse=True))
+    order = sorted(means, key=lambda label: (-means[label], label))
+    for label, row in zip(order, rows, strict=True):
+        own = [value for image, value in overlaps.items() if labels[image] == label]
+        shown = [next(o.value.value for o in looks.overlaps if o.shown) for _, _, looks in row.rows]
+        assert shown == [max(own), min(own)]
+        assert row.images == len(own)
+
+
+def test_each_photo_is_in_the_page_once(drawn):
+    found = elements(drawn.html)
+    photos = [e.attributes["id"] for e in found if e.tag == "image" and "id" in e.attributes]
+    used = {e.attributes["href"] for e in found if e.tag == "use"}
+    assert len(photos) == len(set(photos))
+    assert used == {f"#{name}" for name in photos}
+
+
+SHOWN = """[...document.querySelectorAll('#gallery .iou b')].filter((b) => !b.hidden)
+  .map((b) => [b.dataset.tau, b.textContent])"""
+EDGES = "[...document.querySelectorAll('#gallery path')].map((path) => path.getAttribute('d'))"
+
+
+@pytest.mark.browser
+def test_another_threshold_cuts_every_mask_and_shows_its_overlap(tab, drawn):
+    tab.open(drawn.page)
+    edges, declared = tab.evaluate(EDGES), tab.evaluate(SHOWN)
+
+    def cut(place):
+        tab.evaluate(
+            f"(() => {{ const slider = document.getElementById('cut'); slider.value = {place}; "
+            "slider.dispatchEvent(new Event('input')); })()"
+        )
+
+    cut(7)
+    assert {tau for tau, _ in tab.evaluate(SHOWN)} == {"0.8"}
+    assert tab.evaluate(EDGES) != edges
+    assert "0.8 of a map" in tab.evaluate("document.querySelector('.threshold output').textContent")
+    cut(3)
+    # the page's script cuts as the page was written
+    assert tab.evaluate(EDGES) == edges
+    assert tab.evaluate(SHOWN) == declared
+
+
+@pytest.mark.browser
+def test_classes_can_be_sorted(tab, drawn):
+    tab.open(drawn.page)
+    means = "[...document.querySelectorAll('#gallery .class')].map((c) => Number(c.dataset.mean))"
+    first = tab.evaluate(means)
+    assert first == sorted(first, reverse=True)
+    tab.evaluate(
+        "(() => { const choice = document.getElementById('order'); "
+        "choice.value = 'least alike first'; choice.dispatchEvent(new Event('change')); })()"
     )
-    strongest = gallery.panels[-1]
-    assert strongest.teachers == "Teachers at strength 1"
-    shown = [row.iou.value for row in strongest.rows]
-    assert shown == [iou[0], iou[(len(iou) - 1) // 2], iou[-1]]
+    assert tab.evaluate(means) == sorted(first)

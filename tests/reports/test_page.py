@@ -1,9 +1,9 @@
 """The page: every number is the result's, nothing breaks out, nothing is fetched."""
 
 import base64
-import gzip
 import csv
 import dataclasses
+import gzip
 import hashlib
 import io
 import json
@@ -21,7 +21,7 @@ from reports.claims import claim_views
 from reports.figures import ChartBook, replicate_columns
 from reports.numbers import MINUS, Citations
 from reports.prose import adding_seeds_words
-from reports.queries import GALLERY_IOU
+from reports.queries import GALLERY_CLASSES, GALLERY_IOU_AT, GALLERY_MEAN
 from store.database import open_reader
 from store.study_file import load_design
 
@@ -71,20 +71,33 @@ def test_every_number_of_the_results_is_theirs_and_rounded_rightly(name, request
         assert agrees(number.text, value), number
 
 
+def answer_of(reader, name, parts, method):
+    """What a query of the gallery answers for a number that cites it with these arguments."""
+    models = tuple(int(part) for part in parts[:2])
+    if name == GALLERY_IOU_AT.name:
+        image, tau = int(parts[2]), float(parts[3])
+        return reader.frame(GALLERY_IOU_AT.sql, ([tau], *models, method, [image]))
+    query = {each.name: each for each in (GALLERY_CLASSES, GALLERY_MEAN)}[name]
+    return reader.frame(query.sql, (*models, method))
+
+
 def test_every_number_of_the_store_is_what_its_query_answers(drawn):
     numbers = [e for e in cited(drawn) if e.attributes["data-from"].startswith("sql:")]
-    assert numbers
+    assert len(numbers) > 100
     method = str(load_design(drawn.study).attention.primary)
+    asked = set()
     with open_reader(drawn.store) as reader:
         for number in numbers:
             source = re.fullmatch(
-                r"sql:gallery_iou\((\d+),(\d+)\)\[(\d+)\]\.iou", number.attributes["data-from"]
+                r"sql:(\w+)\(([\d.,]+)\)\[(\d+)\]\.iou", number.attributes["data-from"]
             )
             assert source
-            first, second, row = (int(part) for part in source.groups())
-            answer = reader.frame(GALLERY_IOU.sql, (first, second, method))
-            assert answer["iou"][row] == float(number.attributes["value"])
-            assert agrees(number.text, answer["iou"][row])
+            answer = answer_of(reader, source[1], source[2].split(","), method)
+            value = answer["iou"][int(source[3])]
+            assert value == float(number.attributes["value"])
+            assert agrees(number.text, value)
+            asked.add(source[1])
+    assert asked == {"gallery_iou_at", "gallery_classes", "gallery_mean"}
 
 
 def test_every_verdict_stands_in_words(drawn):
