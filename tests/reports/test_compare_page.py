@@ -252,3 +252,25 @@ def test_on_a_phone_every_number_of_a_drawing_can_be_read_and_none_meets_another
         assert all(height >= 12 for _, _, height in ticks)
         for (_, right, _), (left, _, _) in pairwise(ticks):
             assert right < left
+
+
+@pytest.mark.browser
+def test_on_paper_no_figure_is_cut_and_no_name_stands_without_its_drawing(tab: Tab, tmp_path):
+    page = tmp_path / "compare.html"
+    page.write_text(page_of(*THREE), encoding="utf-8")
+    tab.open(page, width=700)
+    tab.ask("Emulation.setEmulatedMedia", media="print")
+    kept = tab.evaluate(
+        "[...document.querySelectorAll('.forests, .matrix td, h2')]"
+        ".map((each) => getComputedStyle(each).breakInside)"
+    )
+    assert set(kept) == {"avoid"}
+    beside = tab.evaluate(
+        """[...document.querySelectorAll('.forests .contrast:not(.axis)')].map((line) => {
+          const [name, drawing, numbers] = [...line.children].map((e) => e.getBoundingClientRect());
+          return name.right <= drawing.left && drawing.right <= numbers.left;
+        })"""
+    )
+    assert len(beside) > 20
+    assert all(beside)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 700
