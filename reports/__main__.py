@@ -35,7 +35,7 @@ def write_comparison(
     """
     submissions = read_submissions(named, study_files=study_files)
     comparison = compare(submissions)
-    page = make_comparison_page(comparison, [each.design for each in submissions])
+    page = make_comparison_page(comparison, submissions)
     if json is not None:
         write_text(json, comparison_to_json(comparison))
     write_text(out, render_comparison(page))

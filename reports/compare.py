@@ -7,8 +7,9 @@ from typing import Final
 
 from markupsafe import Markup
 
-from analyze.comparison import Alike, ComparedClaim, ComparedStudy, Comparison, LeftOut, Reading
+from analyze.comparison import ComparedClaim, ComparedStudy, Comparison, LeftOut, Reading
 from analyze.hypotheses import HYPOTHESES, Direction
+from analyze.likeness import Submission
 from analyze.results import Verdict
 from reports.claims import FindingView, finding_view
 from reports.compare_prose import (
@@ -18,6 +19,14 @@ from reports.compare_prose import (
     spoken_summary,
     summary_numbers,
     summary_sentence,
+)
+from reports.compare_sources import (
+    differences_csv,
+    differences_sql,
+    forest_csv,
+    forest_sql,
+    verdicts_csv,
+    verdicts_sql,
 )
 from reports.figures import ChartBook
 from reports.forest import alike_span, axis_of, study_forest, summary_forest
@@ -53,11 +62,13 @@ class Lane:
 class ForestView:
     """Studies that are alike, drawn on one axis, with what they say together.
 
-    sentence: empty where there is no summary.
+    named: what it shows, for those who hear its links. sentence: empty where there is no summary.
+    sql: asked of each study's store.
     """
 
     id: str
     title: str
+    named: str
     unit: str
     likeness: str
     banded: bool
@@ -65,6 +76,8 @@ class ForestView:
     axis: Markup
     sentence: Markup
     caveats: tuple[str, ...]
+    sql: str
+    csv: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,21 +105,26 @@ class StudyView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonPage:
-    """What the template lays out."""
+    """What the template lays out. verdicts_sql, verdicts_csv: of the matrix."""
 
     comparison: Comparison
     studies: tuple[StudyView, ...]
     claims: tuple[ComparedClaimView, ...]
+    verdicts_sql: str
+    verdicts_csv: str
     differences: Table
+    differences_sql: str
+    differences_csv: str
     key: tuple[VerdictWords, ...]
 
 
 def make_comparison_page(
-    comparison: Comparison, designs: Sequence[Design | None]
+    comparison: Comparison, submissions: Sequence[Submission]
 ) -> ComparisonPage:
-    """Select everything that the page shows. designs: one a study, in the comparison's order."""
+    """Select everything that the page shows. submissions: what was compared, in its order."""
     cite = Citations(comparison)
-    claims = tuple(_claim(claim, comparison, cite) for claim in comparison.claims)
+    claims = tuple(_claim(claim, comparison, submissions, cite) for claim in comparison.claims)
+    labels = [study.label for study in comparison.studies]
     seen = {
         view.words.word: view.words
         for claim in claims
@@ -117,11 +135,15 @@ def make_comparison_page(
     return ComparisonPage(
         comparison=comparison,
         studies=tuple(
-            _study(study, design, cite)
-            for study, design in zip(comparison.studies, designs, strict=True)
+            _study(study, submitted.design, cite)
+            for study, submitted in zip(comparison.studies, submissions, strict=True)
         ),
         claims=claims,
+        verdicts_sql=verdicts_sql(submissions),
+        verdicts_csv=verdicts_csv(comparison),
         differences=_differences(comparison),
+        differences_sql=differences_sql(comparison.differences, submissions),
+        differences_csv=differences_csv(comparison.differences, labels),
         key=tuple(words for words in VERDICTS.values() if words.word in seen),
     )
 
@@ -154,7 +176,12 @@ def _study(study: ComparedStudy, design: Design | None, cite: Citations) -> Stud
     )
 
 
-def _claim(claim: ComparedClaim, comparison: Comparison, cite: Citations) -> ComparedClaimView:
+def _claim(
+    claim: ComparedClaim,
+    comparison: Comparison,
+    submissions: Sequence[Submission],
+    cite: Citations,
+) -> ComparedClaimView:
     known = HYPOTHESES.get(claim.hypothesis)
     labels = [study.label for study in comparison.studies]
     return ComparedClaimView(
@@ -164,7 +191,7 @@ def _claim(claim: ComparedClaim, comparison: Comparison, cite: Citations) -> Com
         count=_count(claim.readings),
         cells=tuple(_cell(reading, comparison, cite) for reading in claim.readings),
         forests=tuple(
-            _forest(claim, place, alike, labels, cite) for place, alike in enumerate(claim.alike)
+            _forest(claim, place, submissions, cite) for place in range(len(claim.alike))
         ),
         left_out=tuple(_left_out(each, labels) for each in claim.left_out),
         caveats=claim.caveats,
@@ -195,8 +222,9 @@ def _count(readings: Sequence[Reading]) -> str:
 
 
 def _forest(
-    claim: ComparedClaim, place: int, alike: Alike, labels: Sequence[str], cite: Citations
+    claim: ComparedClaim, place: int, submissions: Sequence[Submission], cite: Citations
 ) -> ForestView:
+    alike, labels = claim.alike[place], [each.label for each in submissions]
     known = HYPOTHESES.get(claim.hypothesis)
     sign = known.direction.sign if known else Direction.RISES.sign
     span = alike_span(alike)
@@ -226,6 +254,8 @@ def _forest(
     return ForestView(
         id=f"forest-{claim.hypothesis}-{place}",
         title=capitalized(measure_title(alike.likeness.outcome)),
+        named=f"{claim.hypothesis}: {measure_title(alike.likeness.outcome)} in "
+        + ", ".join(labels[member.study] for member in alike.members),
         unit=alike.likeness.unit,
         likeness=likeness_words(alike.likeness),
         banded=alike.sesoi is not None,
@@ -235,6 +265,13 @@ def _forest(
         if alike.summary is None
         else summary_sentence(cite, claim.hypothesis, alike, alike.summary),
         caveats=alike.caveats,
+        sql=forest_sql(
+            claim,
+            alike,
+            submissions,
+            "" if alike.summary is None else cite.path(alike, "summary"),
+        ),
+        csv=forest_csv(alike, labels),
     )
 
 

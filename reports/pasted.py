@@ -4,7 +4,7 @@ No number is made or rounded here.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html.parser import HTMLParser
 from typing import Final
 
@@ -21,6 +21,10 @@ _LATEX_EMPHASIS: Final = {
     "b": (r"\textbf{", "}"),
     "strong": (r"\textbf{", "}"),
 }
+_DECIDES: Final = "primary"
+"""Mark of a row that decides."""
+_HEADED: Final = 3
+"""Columns of words from which on the first becomes a heading: they would not fit side by side."""
 _HOW: Final = "how"
 """Class of the words that say how a test is made: too long for a cell; docs/tests.md has them."""
 _SPECIAL: Final = re.compile(r"([\\`*_\[\]<>|#])")
@@ -34,6 +38,8 @@ _LATEX: Final = {
     **{mark: f"\\{mark}" for mark in "&%$#_"},
     "<": "$<$",
     ">": "$>$",
+    "|": r"\textbar{}",
+    '"': "''",
     MINUS: "$-$",
     THIN: r"\,",
     "±": r"$\pm$",
@@ -77,35 +83,75 @@ def markdown_table(table: Table) -> str:
     lines = [[said(cell) for cell in table.head], rule]
     for row in table.rows:
         first, *others = (said(cell) or NONE for cell in row.cells)
-        lines.append([f"**{first}**" if row.mark == "primary" else first, *others])
+        lines.append([f"**{first}**" if row.mark == _DECIDES else first, *others])
     text = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     note = f"\n\n{said(table.note)}" if table.note else ""
     return f"{text}{note}"
 
 
 def latex_table(table: Table) -> str:
-    """Return a table for the booktabs package. Nothing where it has no rows."""
+    """Return a table as wide as the text, whose words wrap. Nothing where it has no rows.
+
+    Where three columns or more are words, the first stands as a heading over its rows. What
+    decides is set in bold. The packages that it needs are named in a comment.
+    """
     if not table.rows:
         return ""
-    columns = "l" * table.words + "r" * (len(table.head) - table.words)
-    head, *rows = (
-        " & ".join(latex(cell) or NONE for cell in cells) + r" \\"
-        for cells in (table.head, *(row.cells for row in table.rows))
-    )
+    grouped = table.words >= _HEADED
+    rows = _headed_rows(table) if grouped else [_latex_row(row.cells) for row in table.rows]
+    caption = latex(table.caption)
+    if any(row.mark == _DECIDES for row in table.rows):
+        caption += ". Bold: what decides"
     return "\n".join(
         [
+            r"% needs \usepackage{booktabs,tabularx}; in two columns of text, table* for table",
             r"\begin{table}",
-            rf"\caption{{{latex(table.caption)}}}",
-            rf"\begin{{tabular}}{{{columns}}}",
+            rf"\caption{{{caption}}}",
+            r"\footnotesize\setlength{\tabcolsep}{4pt}",
+            rf"\begin{{tabularx}}{{\linewidth}}{{{_latex_columns(table, grouped=grouped)}}}",
             r"\toprule",
-            head,
+            _latex_row([_symbol(title) for title in table.head[grouped:]]),
             r"\midrule",
             *rows,
             r"\bottomrule",
-            r"\end{tabular}",
+            r"\end{tabularx}",
             r"\end{table}",
         ]
     )
+
+
+def _symbol(title: str) -> object:
+    return Markup("<i>{}</i>").format(title) if len(title) == 1 else title
+
+
+def _latex_columns(table: Table, *, grouped: bool) -> str:
+    """Return columns of words that share what numbers leave of the line, the first the widest."""
+    words = table.words - grouped
+    shares = (1.25, 0.75) if words == 2 else (1,) * words
+    spread = "".join(rf">{{\hsize={share}\hsize\raggedright\arraybackslash}}X" for share in shares)
+    return f"@{{}}{spread}{'r' * (len(table.head) - table.words)}@{{}}"
+
+
+def _headed_rows(table: Table) -> list[str]:
+    """Return rows without their first cell, which stands above those that have it in common."""
+    lines: list[str] = []
+    above = ""
+    for row in table.rows:
+        heading = latex(row.cells[0])
+        if heading != above:
+            shown = rf"\textbf{{{heading}}}" if row.mark == _DECIDES else heading
+            lines += [r"\addlinespace"] if above else []
+            lines.append(rf"\multicolumn{{{len(table.head) - 1}}}{{@{{}}l@{{}}}}{{{shown}}} \\")
+        lines.append(_latex_row(row.cells[1:]))
+        above = heading
+    return lines
+
+
+def _latex_row(cells: Sequence[object]) -> str:
+    text = " & ".join(latex(cell) or NONE for cell in cells)
+    # after the end of a row or a rule, these would open an option of it
+    opens = text[:1] in ("[", "*")
+    return (f"{{{text[0]}}}{text[1:]}" if opens else text) + r" \\"
 
 
 class _Reader(HTMLParser):

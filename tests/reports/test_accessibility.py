@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from test_compare_page import THREE, page_of
 
 pytestmark = pytest.mark.browser
 
@@ -58,6 +59,19 @@ def test_a_page_with_every_kind_of_verdict_has_no_violation(tab, axe, drawn):
     tab.open(drawn.page, width=390)
     tab.evaluate(OPEN_ALL)
     tab.draw_all()
+    assert violations(tab, axe) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("width", "dark"),
+    [pytest.param(390, True, id="phone-dark"), pytest.param(1400, False, id="wide-light")],
+)
+def test_a_page_of_several_studies_has_no_violation(tab, axe, tmp_path, width, dark):
+    page = tmp_path / "compare.html"
+    page.write_text(page_of(*THREE), encoding="utf-8")
+    tab.open(page, width=width, dark=dark)
+    tab.evaluate(OPEN_ALL)
     assert violations(tab, axe) == []
 
 
