@@ -13,7 +13,7 @@ from analyze.comparison import Alike, ComparedClaim, Comparison, DeclaredDiffere
 from analyze.inference.meta_analysis import MetaAnalysis
 from analyze.likeness import Submission
 from analyze.results import Finding, Interval
-from reports.tables import data_uri
+from reports.attached import data_uri
 from store.schema import literal, quoted
 
 NOT_ASKED: Final = "not asked"

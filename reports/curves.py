@@ -20,10 +20,11 @@ from analyze.results import (
     SpecificationCurve,
     Standing,
 )
+from reports.attached import data_uri
 from reports.names import capitalized, test_name
 from reports.numbers import Citations, decimals_for, fixed, p_clause, whole
 from reports.sources import specifications_sql
-from reports.tables import NONE, Cell, Row, Table, data_uri
+from reports.tables import NONE, Cell, Row, Table
 
 _HEIGHT: Final = 200
 _GUTTER: Final = 36

@@ -13,12 +13,13 @@ from markupsafe import Markup
 
 from analyze.distillation import DISTILLATION
 from analyze.results import DistillationEffect, Evidence, Interval, Results
+from reports.attached import data_uri
 from reports.figures import SEEDS_DRAWN
 from reports.names import axis_title, capitalized, measure_title
 from reports.numbers import MINUS, THIN, Citations, fixed, p_clause, strength_text
 from reports.prose import evidence_decimals
 from reports.sources import tests_of_sql
-from reports.tables import Cell, Row, Table, anchor, data_uri
+from reports.tables import Cell, Row, Table, anchor
 from store.measures import BY_NAME
 
 _WIDTH: Final = 640

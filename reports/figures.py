@@ -20,7 +20,7 @@ from reports.numbers import fixed, strength_text
 from reports.queries import LEARNING_CURVES
 from reports.sources import curves_sql, fit_sql, replicates_sql
 
-SEEDS_DRAWN: Final = 40
+SEEDS_DRAWN: Final = 30
 """Seed blocks whose replicates are drawn; fits and bands use all of them."""
 
 _SIGNIFICANT: Final = 6

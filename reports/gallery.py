@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
+from reports.attached import data_uri
 from reports.conditions import ensemble_text, ensemble_words
 from reports.names import ATTENTION_MAPS
 from reports.numbers import Number, fixed
@@ -32,7 +33,6 @@ from reports.queries import (
     Store,
 )
 from reports.sources import bound_sql, overlaps_at_sql
-from reports.tables import data_uri
 from store.design import Design
 
 TEACHER_COLOUR: Final = (24, 138, 141)
@@ -93,6 +93,7 @@ class Looks:
     """The networks of one condition on one image. mean: of their overlap on all images."""
 
     title: str
+    words: str
     looks: tuple[Look, ...]
     overlaps: tuple[Overlap, ...]
     mean: Number | str = ""
@@ -330,6 +331,7 @@ class _Drawer:
         drawn = zip(condition.models, condition.names, strict=True)
         return Looks(
             title=condition.title,
+            words=condition.words,
             looks=tuple(self._look(image, model, name) for model, name in drawn),
             overlaps=tuple(self._overlap(image, condition, tau) for tau in self.taus),
             mean=mean,

@@ -5,7 +5,6 @@ policy names the only scripts and styles that may run.
 """
 
 import base64
-import gzip
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analyze.results import Results, Verdict
+from reports.attached import data_uri, packed
 from reports.claims import ClaimView, FindingView, arm_sentence, claim_views
 from reports.conditions import design_facts, design_table, ensemble_text
 from reports.contrasts import SizeContrasts, contrast_views
@@ -42,7 +42,6 @@ from reports.queries import LEARNING_CURVES, Query, Store
 from reports.study_prose import study_sentence
 from reports.tables import (
     Table,
-    data_uri,
     information_table,
     missing_table,
     secondary_table,
@@ -232,11 +231,6 @@ def chart_bundle() -> str:
     """Return Vega, Vega-Lite and Vega-Embed as one script, its names kept to itself."""
     bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     return f"(function(){{{bundle}}})();"
-
-
-def packed(script: str) -> str:
-    """Return a script's UTF-8 text by gzip in base64, which the page's own script unpacks."""
-    return base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode() if script else ""
 
 
 def failed_rule(name: str) -> str:

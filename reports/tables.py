@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote
 
 from markupsafe import Markup
 
 from analyze.results import Evidence, Finding, FitLine, Rank, Results, Series
 from analyze.secondary import SECONDARY
+from reports.attached import data_uri
 from reports.figures import SEEDS_DRAWN
 from reports.names import (
     arm_word,
@@ -417,8 +417,3 @@ def series_csv(results: Results) -> str:
                 (series.measure, series.arm, series.strength, teachers, block, repr(value))
             )
     return data_uri(text.getvalue())
-
-
-def data_uri(text: str) -> str:
-    """Return a CSV text as a data URI."""
-    return "data:text/csv;charset=utf-8," + quote(text, safe=",.-_")

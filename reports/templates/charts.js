@@ -92,13 +92,18 @@
     return { ...spec, columns, concat: spec.concat.map(sized) };
   }
 
+  const bytes = (letters) => Uint8Array.from(atob(letters), (letter) => letter.charCodeAt(0));
+
+  function unpacked(letters) {
+    const stream = new Blob([bytes(letters)]).stream();
+    return new Response(stream.pipeThrough(new DecompressionStream("gzip"))).text();
+  }
+
   // the library is a third as large packed; its text has its hash in the page's policy
-  async function unpacked() {
-    const bytes = Uint8Array.from(atob(packed.textContent), (letter) => letter.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    const library = document.createElement("script");
-    library.textContent = await new Response(stream).text();
-    document.head.append(library);
+  async function load(packed) {
+    const script = document.createElement("script");
+    script.textContent = await unpacked(packed.textContent);
+    document.head.append(script);
     return window.vegaEmbed;
   }
 
@@ -130,7 +135,7 @@
   const drawRest = () => boxes.filter((box) => !views.has(box) && box.offsetParent).forEach(draw);
 
   const packed = document.getElementById("chart-library");
-  const library = packed && unpacked();
+  const library = packed && load(packed);
   if (packed && boxes.length) {
     const near = new IntersectionObserver(
       (entries) => {
@@ -181,6 +186,14 @@
     return lines.map((line) => `${line.map(field).join(",")}\n`).join("");
   }
 
+  function save(text, name) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+    link.download = name;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  }
+
   for (const place of document.querySelectorAll("[data-rows]")) {
     const name = place.dataset.rows;
     const button = document.createElement("button");
@@ -191,13 +204,18 @@
       const chart = content.charts[name];
       const lines = chart ? chartRows(chart)
         : tableRows(document.getElementById(name).querySelector("table"));
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(new Blob([csv(lines)], { type: "text/csv" }));
-      link.download = `${name}.csv`;
-      link.click();
-      URL.revokeObjectURL(link.href);
+      save(csv(lines), `${name}.csv`);
     });
     place.replaceWith(button);
+  }
+
+  for (const link of document.querySelectorAll('a[href^="data:application/gzip"]')) {
+    link.addEventListener("click", async (event) => {
+      // what could not be unpacked here is downloaded as it is
+      if (!window.DecompressionStream) return;
+      event.preventDefault();
+      save(await unpacked(link.href.split(",")[1]), link.download.replace(/\.gz$/, ""));
+    });
   }
 
   function outline(cells, side, tau) {
@@ -238,7 +256,7 @@
         each.hidden = each.dataset.tau !== tau;
       }
       for (const path of gallery.querySelectorAll("path[data-cells]")) {
-        const cells = Uint8Array.from(atob(path.dataset.cells), (letter) => letter.charCodeAt(0));
+        const cells = bytes(path.dataset.cells);
         path.setAttribute("d", outline(cells, Math.round(Math.sqrt(cells.length)), Number(tau)));
       }
     };

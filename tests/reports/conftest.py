@@ -1,5 +1,7 @@
 """Pages to test: of drawn results, and of results that the analysis made from a synthetic store."""
 
+import base64
+import gzip
 import json
 import os
 from collections.abc import Callable
@@ -8,6 +10,7 @@ from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from chromium import BINARY, Tab, browser
@@ -139,4 +142,13 @@ def elements(html: str) -> list[Element]:
     return reader.elements
 
 
-__all__ = ["Element", "Tab", "Written", "elements", "results_to_json", "written_of"]
+def csv_text(uri: str) -> str:
+    """Return the CSV that a link of the page downloads."""
+    head, _, data = uri.partition(",")
+    if head == "data:application/gzip;base64":
+        return gzip.decompress(base64.b64decode(data)).decode()
+    assert head == "data:text/csv;charset=utf-8"
+    return unquote(data)
+
+
+__all__ = ["Element", "Tab", "Written", "csv_text", "elements", "results_to_json", "written_of"]

@@ -5,10 +5,9 @@ import io
 import json
 import re
 from html import unescape
-from urllib.parse import unquote
 
 import pytest
-from conftest import elements
+from conftest import csv_text, elements
 from test_compare_page import THREE, page_of, submitted
 from test_sources import places, sql_of
 
@@ -33,9 +32,7 @@ def sources(html):
 
 
 def csv_of(link):
-    head, _, data = unescape(link).partition(",")
-    assert head == "data:text/csv;charset=utf-8"
-    return unquote(data)
+    return csv_text(unescape(link))
 
 
 @pytest.fixture(scope="session")

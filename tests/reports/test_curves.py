@@ -3,10 +3,9 @@
 import csv
 import io
 import re
-from urllib.parse import unquote
 
 import pytest
-from conftest import elements
+from conftest import csv_text, elements
 from drawn_results import drawn_results
 from test_page import visible
 
@@ -88,8 +87,10 @@ def test_all_specifications_stand_in_a_table_and_in_a_csv_at_full_precision(anal
         ]
         assert cited == [each["standardized"] for each in counted(curves[name])]
         file = f"{name}-specifications.csv"
-        link = next(e for e in inside if e.attributes.get("download", "").endswith(file))
-        text = unquote(link.attributes["href"].partition(",")[2])
+        link = next(
+            e for e in inside if e.attributes.get("download", "").removesuffix(".gz").endswith(file)
+        )
+        text = csv_text(link.attributes["href"])
         rows = list(csv.DictReader(io.StringIO(text)))
         assert len(rows) == len(found)
         for row, each in zip(rows, found, strict=True):

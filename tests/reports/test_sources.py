@@ -6,7 +6,7 @@ import re
 from html import unescape
 
 import pytest
-from conftest import elements
+from conftest import csv_text, elements
 
 from analyze.hypotheses import STRENGTH
 from store.database import open_reader
@@ -121,3 +121,27 @@ def test_every_csv_button_gives_full_numbers_in_rows_of_one_length(tab, analyzed
     estimate = next(e for e in analyzed.json["findings"][0]["evidence"] if e["estimate"])
     assert any(repr(estimate["estimate"]) in text for text in texts)
     assert tab.complaints() == []
+
+
+@pytest.mark.browser
+def test_a_packed_csv_is_downloaded_as_text_where_scripts_run(tab, analyzed):
+    tab.open(analyzed.page)
+    packed = [
+        each.attributes
+        for each in elements(analyzed.html)
+        if each.attributes.get("href", "").startswith("data:application/gzip")
+    ]
+    assert packed
+    assert {each["download"][-7:] for each in packed} == {".csv.gz"}
+    texts = tab.evaluate(
+        """(async () => {
+          const blobs = [];
+          URL.createObjectURL = (blob) => { blobs.push(blob); return "#"; };
+          const links = [...document.querySelectorAll('a[href^="data:application/gzip"]')];
+          const click = (link) => link.dispatchEvent(new MouseEvent("click", {cancelable: true}));
+          links.forEach(click);
+          while (blobs.length < links.length) await new Promise((go) => setTimeout(go, 20));
+          return Promise.all(blobs.map((blob) => blob.text()));
+        })()"""
+    )
+    assert sorted(texts) == sorted(csv_text(each["href"]) for each in packed)
