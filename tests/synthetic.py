@@ -4,12 +4,16 @@ Stronger augmentation of teachers moves their attention apart, lowers their trai
 and makes their students mimic less, so that every claim of a study has something to find.
 """
 
+import atexit
 import io
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -75,63 +79,68 @@ class SyntheticStudy:
     store: Path
 
 
-def make_study(
-    folder: Path,
+def make_study(folder: Path, **shape: Any) -> SyntheticStudy:
+    """Write a study file, its shards and pack manifests, and build its store.
+
+    shape: what ``write_study`` takes, and failed, not_finite: (block, ordinal) of models that
+    failed, or of which one clean test image's logits are NaN; built: whether a store is built, else
+    True. Students of failed teachers fail too. A study of one shape is made once and copied.
+    """
+    return copied(_made(repr(sorted(shape.items())), **shape), folder)
+
+
+def copied(study: SyntheticStudy, folder: Path) -> SyntheticStudy:
+    """The same study in another folder, to do something to it."""
+    shutil.copytree(study.results, folder / "results", dirs_exist_ok=True)
+    shutil.copyfile(study.study_file, folder / study.study_file.name)
+    return moved(study, folder)
+
+
+def moved(study: SyntheticStudy, folder: Path) -> SyntheticStudy:
+    """Where the study's files lie in another folder."""
+    results = folder / "results"
+    return replace(
+        study,
+        study_file=folder / study.study_file.name,
+        results=results,
+        shards=results / "shards",
+        members=tuple(results / "shards" / shard.name for shard in study.members),
+        packs=tuple(results / "packs" / pack.name for pack in study.packs),
+        store=results / "store.duckdb",
+    )
+
+
+_studies: dict[str, SyntheticStudy] = {}
+
+
+def _made(
+    name: str,
     *,
-    seeds: int = 4,
-    strengths: Sequence[float] = (0, 0.5, 1),
-    teachers: int = 2,
-    arms: Sequence[str] = ("fixed", "matched"),
-    conditions: str | None = None,
-    claims: str | None = None,
-    test_images: int = 60,
-    train_images: int = 40,
-    tau: float = 0.4,
-    logits: str = "float32",
-    control: bool = False,
-    more: str = "",
-    network: str = CONVOLUTIONAL,
     failed: Sequence[tuple[int, int]] = (),
     not_finite: Sequence[tuple[int, int]] = (),
     built: bool = True,
+    **shape: Any,
 ) -> SyntheticStudy:
-    """Write a study file, its shards and pack manifests, and build its store.
-
-    conditions: the study file's design, in place of strengths, teachers, arms and control. claims:
-    in place of all. more: lines of the study file beside the template's. failed, not_finite:
-    (block, ordinal) of models that failed, or of which one clean test image's logits are NaN.
-    Students of failed teachers fail too.
-    """
-    design, study_file = write_study(
-        folder,
-        seeds=seeds,
-        strengths=strengths,
-        teachers=teachers,
-        arms=arms,
-        conditions=conditions,
-        claims=claims,
-        test_images=test_images,
-        train_images=train_images,
-        tau=tau,
-        logits=logits,
-        control=control,
-        more=more,
-        network=network,
-    )
-    results = folder / "results"
-    members = write_shards(design, results / "shards", failed=failed, not_finite=not_finite)
-    store = results / "store.duckdb"
-    if built:
-        build(store, design=design, shards=results / "shards", members=members)
-    return SyntheticStudy(
-        design=design,
-        study_file=study_file,
-        results=results,
-        shards=results / "shards",
-        members=members,
-        packs=tuple(write_packs(design, results)),
-        store=store,
-    )
+    """The study of a shape, made where it stays until this process ends."""
+    if name not in _studies:
+        folder = Path(tempfile.mkdtemp(prefix="synthetic-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        design, study_file = write_study(folder, **shape)
+        results = folder / "results"
+        members = write_shards(design, results / "shards", failed=failed, not_finite=not_finite)
+        store = results / "store.duckdb"
+        if built:
+            build(store, design=design, shards=results / "shards", members=members)
+        _studies[name] = SyntheticStudy(
+            design=design,
+            study_file=study_file,
+            results=results,
+            shards=results / "shards",
+            members=members,
+            packs=tuple(write_packs(design, results)),
+            store=store,
+        )
+    return _studies[name]
 
 
 def write_study(
@@ -151,6 +160,11 @@ def write_study(
     more: str = "",
     network: str = CONVOLUTIONAL,
 ) -> tuple[Design, Path]:
+    """Write and read a study file.
+
+    conditions: its design, in place of strengths, teachers, arms and control. claims: in place of
+    all. more: lines beside the template's.
+    """
     path = folder / "synthetic.yaml"
     path.write_text(
         STUDY.format(

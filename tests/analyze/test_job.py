@@ -94,6 +94,7 @@ def test_overlaps_at_other_thresholds_are_those_that_the_stores_sql_gives(synthe
             assert found == pytest.approx(value, abs=1e-12)
 
 
+@pytest.mark.long
 def test_running_again_gives_the_same_results(synthetic_study):
     study = synthetic_study(seeds=3)
     first, second = study.results / "first.json", study.results / "second.json"
@@ -220,6 +221,7 @@ def test_a_log_that_cannot_be_written_is_one_line(tmp_path, capsys):
     assert str(tmp_path / "logs") in said
 
 
+@pytest.mark.long
 def test_as_a_process_it_tells_its_progress_and_logs_where_it_is_told_to(synthetic_study):
     study = synthetic_study(seeds=3)
     ledger, log = study.results / "ledger.json", study.results / "logs" / "analyze.log"

@@ -19,10 +19,9 @@ def test_every_chart_is_drawn_without_a_complaint_or_a_request(tab, analyzed):
     assert tab.requests() == []
 
 
-@pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [390, 1400])
-def test_the_page_never_scrolls_sideways(tab, drawn, width, dark):
-    tab.open(drawn.page, width=width, dark=dark)
+def test_the_page_never_scrolls_sideways(tab, drawn, width):
+    tab.open(drawn.page, width=width)
     tab.draw_all()
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
 

@@ -16,7 +16,7 @@ import pytest
 import trial
 from corruptions import CORRUPTIONS, flip_bit
 from released import conclude
-from synthetic import SyntheticStudy, write_study
+from synthetic import SyntheticStudy, copied, write_study
 
 from store.database import open_reader
 from store.doctor import examine
@@ -51,7 +51,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> SyntheticStudy:
 
 @pytest.fixture
 def study(sound: SyntheticStudy, tmp_path: Path) -> SyntheticStudy:
-    return trial.copied(sound, tmp_path)
+    return copied(sound, tmp_path)
 
 
 def test_corruptions_have_names_of_their_own_and_are_fifty_or_more():

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from synthetic import SyntheticStudy, make_study
+from synthetic import SyntheticStudy, copied, make_study
 
 from store.builder import build
 from store.contents import table_hashes
@@ -85,8 +85,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> SyntheticStudy:
 @pytest.fixture
 def study(undisturbed: SyntheticStudy, tmp_path: Path) -> SyntheticStudy:
     """A copy of the study, whose store is not built yet."""
-    from trial import copied
-
     study = copied(undisturbed, tmp_path)
     study.store.unlink()
     return study

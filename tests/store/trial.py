@@ -7,7 +7,14 @@ from pathlib import Path
 
 import numpy as np
 from corruptions import Corruption, finish
-from synthetic import SyntheticStudy, make_study, write_packs, write_shards, write_study
+from synthetic import (
+    SyntheticStudy,
+    copied,
+    make_study,
+    write_packs,
+    write_shards,
+    write_study,
+)
 
 from store.contents import table_hashes
 from store.database import open_reader
@@ -24,27 +31,6 @@ def finished(folder: Path, **shape: object) -> SyntheticStudy:
     study = make_study(folder, **shape, built=False)
     finish(study)
     return study
-
-
-def copied(study: SyntheticStudy, folder: Path) -> SyntheticStudy:
-    """The same study in another folder, to do something to it."""
-    shutil.copytree(study.results, folder / "results")
-    shutil.copyfile(study.study_file, folder / study.study_file.name)
-    return moved(study, folder)
-
-
-def moved(study: SyntheticStudy, folder: Path) -> SyntheticStudy:
-    """Where the study's files lie in another folder."""
-    results = folder / "results"
-    return replace(
-        study,
-        study_file=folder / study.study_file.name,
-        results=results,
-        shards=results / "shards",
-        members=tuple(results / "shards" / shard.name for shard in study.members),
-        packs=tuple(results / "packs" / pack.name for pack in study.packs),
-        store=results / "store.duckdb",
-    )
 
 
 def hashes(store: Path) -> dict[str, str]:

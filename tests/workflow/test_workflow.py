@@ -145,6 +145,7 @@ def test_one_more_seed_trains_one_more_block_and_nothing_else(finished):
     assert results["counts"]["seeds_analyzed"] == 4
 
 
+@pytest.mark.long
 def test_another_claim_trains_nothing(finished):
     packs = finished / "results/tiny/packs"
     before = {path.name: path.stat().st_mtime_ns for path in packs.iterdir()}
@@ -237,6 +238,7 @@ def test_an_interrupted_study_goes_on(undisturbed, tmp_path):
     assert _shards(folder) == _shards(undisturbed)
 
 
+@pytest.mark.long
 def test_a_block_alone_gives_the_shard_that_the_workflow_gave(undisturbed, tmp_path):
     subprocess.run(
         [
