@@ -88,7 +88,9 @@ def _size_note(found: OutcomeFinding) -> str:
     if not found.size_uncertain:
         return ""
     size = digits(found.sesoi, found.sesoi)
-    return f" Its size is uncertain: it may be below {size}, the smallest effect of interest."
+    below = abs(found.estimate or 0.0) < found.sesoi
+    said = "the estimate itself is below" if below else "it may be below"
+    return f" Its size is uncertain: {said} {size}, the smallest effect of interest."
 
 
 def _more(found: OutcomeFinding, counted: str) -> str:
@@ -96,7 +98,7 @@ def _more(found: OutcomeFinding, counted: str) -> str:
         return ""
     kind = counted.split(" ", 1)[1].removesuffix("s")
     return (
-        f" About {found.seeds_to_decide} {kind}s would decide it in four of five studies, "
+        f" About {found.seeds_to_decide} {kind}s in all would decide it in four of five studies, "
         f"if new {kind}s vary as these do."
     )
 

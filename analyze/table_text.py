@@ -146,7 +146,7 @@ def _more_seeds(answer: TableAnswer) -> str:
     if answer.seeds_to_decide is None:
         return ""
     return (
-        f" About {answer.seeds_to_decide} seeds would decide it in four of five studies, if new "
+        f" About {answer.seeds_to_decide} seeds in all would decide it in four of five studies, if new "
         "seeds vary as these do."
     )
 

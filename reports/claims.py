@@ -10,6 +10,7 @@ from markupsafe import Markup
 from analyze.hypotheses import HYPOTHESES, STRENGTH
 from analyze.results import Evidence, Finding, FitLine, OutcomeFinding, Rank, Results
 from reports.curves import CurveView, curve_view
+from reports.estimation import estimation_chart
 from reports.figures import SEEDS_DRAWN, Chart, ChartBook, fit_chart, raw_chart
 from reports.forest import deciding_interval, forest
 from reports.names import (
@@ -21,6 +22,8 @@ from reports.names import (
     form_label,
     measure_title,
     short_statement,
+    typeset,
+    verdict_meaning,
     verdict_word,
 )
 from reports.numbers import (
@@ -33,6 +36,7 @@ from reports.numbers import (
 )
 from reports.pasted import latex_table, markdown_table
 from reports.prose import (
+    evidence_decimals,
     expectation,
     is_primary,
     outcome_decimals,
@@ -45,6 +49,8 @@ from reports.tables import NONE, Row, Table, correlations_table, fit_table, poin
 from store.measures import BY_NAME
 from store.vocabulary import Form
 
+_GAP: Final = "generalization_gap"
+_ACCURACIES: Final = ("train_accuracy", "test_accuracy")
 _SPLIT_HALF: Final = "split_half_within_cr2"
 """The test whose figure has two points of each replicate: one for each half of the images."""
 
@@ -60,15 +66,18 @@ class OutcomeLine:
     tested: Markup
     sesoi: Markup
     decided_by: Markup
+    words: VerdictWords
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindingView:
-    """One finding in words and drawings."""
+    """One finding in words and drawings. differ: its outcomes have not all the same verdict."""
 
     finding: Finding
     words: VerdictWords
     verdict: str
+    meaning: str
+    differ: bool
     arm: str
     form: str
     arm_words: str
@@ -115,6 +124,8 @@ class ClaimView:
     correlations: Table | None
     sentences: tuple[Markup, ...]
     single_seed: Markup | None
+    accuracies: Markup | None
+    likeness: str
     caveats: tuple[str, ...]
     differences: tuple[Difference, ...]
     pasted: tuple[tuple[str, str], ...]
@@ -158,13 +169,15 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
         holm=_at_look(deciding, cite) if results.sequential else _holm(deciding, cite),
         caveat=_leading(name, caveats),
         caveats_more=len(caveats) > 1 or any(_first_sentence(text) != text for text in caveats),
-        figures=_figures(results, fits, cite, book),
+        figures=_figures(results, fits, cite, book, deciding),
         tests=tuple((view, tests_table(cite, view.finding)) for view in views),
         correlations=correlations_table(cite, deciding),
         sentences=tuple(
             reporting_sentence(cite, deciding, o, shared=shared) for o in deciding.outcomes
         ),
         single_seed=single_seed_words(cite, deciding.single_seed) if deciding.single_seed else None,
+        accuracies=_accuracies(results, deciding, cite),
+        likeness=_likeness(deciding, published.finding) if published else "",
         caveats=caveats,
         differences=_differences(deciding),
         pasted=_pasted(name, views, cite),
@@ -183,6 +196,8 @@ def finding_view(finding: Finding, cite: Citations, *, shared: bool) -> FindingV
         finding=finding,
         words=VERDICTS[finding.verdict],
         verdict=verdict_word(finding),
+        meaning=verdict_meaning(finding),
+        differ=len({outcome.verdict for outcome in finding.outcomes}) > 1,
         arm=finding.arm,
         form=finding.form,
         arm_words=f"{capitalized(arm_word(finding.arm))}, {form_label(finding.form)}",
@@ -200,7 +215,7 @@ def _line(finding: Finding, outcome: OutcomeFinding, cite: Citations) -> Outcome
         estimate = Markup('<b>{}</b> {} <span class="unit">{}</span>').format(
             cite.plain(outcome, "estimate", digits),
             cite.interval(outcome.interval_95, digits) if outcome.interval_95 else "",
-            outcome.unit,
+            typeset(outcome.unit),
         )
     tested = Markup("")
     if outcome.p_value is not None:
@@ -213,6 +228,7 @@ def _line(finding: Finding, outcome: OutcomeFinding, cite: Citations) -> Outcome
         tested=tested,
         sesoi=Markup("±{}").format(cite.number(outcome, "sesoi", f"{outcome.sesoi:.3g}")),
         decided_by=_decided_by(outcome, cite),
+        words=VERDICTS[outcome.verdict],
     )
 
 
@@ -284,7 +300,11 @@ def _caveats(finding: Finding) -> tuple[str, ...]:
 
 
 def _figures(
-    results: Results, fits: Sequence[FitLine], cite: Citations, book: ChartBook
+    results: Results,
+    fits: Sequence[FitLine],
+    cite: Citations,
+    book: ChartBook,
+    deciding: Finding,
 ) -> tuple[Figure, ...]:
     figures: list[Figure] = []
     for fit in sorted(fits, key=lambda f: (f.form != Form.PLAIN, f.outcome, f.arm)):
@@ -300,7 +320,55 @@ def _figures(
         chart = fit_chart(book, fit, index, alike=alike)
         table = fit_table(cite, fit, chart.sql) if fit.predictor == STRENGTH else None
         figures.append(Figure(chart=chart, label=label, table=table))
+        decides = (fit.arm, fit.form) == (deciding.arm, deciding.form)
+        # where seeds share teachers the paired tests are of pools, and the points are of seeds
+        if fit.predictor == STRENGTH and decides and results.counts.teacher_pools is None:
+            differences = estimation_chart(book, deciding, fit)
+            if differences is not None:
+                figures.append(Figure(chart=differences, label=label, table=None))
     return tuple(figures)
+
+
+def _accuracies(results: Results, finding: Finding, cite: Citations) -> Markup | None:
+    """Say what a gap that moves with strength consists of: how both accuracies move."""
+    of_gap = any(
+        (outcome.outcome, outcome.predictor) == (_GAP, STRENGTH) for outcome in finding.outcomes
+    )
+    moved = {
+        item.outcome: item
+        for item in results.secondary
+        if item.arm == finding.arm and item.predictor == STRENGTH and item.estimate is not None
+    }
+    if not of_gap or not moved.keys() >= set(_ACCURACIES):
+        return None
+    told = Markup("; ").join(
+        Markup("{} by {} {} {}").format(
+            measure_title(name),
+            cite.plain(moved[name], "estimate", evidence_decimals(moved[name])),
+            cite.interval(moved[name].interval, evidence_decimals(moved[name])),
+            moved[name].unit,
+        )
+        for name in _ACCURACIES
+    )
+    return Markup(
+        "A gap may close because training suffers. Beside it, as secondary measures: {}."
+    ).format(told)
+
+
+def _likeness(sound: Finding, published: Finding) -> str:
+    """Say whether both readings agree, in verdict and, where units allow it, in size."""
+    if sound.verdict is not published.verdict:
+        return "They disagree."
+    for one, other in zip(sound.outcomes, published.outcomes, strict=False):
+        interval, estimate = one.interval_95, other.estimate
+        if one.unit != other.unit or interval is None or estimate is None:
+            continue
+        if not interval.low <= estimate <= interval.high:
+            return (
+                "The same verdict, another size: the published estimate lies outside the sound "
+                "one’s 95 % interval."
+            )
+    return "They agree."
 
 
 def _differences(finding: Finding) -> tuple[Difference, ...]:

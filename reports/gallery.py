@@ -198,6 +198,8 @@ def make_gallery(store: Store, design: Design) -> Gallery:
     listed = _listed(classes)
     images = list(dict.fromkeys([*chosen, *chain(*listed.select("most", "least").iter_rows())]))
     drawer = _Drawer(store, design, conditions, images)
+    if not drawer.pictured:
+        return without("The store holds no pictures of the test images.")
     return Gallery(
         method=shown,
         tau=tau,
@@ -270,6 +272,11 @@ class _Drawer:
             condition.pair: store.frame(GALLERY_MEAN.sql, (*condition.pair, self._method))
             for condition in conditions
         }
+
+    @property
+    def pictured(self) -> bool:
+        """Whether every image has a picture; those of other software may have none."""
+        return all(row["png"] for row in self._images.values())
 
     def photo(self, image: int) -> Photo:
         """Return a test image, no larger than it is shown."""

@@ -24,14 +24,18 @@ from reports.figures import (
     series_of,
     strength_color,
 )
-from reports.names import arm_word, axis_title, capitalized, form_label, measure_title
+from reports.names import arm_word, axis_title, capitalized, form_label, measure_title, typeset
 from reports.numbers import Citations, p_clause
 from reports.prose import evidence_decimals
 from reports.sources import replicates_sql, tests_sql
 from reports.tables import Table, tests_rows
 
-PAIRED: Final = ("attention_iou_adjusted", "generalization_gap", "mutual_information_bits")
-"""What the claims tie together: diversity of attention, overfitting, information shared."""
+PAIRED: Final = (
+    "attention_iou_adjusted",
+    "generalization_gap",
+    "conditional_mutual_information_bits",
+)
+"""What the claims tie together: attention, overfitting, information given the label."""
 
 _NARROW: Final = 190
 _FADED: Final = 0.1
@@ -120,7 +124,7 @@ def _numbers(cite: Citations, item: Evidence) -> Markup:
     interval = cite.interval(item.interval, digits) if item.interval else Markup("")
     tested = Markup(" {}").format(p_clause(cite.p(item))) if item.p_value is not None else ""
     return Markup('<b>{}</b> {} <span class="unit">{}</span>{}').format(
-        cite.plain(item, "estimate", digits), interval, item.unit, tested
+        cite.plain(item, "estimate", digits), interval, typeset(item.unit), tested
     )
 
 

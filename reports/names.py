@@ -40,7 +40,8 @@ VERDICTS: Final = {
     ),
     Verdict.NEGLIGIBLE: VerdictWords(
         "Negligible",
-        "The interval that decides lies inside the band of effects too small to matter.",
+        "The narrower interval of an equivalence test lies inside the band of effects too small to "
+        "matter.",
         "negligible",
     ),
     Verdict.UNDECIDED: VerdictWords(
@@ -252,6 +253,18 @@ def verdict_word(finding: Finding) -> str:
     if judged and any(outcome.size_uncertain for outcome in finding.outcomes):
         return f"{word}, size uncertain"
     return word
+
+
+def verdict_meaning(finding: Finding) -> str:
+    """Say what a verdict rests on; of a claim with several outcomes that differ, each one's."""
+    verdicts = {outcome.verdict for outcome in finding.outcomes}
+    if len(verdicts) < 2:
+        return VERDICTS[finding.verdict].meaning
+    each = "; ".join(
+        f"{measure_title(outcome.outcome)}: {VERDICTS[outcome.verdict].word.lower()}"
+        for outcome in finding.outcomes
+    )
+    return f"The claim needs all of its outcomes, and they differ. {capitalized(each)}."
 
 
 def short_statement(finding: Finding) -> str:

@@ -25,6 +25,7 @@ from reports.contrasts import SizeContrasts, contrast_views
 from reports.distillation import OutcomeView, distillation_views
 from reports.figures import Chart, ChartBook, curve_charts, replicate_columns
 from reports.gallery import QUERIES, Gallery, make_gallery
+from reports.glossary import glossary
 from reports.mechanism import MediationView, mediation_views, pairs_chart, plane_chart
 from reports.names import (
     FAILED_RULES,
@@ -80,6 +81,7 @@ class Page:
     tally: tuple[Tally, ...]
     published_tally: tuple[Tally, ...]
     common_caveats: tuple[str, ...]
+    glossary: tuple[tuple[str, str], ...]
     arms: tuple[str, ...]
     adding_seeds: Markup
     mediation: tuple[MediationView, ...]
@@ -130,6 +132,7 @@ def make_page(results: Results, design: Design, store: Store, study_file: Path) 
         tally=_tally({claim.id: claim.deciding for claim in claims}),
         published_tally=_tally({c.id: c.published for c in claims if c.published is not None}),
         common_caveats=_common_caveats(results, claims),
+        glossary=glossary(results),
         arms=tuple(arm_sentence(str(arm)) for arm in arms),
         adding_seeds=adding_seeds_words(cite, results.sequential),
         mediation=mediation_views(results, cite),

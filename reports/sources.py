@@ -27,8 +27,14 @@ _TEST_COLUMNS: Final = """\
     n"""
 
 
-def tests_sql(read: Finding | Mediation, hypothesis: str, *, correlations: bool = False) -> str:
-    """Select every test of a claim in one arm and form, or its correlations alone."""
+def tests_sql(
+    read: Finding | Mediation,
+    hypothesis: str,
+    *,
+    correlations: bool = False,
+    paired: bool = False,
+) -> str:
+    """Select every test of a claim in one arm and form, or its correlations or pairs alone."""
     lines = [
         "SELECT",
         _TEST_COLUMNS,
@@ -37,7 +43,9 @@ def tests_sql(read: Finding | Mediation, hypothesis: str, *, correlations: bool 
         f"    AND form = {literal(read.form)}",
     ]
     if correlations:
-        lines.append("    AND rank = 'beside' AND value_name LIKE '%correlation%'")
+        lines.append("    AND rank = 'beside' AND value_name = 'correlation'")
+    if paired:
+        lines.append("    AND test LIKE 'paired_t_%'")
     return "\n".join([*lines, "ORDER BY ALL"])
 
 

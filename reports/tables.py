@@ -139,7 +139,12 @@ def _statistic(cite: Citations, item: Evidence) -> Cell:
 
 def correlations_table(cite: Citations, finding: Finding) -> Table | None:
     """Return the correlations of an association at their several levels, where there are any."""
-    found = [e for e in finding.evidence if "correlation" in e.value_name and e.rank is Rank.BESIDE]
+    found = [
+        e
+        for e in finding.evidence
+        # that of ranks with strength is of Page's test, and of one measure
+        if e.value_name == "correlation" and e.rank is Rank.BESIDE
+    ]
     if len(found) < 2:
         return None
     return Table(

@@ -61,6 +61,8 @@
         "replicate-point": { size: 42, opacity: 0.8 },
         band: { color: c.accent, opacity: 0.2 },
         fit: { color: c.accent, strokeWidth: 2.5 },
+        zero: { color: c.muted, strokeWidth: 1 },
+        estimate: { color: c.accent, filled: true, size: 70, opacity: 1 },
         curve: { strokeWidth: 2 },
         "curve-point": { size: 16 },
       },

@@ -47,7 +47,7 @@ def test_an_uncertain_size_is_told():
 def test_the_seeds_that_would_decide_are_told():
     said = say(outcome(Verdict.UNDECIDED, seeds_to_decide=31))
     assert said.startswith("Not decided whether the generalization gap falls")
-    assert "About 31 seeds would decide it" in said
+    assert "About 31 seeds in all would decide it" in said
 
 
 @pytest.mark.parametrize(("seeds", "words"), [(1, "1 seed)"), (2, "2 seeds)")])

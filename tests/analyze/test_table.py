@@ -391,7 +391,7 @@ def test_the_number_of_seeds_that_would_decide_is_a_study_s_own():
     expected = seeds_to_decide(6, resample_slopes(panel), alpha=0.05, sesoi=0.0, seed=0)
     assert found.seeds_to_decide == expected > 6
     said = "\n".join(table_lines(ask(frame, columns=ALONE, claims=Claims(), thorough=True)))
-    assert f"About {expected} seeds would decide it" in " ".join(said.split())
+    assert f"About {expected} seeds in all would decide it" in " ".join(said.split())
 
 
 def test_a_predictor_brings_its_mediation_and_a_column_of_pools_none():

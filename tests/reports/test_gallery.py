@@ -4,6 +4,7 @@ import base64
 import io
 import re
 
+import duckdb
 import numpy as np
 import pytest
 from conftest import elements
@@ -131,6 +132,14 @@ def test_classes_go_from_the_most_to_the_least_alike_with_their_own_extremes(gal
         shown = [next(o.value.value for o in looks.overlaps if o.shown) for _, _, looks in row.rows]
         assert shown == [max(own), min(own)]
         assert row.images == len(own)
+
+
+def test_a_store_without_pictures_says_so(write_page):
+    written = write_page(drawn_results(), seeds=1)
+    with duckdb.connect(str(written.store)) as connection:
+        connection.execute("UPDATE image SET png = NULL")
+    html = written.write().html
+    assert "No pictures: The store holds no pictures of the test images." in html
 
 
 def test_each_photo_is_in_the_page_once(drawn):
