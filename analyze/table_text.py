@@ -146,8 +146,8 @@ def _more_seeds(answer: TableAnswer) -> str:
     if answer.seeds_to_decide is None:
         return ""
     return (
-        f" About {answer.seeds_to_decide} seeds in all would decide it in four of five studies, if new "
-        "seeds vary as these do."
+        f" About {answer.seeds_to_decide} seeds in all would decide it in four of five studies, "
+        "if new seeds vary as these do."
     )
 
 

@@ -244,7 +244,7 @@ def schema_version(store: Path) -> int:
 def open_database(path: Path, *, limits: Limits | None = None) -> Reader:
     """Open any DuckDB file for reading, as a store is read.
 
-    Raises StoreError where DuckDB refuses it.
+    Raises StoreError where DuckDB refuses it, KeyboardInterrupt where it was interrupted.
     """
     limiting = {} if limits is None else {"memory_limit": limits.memory, "temp_directory": ""}
     try:
@@ -252,7 +252,10 @@ def open_database(path: Path, *, limits: Limits | None = None) -> Reader:
             str(path.absolute()), read_only=True, config={**_READ_ONLY, **limiting}
         )
         _lock_up(connection)
-    except duckdb.Error as error:
+    except (duckdb.Error, RuntimeError) as error:
+        pass_on_an_interrupt(error)
+        if not isinstance(error, duckdb.Error):
+            raise
         refusal = one_line(error)
         raise StoreError(f"{path}: cannot be opened: {refusal}. {advice(refusal)}") from None
     return Reader(connection, path, seconds=limits.seconds if limits else None)

@@ -197,3 +197,12 @@ def test_a_disk_that_is_full_while_a_store_is_made_smaller_leaves_it(
             compact(study.store)
     assert raised
     assert hashes(study.store) == hashes(undisturbed.store)
+
+
+def test_an_interrupt_while_a_store_is_opened_is_passed_on(undisturbed, monkeypatch):
+    def interrupted(connection):
+        raise RuntimeError("Query interrupted")
+
+    monkeypatch.setattr("store.database._lock_up", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        open_reader(undisturbed.store)
