@@ -52,12 +52,12 @@ WATCH = """
 """Runs before the page's own script: notes when the page can be read, and its first chart drawn."""
 
 PARTS = {
-    "Vega, Vega-Lite and Vega-Embed": r"<script>\(function\(\)\{.*?</script>",
+    "Vega, Vega-Lite and Vega-Embed, packed": r'<script type="application/gzip".*?</script>',
     "data of the charts": r'<script type="application/json".*?</script>',
     "the page's own script": r"<script>.*?</script>",
     "styles": r"<style>.*?</style>",
-    "pictures": r'(?<=src=")data:image[^"]*',
-    "CSV to take away": r'(?<=href=")data:text/csv[^"]*',
+    "pictures": r'(?<=href=")data:image[^"]*',
+    "CSV to take away": r'(?<=href=")data:(?:text/csv|application/gzip)[^"]*',
     "SQL": r'<details class="sql">.*?</details>',
     "tables": r"<table.*?</table>",
     "drawings": r"<svg.*?</svg>",

@@ -189,6 +189,8 @@ def make_gallery(store: Store, design: Design) -> Gallery:
     if design.deciding_ensemble < 2:
         return without("An ensemble of one teacher has no two to compare.")
     conditions = _conditions(store, design, block)
+    if not conditions:
+        return without("No student of the arm that decides is in the store.")
     method = str(design.attention.primary)
     ranked = store.frame(GALLERY_IOU.sql, (*conditions[-1].pair, method))
     if ranked.is_empty():

@@ -7,7 +7,7 @@
   let printing = false;
 
   const strengths = new Set(
-    Object.values(content.tables).flatMap((table) => table.strength || []),
+    Object.values(content.tables).flatMap((table) => (table.strength || []).map(Number)),
   ).size;
 
   function palette() {

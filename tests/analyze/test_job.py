@@ -103,6 +103,7 @@ def test_running_again_gives_the_same_results(synthetic_study):
     assert first.read_bytes() == second.read_bytes()
 
 
+@pytest.mark.long
 def test_one_seed_more_measures_one_block_more_and_gives_what_a_first_analysis_gives(
     tmp_path, caplog
 ):

@@ -201,7 +201,7 @@ def test_a_real_association_is_found():
     assert verdict is Verdict.SUPPORTED
 
 
-@pytest.mark.parametrize("slopes_vary", [0.0, 1.0])
+@pytest.mark.parametrize("slopes_vary", [pytest.param(0.0, marks=pytest.mark.long), 1.0])
 def test_a_common_cause_alone_does_not_support_an_association(slopes_vary: float):
     # claimed upwards at Holm's level: at most .025 of true nulls may be supported
     supported = correlated = 0

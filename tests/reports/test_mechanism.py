@@ -48,10 +48,11 @@ def test_without_affinity_there_is_no_plane_and_the_page_says_why(write_page):
 @pytest.mark.browser
 def test_what_is_brushed_in_one_plot_stands_out_in_all(tab, analyzed):
     tab.open(analyzed.page)
-    tab.draw_all()
-    tab.evaluate(
-        "document.querySelector('[data-chart=pairs]').scrollIntoView({behavior: 'instant'})"
-    )
+    pairs = "document.querySelector('[data-chart=pairs]')"
+    tab.evaluate(f"{pairs}.scrollIntoView({{behavior: 'instant'}})")
+    tab.wait(f"{pairs}.classList.contains('drawn')")
+    # what is drawn above it moves it
+    tab.evaluate(f"{pairs}.scrollIntoView({{behavior: 'instant'}})")
     opacities = """[...document.querySelectorAll('[data-chart=pairs] .mark-symbol.role-mark')].map(
       (plot) => [...plot.querySelectorAll('path')].map((point) =>
         Number(point.getAttribute('opacity'))))"""
@@ -80,3 +81,23 @@ def test_what_is_brushed_in_one_plot_stands_out_in_all(tab, analyzed):
     shown = [sum(value > 0.5 for value in plot) for plot in after]
     assert len(set(shown)) == 1
     assert 0 < shown[0] < len(after[0])
+
+
+@pytest.mark.browser
+def test_colours_go_from_one_end_of_the_ramp_to_the_other(tab, analyzed):
+    tab.open(analyzed.page)
+    pairs = "document.querySelector('[data-chart=pairs]')"
+    tab.evaluate(f"{pairs}.scrollIntoView({{behavior: 'instant'}})")
+    tab.wait(f"{pairs}.classList.contains('drawn')")
+    fills = tab.evaluate(
+        f"[...{pairs}.querySelectorAll('.role-legend-symbol path')].map((p) => "
+        "p.getAttribute('fill').match(/[0-9]+/g).map(Number))"
+    )
+    ramp = tab.evaluate(
+        """[0, 1, 2].map((place) => {
+          const style = getComputedStyle(document.documentElement);
+          const hex = style.getPropertyValue(`--ramp-${place}`);
+          return [1, 3, 5].map((at) => parseInt(hex.trim().slice(at, at + 2), 16));
+        })"""
+    )
+    assert fills == ramp  # three strengths, three stops
