@@ -10,7 +10,6 @@ page is opened in a headless Chromium without any network, afresh for every run.
 
 import argparse
 import base64
-import os
 import re
 import statistics
 import subprocess
@@ -50,6 +49,18 @@ WATCH = """
   });
 """
 """Runs before the page's own script: notes when the page can be read, and its first chart drawn."""
+
+WRITER = """
+import re, sys, time
+from pathlib import Path
+from reports.job import main
+code = main(sys.argv[1:])
+most = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())
+print(time.process_time(), most[1])
+sys.exit(code)
+"""
+"""Writes a report and says what it took of a processor and of memory (Linux). What a parent is told
+of a child's most memory has in it what the parent itself held."""
 
 PARTS = {
     "Vega, Vega-Lite and Vega-Embed, packed": r'<script type="application/gzip".*?</script>',
@@ -107,13 +118,17 @@ def seeds_study(folder: Path, seeds: int) -> Made:
 
 def write_page(made: Made, out: Path) -> tuple[float, float]:
     """Write the report in a process of its own; return its CPU seconds and its most memory, GB."""
-    command = [sys.executable, "-m", "reports.job", str(made.study), "--store", str(made.store)]
-    writing = subprocess.Popen([*command, "--results", str(made.results), "--out", str(out)])
-    _, status, used = os.wait4(writing.pid, 0)
-    writing.returncode = os.waitstatus_to_exitcode(status)
-    if writing.returncode:
+    command = [sys.executable, "-c", WRITER, str(made.study), "--store", str(made.store)]
+    done = subprocess.run(
+        [*command, "--results", str(made.results), "--out", str(out)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
         raise SystemExit(f"{made.study}: its report could not be written")
-    return used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e9
+    cpu, kibibytes = (float(text) for text in done.stdout.split())
+    return cpu, kibibytes * 1024 / 1e9
 
 
 def sizes(html: str) -> dict[str, int]:
