@@ -11,7 +11,7 @@ from conftest import elements
 from drawn_results import drawn_results
 from PIL import Image
 
-from reports.gallery import STUDENT_COLOUR, heat, make_gallery, outline
+from reports.gallery import MOST_CLASSES, STUDENT_COLOUR, heat, make_gallery, outline
 from store.database import open_reader
 from store.study_file import load_design
 
@@ -132,6 +132,23 @@ def test_classes_go_from_the_most_to_the_least_alike_with_their_own_extremes(gal
         shown = [next(o.value.value for o in looks.overlaps if o.shown) for _, _, looks in row.rows]
         assert shown == [max(own), min(own)]
         assert row.images == len(own)
+
+
+def test_of_a_hundred_classes_those_that_agree_most_and_least_are_shown(write_page):
+    written = write_page(drawn_results(), seeds=1, strengths=(0, 1))
+    with duckdb.connect(str(written.store)) as connection:
+        connection.execute("UPDATE image SET label = image_id, class_name = 'class ' || image_id")
+        classes = connection.execute(
+            "SELECT COUNT(*) FROM attention_iou WHERE model_a = 2 AND model_b = 3 "
+            "AND iou IS NOT NULL AND method = (SELECT method FROM attention_iou LIMIT 1)"
+        ).fetchone()
+    html = written.write().html
+    shown = [e for e in elements(html) if e.attributes.get("class") == "class"]
+    means = [float(each.attributes["data-mean"]) for each in shown]
+    assert classes[0] > MOST_CLASSES
+    assert len(means) == MOST_CLASSES
+    assert means == sorted(means, reverse=True)
+    assert "classes those that agree most and least on average" in html
 
 
 def test_a_store_without_pictures_says_so(write_page):
