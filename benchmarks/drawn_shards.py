@@ -13,7 +13,7 @@ from store.frames import ATTENTION, EPOCH, IMAGE, MODEL, MODEL_PAIR, PREDICTION
 from store.plan import Student, Teacher, model_id, planned_row
 from store.shard import write_images
 from store.vocabulary import CLEAN_VIEW, level_name
-from tests.synthetic import publish
+from tests.synthetic import publish, views_seen
 
 CLASSES = 100
 
@@ -113,7 +113,9 @@ class Drawn:
         self._shared: dict[tuple[str, str], NDArray[np.float32]] = {}
 
     def tables(self) -> dict[str, pl.DataFrame]:
-        shown = [(model, *seen) for model in self._models for seen in self._seen(model)]
+        shown = [
+            (model, *seen) for model in self._models for seen in views_seen(self._design, model)
+        ]
         kept = self._design.attention.kept
         return {
             "model": pl.DataFrame([self._row(model) for model in self._models], MODEL.schema),
@@ -130,17 +132,6 @@ class Drawn:
 
     def _id(self, ordinal: int) -> int:
         return model_id(self._block, ordinal)
-
-    def _seen(self, model: Teacher | Student) -> list[tuple[str, str]]:
-        """As in a trained block: clean, its own, its students', all for clean teachers."""
-        names = {CLEAN_VIEW, level_name(model.strength)}
-        if isinstance(model, Teacher):
-            students = self._design.plan().students
-            names |= {level_name(s.strength) for s in students if model.ordinal in s.teachers}
-            if model.strength == 0:
-                names |= set(self._design.views())
-        own = sorted({CLEAN_VIEW, level_name(model.strength)})
-        return [(view, "test") for view in sorted(names)] + [(view, "train") for view in own]
 
     def _resampled(self, rows: int) -> NDArray[np.float32]:
         return self._real.logits[self._rng.integers(0, POOL, (rows, CLASSES), dtype=np.uint16)]

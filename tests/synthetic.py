@@ -295,6 +295,18 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
+def views_seen(design: Design, model: Teacher | Student) -> list[tuple[str, str]]:
+    """As in a trained block: clean, its own, its students', all for clean teachers."""
+    names = {CLEAN_VIEW, level_name(model.strength)}
+    if isinstance(model, Teacher):
+        students = design.plan().students
+        names |= {level_name(s.strength) for s in students if model.ordinal in s.teachers}
+        if model.strength == 0:
+            names |= set(design.views())
+    own = sorted({CLEAN_VIEW, level_name(model.strength)})
+    return [(view, "test") for view in sorted(names)] + [(view, "train") for view in own]
+
+
 class _Drawn:
     """One block's tables."""
 
@@ -335,13 +347,13 @@ class _Drawn:
         predictions = [
             self._prediction(model, view, split)
             for model in alive
-            for view, split in self._seen(model)
+            for view, split in views_seen(self._design, model)
         ]
         kept = self._design.attention.kept
         attention = [
             self._attention(model, view, method)
             for model in alive
-            for view, split in self._seen(model)
+            for view, split in views_seen(self._design, model)
             if split == "test"
             for method in (kept if view == CLEAN_VIEW else [self._design.attention.published])
         ]
@@ -355,17 +367,6 @@ class _Drawn:
 
     def _id(self, ordinal: int) -> int:
         return model_id(self._block, ordinal)
-
-    def _seen(self, model: Teacher | Student) -> list[tuple[str, str]]:
-        """As in a trained block: clean, its own, its students', all for clean teachers."""
-        names = {CLEAN_VIEW, level_name(model.strength)}
-        if isinstance(model, Teacher):
-            students = self._design.plan().students
-            names |= {level_name(s.strength) for s in students if model.ordinal in s.teachers}
-            if model.strength == 0:
-                names |= set(self._design.views())
-        own = sorted({CLEAN_VIEW, level_name(model.strength)})
-        return [(view, "test") for view in sorted(names)] + [(view, "train") for view in own]
 
     def _logits(self, model: Teacher | Student, view: str, split: str) -> NDArray[np.float64]:
         """Students say what their teachers say, the less the stronger those were augmented."""

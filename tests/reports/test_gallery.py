@@ -7,7 +7,7 @@ import re
 import duckdb
 import numpy as np
 import pytest
-from conftest import elements
+from conftest import elements, written_of
 from drawn_results import drawn_results
 from PIL import Image
 
@@ -63,8 +63,6 @@ def test_a_mask_that_covers_everything_is_outlined_at_the_border():
 @pytest.fixture(scope="module")
 def gallery_and_iou(tmp_path_factory):
     """A gallery, and the overlaps of its strongest teachers made from their maps."""
-    from conftest import written_of
-
     written = written_of(
         tmp_path_factory.mktemp("gallery"), drawn_results(), seeds=2, failed=[(0, 0)]
     )

@@ -6,14 +6,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import polars as pl
 import pytest
 from released import FIXTURES, column_hashes, measures
-from synthetic import SyntheticStudy, make_study
+from synthetic import SyntheticStudy, copied, make_study
 
 from store.builder import build, record_analysis
 from store.contents import table_hashes
@@ -362,7 +361,7 @@ def test_a_newer_store_is_refused_in_one_line(
 def test_a_build_migrates_an_older_store_and_reads_no_shard_again(
     present: SyntheticStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    study = _moved(present, tmp_path)
+    study = copied(present, tmp_path)
     _change(study.store, *DOWNGRADE)
     _hide_tables(study)
     monkeypatch.setattr("store.builder.MIGRATIONS", (UPGRADE,))
@@ -374,7 +373,7 @@ def test_a_build_migrates_an_older_store_and_reads_no_shard_again(
 def test_another_software_s_views_are_made_anew_without_the_shards(
     present: SyntheticStudy, tmp_path: Path
 ):
-    study = _moved(present, tmp_path)
+    study = copied(present, tmp_path)
     _change(
         study.store,
         "CREATE OR REPLACE VIEW learning_curve AS SELECT 1 AS one",
@@ -385,20 +384,6 @@ def test_another_software_s_views_are_made_anew_without_the_shards(
     build(study.store, design=study.design, shards=study.shards, members=study.members)
     assert _hashes(study.store) == _hashes(present.store)
     assert examine(study.store, None) == []
-
-
-def _moved(study: SyntheticStudy, folder: Path) -> SyntheticStudy:
-    """Copy a study, to do something to it."""
-    results = folder / "results"
-    shutil.copytree(study.results, results)
-    shards = results / "shards"
-    return replace(
-        study,
-        results=results,
-        shards=shards,
-        members=tuple(shards / shard.name for shard in study.members),
-        store=results / "store.duckdb",
-    )
 
 
 def _hide_tables(study: SyntheticStudy) -> None:
