@@ -60,7 +60,7 @@ docs: $(TOOLS) ## write the pages of docs/ that are made from the code: measures
 	@$(RUN) python -m analyze.metrics.dictionary && python -m store.dictionary
 
 calibrate: $(TOOLS) ## simulate whether the primary tests hold their level; write docs/calibration.md
-	@$(RUN) OMP_NUM_THREADS=1 python -m benchmarks.calibration --jobs $(JOBS) --write docs/calibration.md
+	@$(RUN) OMP_NUM_THREADS=1 python -m benchmarks.calibration --jobs $(JOBS) --write docs/calibration.md --data analyze/calibration.json
 	@$(RUN) OMP_NUM_THREADS=1 python -m benchmarks.image_calibration --jobs $(JOBS) --write docs/calibration.md
 
 bench: $(BENCH_READY) ## measure how fast a study is collected here, beside other ways

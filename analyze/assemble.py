@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from analyze.association_answers import answer_association
+from analyze.calibration import calibrations_of
 from analyze.caveats import study_caveats, with_disagreements
 from analyze.conclude import Answered, finding_of, levels_of
 from analyze.contrasts import OUTCOMES, contrasts_of
 from analyze.decide import ALPHA, MINIMUM_SEEDS
+from analyze.deviations import deviations_of
 from analyze.distillation import distillation_effects
 from analyze.image_answers import with_new_images
 from analyze.looks import look_at
@@ -47,6 +49,7 @@ def assemble(design: Design, stored: Stored) -> Results:
         )
         for each in answered
     )
+    mediation = mediations_of(answered, findings, replicates, study_seed=design.study_seed)
     drawn = measures_to_draw(questions, OUTCOMES if isinstance(design.design, Factorial) else ())
     secondary, distillation = adjusted_together(
         secondary_of(questions, replicates, design),
@@ -74,7 +77,7 @@ def assemble(design: Design, stored: Stored) -> Results:
         ),
         missing=missing_counts(stored, drawn),
         caveats=study_caveats(design, replicates.counts, questions, findings, look),
-        mediation=mediations_of(answered, findings, replicates, study_seed=design.study_seed),
+        mediation=mediation,
         secondary=secondary,
         sequential=look,
         multiverse=tuple(
@@ -88,6 +91,8 @@ def assemble(design: Design, stored: Stored) -> Results:
         ),
         contrasts=contrasts_of(replicates, design),
         distillation=distillation,
+        deviations=deviations_of(design, replicates.counts, findings, stored.history, look),
+        calibration=calibrations_of(findings, look, mediation=bool(mediation)),
     )
 
 

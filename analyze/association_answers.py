@@ -126,11 +126,13 @@ def _noisy_predictor(part: Part, rows: Rows) -> tuple[str, ...]:
     reliability = split_half_reliability(*rows.halves).estimate if rows.halves else None
     if reliability is None or reliability >= _RELIABLE:
         return ()
+    common = f"{max(reliability, 0):.0%}"
     return (
-        f"Within seeds and strengths, {max(reliability, 0):.0%} of the variation of the "
+        f"Within seeds and strengths, {common} of the variation of the "
         f"{BY_NAME[part.predictor].title} is common to both halves of the test images; the rest "
-        "is sampling noise, which pulls the slope towards 0 by as much. Read a small slope as "
-        "not shown, rather than as absent.",
+        f"is sampling noise, so that a slope is expected to show at {common} of its size. The "
+        "verdict is on the slope as it shows: read a small one as not shown, rather than as "
+        "absent.",
     )
 
 

@@ -241,6 +241,7 @@ def _stored(reader: Reader, *, classes: int) -> Stored:
         contingency=reader.frame("SELECT * FROM contingency WHERE half = 'all' ORDER BY ALL"),
         images=int(images["images"].item()),
         classes=classes,
+        history=reader.frame("SELECT * FROM finding_history ORDER BY ALL"),
     )
 
 

@@ -20,6 +20,7 @@ from analyze.inference.estimate import Panel, Table
 from analyze.metrics.image_draws import ImageDraws
 from analyze.metrics.variants import VARIANT
 from analyze.results import MissingCount, ReplicateCounts
+from store.frames import FINDING_HISTORY
 from store.measures import BY_NAME
 from store.vocabulary import Arm, Half, Role, Status
 
@@ -37,6 +38,7 @@ class Stored:
     ``estimate``. contingency: ``contingency`` over all test images. images: of the test
     split. classes: that a label can take. image_draws: measures on resampled test images; None
     where they were not asked for. variants: measures under other choices than the study's.
+    history: ``finding_history``, what earlier analyses of the study found.
     """
 
     students: pl.DataFrame
@@ -48,6 +50,9 @@ class Stored:
     classes: int
     image_draws: ImageDraws | None = None
     variants: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=VARIANT))
+    history: pl.DataFrame = field(
+        default_factory=lambda: pl.DataFrame(schema=FINDING_HISTORY.schema)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -453,6 +453,72 @@ class SequentialLook:
     secondary_level: float | None
 
 
+class Departure(StrEnum):
+    """In what a study departs from what was declared."""
+
+    SEEDS = "seeds"
+    LOOK = "look"  # the data were tested before, by no declared rule
+    SESOI = "sesoi"
+    ARM = "arm"  # another arm decided
+    CLAIM = "claim"
+    TOLD = "told"  # by the study file, in words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deviation:
+    """One thing that was done otherwise than declared, in words; ``meaning``: what it does.
+
+    declared: empty where the study file tells it in ``done``. Found by comparing the study file,
+    the store and earlier analyses of the study that the store remembers.
+    """
+
+    departure: Departure
+    declared: str
+    done: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibratedCase:
+    """How often a test erred in simulated studies of one kind.
+
+    truth: what the studies were like. seeds: of each; of a rule for adding seeds, at its last look.
+    studies: how many. rejected, rejected_strict: share in which it found at level .05, and .0125,
+    what was not there; covered: share in which its 95 % interval held the truth. None where it was
+    not asked. reading: where a share is more than three Monte Carlo standard errors from nominal.
+    """
+
+    truth: str
+    seeds: int
+    studies: int
+    rejected: float | None
+    rejected_strict: float | None
+    covered: float | None
+    reading: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """What simulation says of one test that reads claims of this study.
+
+    test: its identifier; ``group_sequential`` of a rule for adding seeds over all its looks.
+    decides: the claims whose deciding finding rests on it. least, most: of ``rejected``,
+    ``rejected_strict`` and ``covered`` over ``cases``. kinds: of studies (``truth``) that they are;
+    failing: of these, in how many it rejects too often or covers too seldom. No cases: the test was
+    not simulated.
+    """
+
+    test: str
+    decides: tuple[str, ...]
+    cases: tuple[CalibratedCase, ...]
+    kinds: int
+    failing: int
+    least_rejected: float | None
+    most_rejected: float | None
+    most_rejected_strict: float | None
+    least_covered: float | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
     """A whole analysis: what ``results.json`` holds.
@@ -460,7 +526,9 @@ class Results:
     kind: ``descriptive`` below 3 seeds, where no p-value exists. secondary: the trends of
     measures that no primary claim is about, without verdicts. sequential: None where the number
     of seeds is fixed. contrasts: of a factorial study, without verdicts. distillation: empty where
-    the study has no control students.
+    the study has no control students. deviations: what was done otherwise than declared.
+    calibration: error rates, by simulation, of the tests that read the claims, those that decide
+    first.
     """
 
     format_version: Literal[1]
@@ -482,3 +550,5 @@ class Results:
     multiverse: tuple[SpecificationCurve, ...] = ()
     contrasts: tuple[Contrast, ...] = ()
     distillation: tuple[DistillationEffect, ...] = ()
+    deviations: tuple[Deviation, ...] = ()
+    calibration: tuple[Calibration, ...] = ()

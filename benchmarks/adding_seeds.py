@@ -13,13 +13,14 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
+from analyze.calibration import ERRS_TOO_OFTEN, HOLDS
 from analyze.decide import rule_estimate
 from analyze.inference.associations import split_half_within
 from analyze.inference.estimate import Estimate, Panel, Table
 from analyze.inference.sequential import look_levels
 from analyze.inference.trends import slope_t
 from analyze.looks import levels_at
-from analyze.results import Verdict
+from analyze.results import CalibratedCase, Verdict
 from benchmarks.rates import Rate
 from benchmarks.simulated_studies import DOSES, LEVELS, Scenario, Studies, draw
 
@@ -40,7 +41,7 @@ class Way:
     test: on the slopes over strength, or on the association on opposite halves. sesoi: the error
     is to call an effect negligible that is just as large, in outcome units per unit of strength;
     None: it is to find an effect where there is none. lost: share of seed blocks that fail, whose
-    levels are then computed anew in every study.
+    levels are then computed anew in every study. declared: it is the rule that a study may declare.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Way:
     test: Literal["trend", "association"] = "trend"
     sesoi: float | None = None
     lost: float = 0.0
+    declared: bool = False
 
     def stream(self, seed: int) -> np.random.Generator:
         """Return the way's own generator, the same alone or among others."""
@@ -68,8 +70,22 @@ class Erred:
 
     def reading(self) -> str:
         """Say in words whether it keeps its error rate, within 3 Monte Carlo standard errors."""
-        words = {1: "**errs too often**", 0: "holds", -1: "errs less often than it may"}
+        words = {1: ERRS_TOO_OFTEN, 0: HOLDS, -1: "errs less often than it may"}
         return words[self.rate.departs(self.way.alpha)]
+
+    def case_found(self) -> CalibratedCase:
+        """Return what reports say of it: at .05, or at .0125 as of one claim of four."""
+        way = self.way
+        looks = ", ".join(map(str, way.looks))
+        return CalibratedCase(
+            truth=f"{way.name}, looks at {looks}: {way.test}, {way.scenario.name}",
+            seeds=way.looks[-1],
+            studies=self.rate.studies,
+            rejected=self.rate.share if way.alpha == ALPHA else None,
+            rejected_strict=None if way.alpha == ALPHA else self.rate.share,
+            covered=None,
+            reading=self.reading(),
+        )
 
 
 def ways() -> list[Way]:
@@ -125,6 +141,7 @@ def _rule(
         test=test,
         sesoi=sesoi,
         lost=lost,
+        declared=True,
     )
 
 
@@ -183,6 +200,11 @@ def _tested(way: Way, drawn: Studies, index: int, blocks: np.ndarray) -> Estimat
     )
 
 
+def _marked(reading: str) -> str:
+    """Set in bold where it errs more than it may."""
+    return reading.replace(ERRS_TOO_OFTEN, f"**{ERRS_TOO_OFTEN}**")
+
+
 def table(found: Sequence[Erred]) -> str:
     """All rows as one Markdown table."""
     rows = [
@@ -194,6 +216,7 @@ def table(found: Sequence[Erred]) -> str:
         looks = ", ".join(map(str, way.looks)) if len(way.looks) < 5 else "5, 6, ... 30"
         rows.append(
             f"| {way.name} | {way.test} | {way.scenario.name} | {looks} "
-            f"| {f'{way.alpha:g}'.removeprefix('0')} | {one.rate.text()} | {one.reading()} |"
+            f"| {f'{way.alpha:g}'.removeprefix('0')} | {one.rate.text()} "
+            f"| {_marked(one.reading())} |"
         )
     return "\n".join(rows)

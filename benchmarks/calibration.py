@@ -13,6 +13,7 @@ import re
 import sys
 import time
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from multiprocessing import Pool
 from pathlib import Path
@@ -20,6 +21,16 @@ from pathlib import Path
 import numpy as np
 import scipy
 
+from analyze.calibration import (
+    CASES,
+    HOLDS,
+    LESS_OFTEN,
+    MORE_OFTEN,
+    TOO_OFTEN,
+    TOO_SELDOM,
+    Simulated,
+)
+from analyze.results import CalibratedCase
 from benchmarks import adding_seeds
 from benchmarks.calibration_cases import (
     Case,
@@ -60,12 +71,24 @@ class Calibration:
         coverage = 0 if self.covered is None else self.covered.departs(0.95)
         words: list[str] = []
         if 1 in sides:
-            words.append("**rejects too often**")
+            words.append(TOO_OFTEN)
         elif -1 in sides:
-            words.append("rejects less often than it may")
+            words.append(LESS_OFTEN)
         if coverage:
-            words.append("**covers too seldom**" if coverage < 0 else "covers more than it says")
-        return "; ".join(words) or "holds"
+            words.append(TOO_SELDOM if coverage < 0 else MORE_OFTEN)
+        return "; ".join(words) or HOLDS
+
+    def case_found(self) -> CalibratedCase:
+        """Return what reports say of it."""
+        return CalibratedCase(
+            truth=self.case.scenario.name,
+            seeds=self.seeds,
+            studies=self.rejected[0].studies,
+            rejected=self.rejected[0].share,
+            rejected_strict=self.rejected[1].share,
+            covered=None if self.covered is None else self.covered.share,
+            reading=self.reading(),
+        )
 
 
 def calibrate(case: Case, *, seeds: int, studies: int, seed: int) -> Calibration:
@@ -137,8 +160,8 @@ def _stream(seed: int, case: Case | SharedCase, seeds: int, purpose: str) -> np.
     return np.random.default_rng([seed, seeds, zlib.crc32(name.encode())])
 
 
-def report(*, studies: int, seed: int, jobs: int) -> str:
-    """All tables as Markdown."""
+def report(*, studies: int, seed: int, jobs: int) -> tuple[str, Simulated]:
+    """All tables as Markdown, and the cases of each test and of the rule for adding seeds."""
     parts: dict[str, list[Case] | list[SharedCase]] = {
         "Trends: `per_seed_slope_t`": trend_cases(),
         "Associations: `split_half_within_cr2` and `two_way_within_cr2`": association_cases(),
@@ -163,7 +186,23 @@ def report(*, studies: int, seed: int, jobs: int) -> str:
     )
     tables = {title: _table(rows) for title, rows in found.items()}
     tables["Adding seeds: looks at a study that grows"] = adding_seeds.table(grown)
-    return "\n\n".join([made, *(f"### {title}\n\n{text}" for title, text in tables.items())])
+    text = "\n\n".join([made, *(f"### {title}\n\n{text}" for title, text in tables.items())])
+    return text, by_test([one for rows in found.values() for one in rows], grown)
+
+
+def by_test(found: Iterable[Calibration], grown: Iterable[adding_seeds.Erred]) -> Simulated:
+    """Sort what was found by test, that of the declared rule for adding seeds last.
+
+    Tests that read no claim, and those that are not made for shared teachers, are left out.
+    """
+    beside = {case.title for case in contrast_cases()}
+    cases: dict[str, list[CalibratedCase]] = {}
+    for one in found:
+        if one.case.title in beside or (isinstance(one.case, SharedCase) and one.case.misused):
+            continue
+        cases.setdefault(one.case.title, []).append(one.case_found())
+    cases["group_sequential"] = [one.case_found() for one in grown if one.way.declared]
+    return {test: tuple(each) for test, each in cases.items()}
 
 
 def _one(row: tuple[Case | SharedCase, int, int, int]) -> Calibration:
@@ -193,9 +232,16 @@ def _table(found: list[Calibration]) -> str:
         covered = one.covered.text() if one.covered else "–"
         rows.append(
             f"| `{one.case.title}` | {one.case.scenario.name} | {one.seeds} | {rejected} "
-            f"| {covered} | {one.reading()} |"
+            f"| {covered} | {_marked(one.reading())} |"
         )
     return "\n".join(rows)
+
+
+def _marked(reading: str) -> str:
+    """Set in bold where a test errs more than it may."""
+    for words in (TOO_OFTEN, TOO_SELDOM):
+        reading = reading.replace(words, f"**{words}**")
+    return reading
 
 
 def main() -> None:
@@ -204,9 +250,12 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=2000, help="simulated studies a rate")
     parser.add_argument("--jobs", type=int, default=1, help="processes, one core each")
     parser.add_argument("--write", type=Path, help="file with the markers to write between")
+    parser.add_argument("--data", type=Path, help="file for what reports say of the tests")
     chosen = parser.parse_args()
-    text = report(studies=chosen.studies, seed=chosen.seed, jobs=chosen.jobs)
+    text, cases = report(studies=chosen.studies, seed=chosen.seed, jobs=chosen.jobs)
     print(text)
+    if chosen.data:
+        chosen.data.write_bytes(CASES.dump_json(cases, indent=1) + b"\n")
     if chosen.write:
         between = re.compile(r"(<!-- simulated -->\n).*(\n<!-- end -->)", flags=re.DOTALL)
         page = chosen.write.read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ import polars as pl
 from analyze.hypotheses import STRENGTH
 from analyze.results import FitLine, Results, Series
 from reports.names import axis_title, capitalized, measure_title, students_of
-from reports.numbers import fixed, strength_text
+from reports.numbers import decimals_for, fixed, strength_text
 from reports.queries import LEARNING_CURVES
 from reports.sources import curves_sql, fit_sql, replicates_sql
 
@@ -383,15 +383,21 @@ def _fit_title(fit: FitLine) -> str:
     return f"{capitalized(measure_title(fit.outcome))}, less its seed’s and its strength’s mean"
 
 
+def _ends_of(fit: FitLine) -> tuple[str, str]:
+    """Write where a fitted line begins and ends on its predictor."""
+    if fit.predictor == STRENGTH:
+        return f"strength {strength_text(fit.x[0])}", f"strength {strength_text(fit.x[-1])}"
+    digits = decimals_for((fit.x[-1] - fit.x[0]) / 4)
+    return fixed(fit.x[0], digits), fixed(fit.x[-1], digits)
+
+
 def _fit_description(fit: FitLine) -> str:
     if not fit.x:
         return "No line could be fitted."
     seeds = len({point.block for point in fit.points})
-    digits = 3
-    ends = (
-        f"from {fixed(fit.y[0], digits)} at {fixed(fit.x[0], digits)} "
-        f"to {fixed(fit.y[-1], digits)} at {fixed(fit.x[-1], digits)}"
-    )
+    digits = decimals_for((max(fit.y) - min(fit.y)) / 4, fit.y[0])
+    first, last = _ends_of(fit)
+    ends = f"from {fixed(fit.y[0], digits)} at {first} to {fixed(fit.y[-1], digits)} at {last}"
     if fit.predictor == STRENGTH:
         return (
             f"{capitalized(measure_title(fit.outcome))} against the teachers’ augmentation "

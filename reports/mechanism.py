@@ -101,6 +101,7 @@ def _mediation_view(mediation: Mediation, cite: Citations) -> MediationView:
             mediation.evidence,
             f"Tests of mediation: {arm_word(mediation.arm)}, {form_label(mediation.form)}",
             sql,
+            decides=False,
         ),
     )
 

@@ -98,6 +98,7 @@ TESTS: Final = {
     "diagnostic_boundary_fit": "Diagnostic: boundary fit",
     "diagnostic_residual_normality": "Diagnostic: normal residuals",
     "diagnostic_residual_spread": "Diagnostic: equal spread of residuals",
+    "group_sequential": "Rule for adding seeds, over all its looks",
     "seed_image_bootstrap": "Seeds and test images resampled",
     "contrast_t": "Contrast, t",
     "contrast_sign_flip": "Sign-flip permutation of contrasts",

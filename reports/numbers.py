@@ -16,6 +16,7 @@ from analyze.comparison import Comparison
 from analyze.results import Interval, Results
 
 MINUS: Final = "\N{MINUS SIGN}"
+NO_BREAK: Final = "\N{NO-BREAK SPACE}"
 THIN: Final = "\N{NARROW NO-BREAK SPACE}"
 _MOST_DECIMALS: Final = 6
 _SUPERSCRIPTS: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -176,8 +177,13 @@ def p_text(p: float) -> str:
 def p_clause(p: Number | str) -> Markup:
     """Write ``p = .012`` or ``p < .001`` around a cited p-value."""
     shown = str(p)
-    joint = "" if shown.startswith(("<", ">")) else "= "
-    return Markup("<i>p</i> {}{}").format(joint, p)
+    joint = "" if shown.startswith(("<", ">")) else f"={NO_BREAK}"
+    return Markup("<i>p</i>{}{}{}").format(NO_BREAK, joint, p)
+
+
+def percent_tenths(fraction: float) -> str:
+    """Write a share as a percentage with one decimal."""
+    return f"{100 * fraction:.1f}{THIN}%"
 
 
 def percent(fraction: float) -> str:

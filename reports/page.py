@@ -49,6 +49,7 @@ from reports.tables import (
     series_csv,
     series_tables,
 )
+from reports.trust import Trust, trust_of
 from store.design import Design
 from store.vocabulary import Arm
 
@@ -97,6 +98,7 @@ class Page:
     measures_csv: str
     curves_csv: str
     missing: Table
+    trust: Trust
     provenance: Provenance
     queries: tuple[Query, ...]
     cite: Citations
@@ -148,6 +150,7 @@ def make_page(results: Results, design: Design, store: Store, study_file: Path) 
         measures_csv=series_csv(results),
         curves_csv=data_uri(curves.write_csv()),
         missing=missing_table(cite, results),
+        trust=trust_of(results, cite, store),
         provenance=read_provenance(store),
         queries=(LEARNING_CURVES, *QUERIES),
         cite=cite,

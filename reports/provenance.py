@@ -87,12 +87,13 @@ def _trained(frame: pl.DataFrame) -> str:
         return "The store holds no model."
     return (
         f"{whole(row['models'])} models of {whole(row['blocks'])} seed blocks, trained from "
-        f"{_minute(row['first_finished'])} to {_minute(row['last_finished'])}, "
+        f"{minute(row['first_finished'])} to {minute(row['last_finished'])}, "
         f"{_duration(row['train_seconds'])} of training in all."
     )
 
 
-def _minute(when: object) -> str:
+def minute(when: object) -> str:
+    """Write a time of the store to the minute."""
     return f"{when:%Y-%m-%d %H:%M} UTC"  # type: ignore[str-format]
 
 

@@ -195,6 +195,35 @@ ORDER BY model_id
 LIMIT 200""",
 )
 
+ANALYSES: Final = Query(
+    "analyses",
+    """\
+WITH claim AS (
+    SELECT
+        analysis,
+        MIN(analysed_at) AS analysed_at,
+        study_hash,
+        seeds,
+        hypothesis,
+        ANY_VALUE(verdict) AS verdict
+    FROM finding_history
+    WHERE deciding
+    GROUP BY ALL
+)
+
+SELECT
+    analysis,
+    MIN(analysed_at) AS analysed_at,
+    study_hash,
+    seeds,
+    LIST(hypothesis ORDER BY hypothesis) AS claims,
+    LIST(verdict ORDER BY hypothesis) AS verdicts
+FROM claim
+GROUP BY analysis, study_hash, seeds
+ORDER BY analysed_at NULLS FIRST, analysis
+LIMIT 200""",
+)
+
 TIMES: Final = Query(
     "times",
     """\

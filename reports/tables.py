@@ -85,21 +85,23 @@ def tests_table(cite: Citations, finding: Finding) -> Table:
     return tests_rows(cite, finding.evidence, f"Tests of {finding.hypothesis}: {read}", sql)
 
 
-def tests_rows(cite: Citations, tests: Sequence[Evidence], caption: str, sql: str) -> Table:
-    """Lay tests out as a table, the deciding ones first and marked."""
+def tests_rows(
+    cite: Citations, tests: Sequence[Evidence], caption: str, sql: str, *, decides: bool = True
+) -> Table:
+    """Lay tests out as a table, the primary ones first, and marked where they decide a claim."""
     order = {Rank.PRIMARY: 0, Rank.BESIDE: 1, Rank.COUPLED: 2}
     evidence = sorted(tests, key=lambda item: order[item.rank])
     several = len({item.outcome for item in evidence}) > 1
     return Table(
         caption=caption,
         head=("Test", "Estimates", "Estimate", "SE", "Statistic", "df", "p", "95 % interval", "n"),
-        rows=tuple(_test_row(cite, item, several=several) for item in evidence),
+        rows=tuple(_test_row(cite, item, several=several, decides=decides) for item in evidence),
         words=2,
         sql=sql,
     )
 
 
-def _test_row(cite: Citations, item: Evidence, *, several: bool) -> Row:
+def _test_row(cite: Citations, item: Evidence, *, several: bool, decides: bool) -> Row:
     digits = evidence_decimals(item)
     interval = cite.interval(item.interval, digits)
     if item.interval is not None and item.interval.level != 0.95:
@@ -113,7 +115,7 @@ def _test_row(cite: Citations, item: Evidence, *, several: bool) -> Row:
     p = cite.p(item)
     if item.p_value is not None and item.smallest_p is not None:
         p = Markup("{} <small>(least {})</small>").format(p, cite.p(item, "smallest_p"))
-    mark = {Rank.PRIMARY: "primary", Rank.COUPLED: "coupled", Rank.BESIDE: ""}[item.rank]
+    marks = {Rank.PRIMARY: "primary" if decides else "", Rank.COUPLED: "coupled", Rank.BESIDE: ""}
     return Row(
         (
             name,
@@ -126,7 +128,7 @@ def _test_row(cite: Citations, item: Evidence, *, several: bool) -> Row:
             interval,
             cite.count(item, "n"),
         ),
-        mark,
+        marks[item.rank],
     )
 
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Final, Literal, Self, cast
+from typing import Annotated, Any, Final, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
@@ -41,6 +41,7 @@ _NO_EFFECT_ON_TRAINING: Final = (
     "claims",
     "failed_runs",
     "adding_seeds",
+    "deviations",
     "store",
 )
 _TRANSFORMER_METHODS: Final = tuple(
@@ -55,7 +56,7 @@ _OF_OWN_TRAINING: Final = frozenset(
 class Design(Declared):
     """One study, whole: what is trained, what is measured, what is claimed."""
 
-    left_out_at_default = ("shared_teachers",)
+    left_out_at_default = ("shared_teachers", "deviations")
 
     study: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     title: str = Field(min_length=1, max_length=300)
@@ -79,6 +80,10 @@ class Design(Declared):
         description="what the analysis leaves out when a model fails; it stays in the store",
     )
     adding_seeds: AddingSeeds = AddingSeeds()
+    deviations: tuple[Annotated[str, Field(min_length=1, max_length=500)], ...] = Field(
+        default=(),
+        description="what was done otherwise than planned, in words; the report prints it",
+    )
     store: Storage = Storage()
 
     @model_validator(mode="before")
@@ -276,7 +281,7 @@ class Design(Declared):
         """Return the part of the study that can change a shard's numbers."""
         dumped = self.declared()
         for key in _NO_EFFECT_ON_TRAINING:
-            del dumped[key]
+            dumped.pop(key, None)
         dumped["attention_methods"] = [str(method) for method in self.attention.kept]
         # which students decide is a matter of the analysis
         dumped["design"].pop("deciding", None)

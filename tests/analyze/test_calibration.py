@@ -1,10 +1,21 @@
 """The primary tests hold their level and cover: a short form of ``make calibrate``."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.calibration import TARGET_STUDIES, Calibration, Rate, calibrate, calibrate_shared
+from analyze.calibration import TOO_OFTEN, TOO_SELDOM, calibration_of, simulated
+from benchmarks.adding_seeds import ways
+from benchmarks.calibration import (
+    TARGET_STUDIES,
+    Calibration,
+    Rate,
+    by_test,
+    calibrate,
+    calibrate_shared,
+)
 from benchmarks.calibration_cases import (
     COMMON_CAUSE,
     Case,
@@ -18,6 +29,7 @@ from benchmarks.calibration_cases import (
 from benchmarks.simulated_studies import DOSES, Scenario, draw, split_half_target, within
 
 SEED = 41
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "calibration.md").read_text(encoding="utf-8")
 STUDIES = 300
 # a test that holds exceeds this in 1 of 1,000 runs; the seeds are fixed
 MOST_REJECTED = stats.binom.isf(0.001, STUDIES, 0.05) / STUDIES
@@ -125,7 +137,7 @@ def test_an_interval_that_is_too_short_is_named():
         covered=Rate(count=1850, studies=2000),
         seconds=0.0,
     )
-    assert short.reading() == "**covers too seldom**"
+    assert short.reading() == "covers too seldom"
 
 
 def test_every_effect_is_found_where_it_is_large():
@@ -156,3 +168,65 @@ def test_taking_out_seeds_and_strengths_by_turns_is_least_squares():
     factors = np.hstack([seed[rows][:, None] == range(6), strength[rows][:, None] == range(5)])
     fitted = factors @ np.linalg.lstsq(factors.astype(float), values[0][rows], rcond=None)[0]
     assert within(values, there)[0][rows] == pytest.approx(values[0][rows] - fitted, abs=1e-9)
+
+
+@pytest.mark.parametrize("test", sorted(set(simulated()) - {"group_sequential"}))
+def test_what_reports_say_of_a_test_stands_in_the_document(test):
+    for case in simulated()[test]:
+        shares = (case.rejected, case.rejected_strict, case.covered)
+        cells = [
+            "–" if share is None else Rate(count=round(share * case.studies), studies=case.studies)
+            for share in shares
+        ]
+        written = " | ".join(cell if isinstance(cell, str) else cell.text() for cell in cells)
+        reading = case.reading
+        for failing in (TOO_OFTEN, TOO_SELDOM):
+            reading = reading.replace(failing, f"**{failing}**")
+        row = f"| `{test}` | {case.truth} | {case.seeds} | {written} | {reading} |"
+        assert row in DOCUMENT, row
+
+
+def test_what_reports_say_of_adding_seeds_stands_in_the_document():
+    declared = [way for way in ways() if way.declared]
+    for way, case in zip(declared, simulated()["group_sequential"], strict=True):
+        share = case.rejected if case.rejected_strict is None else case.rejected_strict
+        rate = Rate(count=round(share * case.studies), studies=case.studies)
+        looks = ", ".join(map(str, way.looks))
+        level = f"{way.alpha:g}".removeprefix("0")
+        row = f"| {way.scenario.name} | {looks} | {level} | {rate.text()} | {case.reading} |"
+        assert f"| {way.name} | {way.test} {row}" in DOCUMENT
+        assert case.truth.startswith(way.name)
+
+
+def test_every_test_that_decides_was_simulated_and_none_of_them_fails():
+    deciding = {"per_seed_slope_t", "split_half_within_cr2", "group_sequential"}
+    for test in deciding | {"mixed_model_crossed", "crossed_within_kr"}:
+        found = calibration_of(test)
+        assert found.cases
+        assert found.failing == 0, test
+    assert calibration_of("two_way_within_cr2").failing == 1
+
+
+def test_the_sum_is_over_all_cases():
+    found = calibration_of("per_seed_slope_t")
+    assert found.kinds == len(trend_cases())
+    assert len(found.cases) == 2 * found.kinds
+    assert found.least_rejected == min(case.rejected for case in found.cases)
+    assert found.most_rejected == max(case.rejected for case in found.cases)
+    assert found.most_rejected_strict == max(case.rejected_strict for case in found.cases)
+    assert found.least_covered == min(case.covered for case in found.cases)
+
+
+def test_a_test_that_was_not_simulated_says_nothing():
+    found = calibration_of("haruspicy")
+    assert found.cases == ()
+    assert found.least_rejected is None
+
+
+def test_tests_of_misuse_are_not_reported_as_the_tests_own():
+    found = [calibrate_shared(case, studies=1, seed=1) for case in shared_cases()]
+    assert set(by_test(found, [])) == {
+        "mixed_model_crossed",
+        "crossed_within_kr",
+        "group_sequential",
+    }

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from analyze.calibration import calibrations_of
 from analyze.hypotheses import HYPOTHESES, Estimand, Hypothesis
 from analyze.results import (
     Evidence,
@@ -79,6 +80,7 @@ def drawn_results(
             MissingCount(measure="attention_iou", reason="no mask in either map (0/0)", rows=3),
         ),
         caveats=("Intervals speak of new seeds and subsets of this pool, on these test images.",),
+        calibration=calibrations_of(findings),
     )
 
 
