@@ -4,9 +4,7 @@
 """
 
 from dataclasses import dataclass
-from typing import Final, Literal
-
-from pydantic import TypeAdapter
+from typing import Literal
 
 from analyze.inference.meta_analysis import MetaAnalysis
 from analyze.results import Finding, Interval
@@ -134,9 +132,6 @@ class Comparison:
     caveats: tuple[str, ...] = ()
 
 
-_ADAPTER: Final = TypeAdapter(Comparison)
-
-
 def comparison_to_json(comparison: Comparison) -> str:
     """Return a comparison as strict JSON text; every float reads back as the same float."""
-    return strict_json(_ADAPTER, comparison)
+    return strict_json(comparison)

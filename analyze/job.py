@@ -27,6 +27,7 @@ from analyze.metrics.image_draws import (
     ImageDraws,
     block_draws,
     draw_images,
+    drawn_schema,
     draws_affordable,
 )
 from analyze.metrics.label_variants import label_variants
@@ -94,7 +95,7 @@ def analyze(study: Path, *, store: Path, ledger: Path, out: Path) -> None:
     record_estimates(store, estimated)
     _log.info("reading measures")
     with open_reader(store) as reader:
-        stored = stored_of(reader, design, measured.variants, classes=classes)
+        stored = stored_of(reader, design, measured, classes=classes)
     measured.keep()
     _log.info("testing claims")
     results = assemble(design, stored)
@@ -169,18 +170,19 @@ def _attention(reader: Reader, design: Design, members: pl.DataFrame) -> pl.Data
 
 
 def stored_of(
-    reader: Reader, design: Design, remembered: ByBlock = _always_made, *, classes: int
+    reader: Reader, design: Design, measured: Measured | None = None, *, classes: int
 ) -> Stored:
     """Read one row per student, what explains those rows, and what they would be otherwise.
 
-    Otherwise: on other test images, and under choices that the study file leaves open, of which
-    ``remembered`` may have a block's.
+    Otherwise: on other test images, and under choices that the study file leaves open. measured:
+    what is remembered of a block's.
     """
     stored = _stored(reader, classes=classes)
+    variants = measured.variants if measured else _always_made
     return replace(
         stored,
-        image_draws=_image_draws(reader, design, stored),
-        variants=pl.concat(_variants(reader, design, remembered, classes=classes)),
+        image_draws=_image_draws(reader, design, stored, measured),
+        variants=pl.concat(_variants(reader, design, variants, classes=classes)),
     )
 
 
@@ -245,7 +247,9 @@ def _stored(reader: Reader, *, classes: int) -> Stored:
     )
 
 
-def _image_draws(reader: Reader, design: Design, stored: Stored) -> ImageDraws | None:
+def _image_draws(
+    reader: Reader, design: Design, stored: Stored, measured: Measured | None
+) -> ImageDraws | None:
     """Take what the deciding claims need on resampled test images; None below 3 seeds."""
     asked = [question for question in questions_of(design) if question.deciding]
     named = {name for each in asked for part in each.parts for name in part.measures}
@@ -262,8 +266,19 @@ def _image_draws(reader: Reader, design: Design, stored: Stored) -> ImageDraws |
         draws=draws_affordable(images=images.height, rows=rows),
         rng=stream(design.study_seed, "test images"),
     )
-    blocks = _drawn_blocks(reader, design, students, drawing, measures)
-    return ImageDraws(rows=pl.concat(blocks), images=images.height)
+    memory = None
+    if measured is not None:
+        schema = drawn_schema(len(drawing.excess))
+        memory = measured.image_draws(schema, study_seed=design.study_seed, measures=measures)
+    blocks = students["block"].unique().sort().to_list()
+    new = [block for block in blocks if memory is None or not memory.has(block)]
+    left = students.filter(pl.col("block").is_in(new))
+    made = dict(zip(new, _drawn_blocks(reader, design, left, drawing, measures), strict=True))
+    rows = [
+        memory.rows(block, partial(made.__getitem__, block)) if memory else made[block]
+        for block in blocks
+    ]
+    return ImageDraws(rows=pl.concat(rows), images=images.height)
 
 
 def _drawn_blocks(
@@ -273,9 +288,12 @@ def _drawn_blocks(
     drawing: Drawing,
     measures: Sequence[str],
 ) -> Iterator[pl.DataFrame]:
-    """Read answers and attention of some blocks at once: neither need fit into memory."""
+    """Draw block by block, in ascending order.
+
+    Answers and attention of some blocks are read at once: neither need fit into memory.
+    """
     blocks = students["block"].unique().sort()
-    a_block = drawing.images.count(Half.ALL) * students.height // len(blocks)
+    a_block = drawing.images.count(Half.ALL) * students.height // max(len(blocks), 1)
     step = max(1, _ANSWERS // max(a_block, 1))
     for start in range(0, len(blocks), step):
         some = blocks[start : start + step]

@@ -10,7 +10,7 @@ import polars as pl
 
 from analyze.hypotheses import STRENGTH
 from analyze.inference.sample import mean_test
-from analyze.metrics.information import choose_estimator, entropy
+from analyze.metrics.information import Estimator, choose_estimator, entropy
 from analyze.questions import Question
 from analyze.results import Interval, MutualInformation, Series
 from analyze.shared_teachers import pool_means
@@ -136,20 +136,24 @@ def label_entropies(contingency: pl.DataFrame, *, classes: int) -> pl.DataFrame:
     ensemble_bits and student_bits, by the estimator that mutual information uses.
     """
     estimator = choose_estimator(classes)
-    rows: list[dict[str, float]] = []
-    for (student,), cells in contingency.group_by("student_id", maintain_order=True):
-        bits = [
-            entropy(
-                cells.group_by(column).agg(pl.col("images").sum())["images"].sort().to_numpy(),
-                estimator,
-            ).estimate_bits
-            for column in ("ensemble_class", "student_class")
-        ]
-        rows.append(
-            {"student_id": _float(student), "ensemble_bits": bits[0], "student_bits": bits[1]}
-        )
-    schema = {"student_id": pl.Float64, "ensemble_bits": pl.Float64, "student_bits": pl.Float64}
-    return pl.DataFrame(rows, schema=schema).with_columns(pl.col("student_id").cast(pl.Int32))
+    columns = [
+        _label_entropy(contingency, labels, estimator).rename({"bits": name})
+        for labels, name in (("ensemble_class", "ensemble_bits"), ("student_class", "student_bits"))
+    ]
+    return columns[0].join(columns[1], on="student_id", how="left", maintain_order="left")
+
+
+def _label_entropy(contingency: pl.DataFrame, labels: str, estimator: Estimator) -> pl.DataFrame:
+    """Entropy of one kind of labels, in bits, by student_id ascending."""
+    counts = (
+        contingency.group_by("student_id", labels)
+        .agg(pl.col("images").sum())
+        .sort("student_id", "images")
+        .group_by("student_id", maintain_order=True)
+        .agg("images")
+    )
+    bits = [entropy(images.to_numpy(), estimator).estimate_bits for images in counts["images"]]
+    return counts.select("student_id", pl.Series("bits", bits, dtype=pl.Float64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +182,3 @@ def _conditions(students: pl.DataFrame) -> Iterator[tuple[_Condition, pl.DataFra
 
 def _mean(rows: pl.DataFrame, column: str) -> float:
     return float(rows[column].fill_null(0.0).to_numpy().mean())
-
-
-def _float(value: object) -> float:
-    return float(str(value))

@@ -1,9 +1,7 @@
 """What ``python -m analyze power`` says, as typed values: what ``--json`` writes."""
 
 from dataclasses import dataclass
-from typing import Final, Literal
-
-from pydantic import TypeAdapter
+from typing import Literal
 
 from analyze.power_looks import LooksPower
 from analyze.power_plan import ClaimPower, Goal, Plan
@@ -52,9 +50,6 @@ class PowerResults:
         return max(known) if known and len(known) == len(found) else None
 
 
-_ADAPTER: Final = TypeAdapter(PowerResults)
-
-
 def results_of(
     plan: Plan,
     claims: tuple[ClaimPower, ...],
@@ -91,4 +86,4 @@ def results_of(
 
 def power_json(results: PowerResults) -> str:
     """Return the results as strict JSON text at full precision."""
-    return strict_json(_ADAPTER, results)
+    return strict_json(results)

@@ -8,7 +8,7 @@ anew, so nothing is ever older than what it was made from. The files may be dele
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -43,13 +43,18 @@ class Measured:
         study = reader.frame("SELECT images, classes, logits_type FROM study").row(0, named=True)
         attention = design.attention.model_dump(mode="json")
         contents = reader.frame("SELECT block, content FROM shard ORDER BY block")
+        self._folder = folder
+        self._common = {**study, "attention": attention}
         self._contents: dict[int, str] = dict(contents.iter_rows())
         self._kinds = {
-            kind: Remembered(
-                folder / f"{kind}.parquet", schema, {**study, "attention": attention, "kind": kind}
-            )
+            kind: self._kind(kind, schema)
             for kind, schema in (("estimates", ESTIMATE.schema), ("variants", VARIANT))
         }
+
+    def _kind(self, kind: str, schema: pl.Schema, **follows_from: object) -> "Remembered":
+        return Remembered(
+            self._folder / f"{kind}.parquet", schema, {**self._common, **follows_from, "kind": kind}
+        )
 
     def estimates(self, block: int, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
         """Return a block's rows of ESTIMATE."""
@@ -59,10 +64,39 @@ class Measured:
         """Return a block's rows of VARIANT."""
         return self._kinds["variants"].rows(self._contents[block], make)
 
+    def image_draws(
+        self, schema: pl.Schema, *, study_seed: int, measures: Sequence[str]
+    ) -> "BlockMemory":
+        """Return what is remembered of measures on resampled test images.
+
+        schema: of the rows, which tells how many draws they hold.
+        """
+        kind = self._kind(
+            "image_draws", schema, seed=study_seed, measures=list(measures), rows=str(schema)
+        )
+        self._kinds["image_draws"] = kind
+        return BlockMemory(kind, self._contents)
+
     def keep(self) -> None:
         """Keep what this analysis asked for."""
         for kind in self._kinds.values():
             kind.keep()
+
+
+class BlockMemory:
+    """What is remembered of one kind, by block."""
+
+    def __init__(self, kind: "Remembered", contents: Mapping[int, str]) -> None:
+        self._kind = kind
+        self._contents = contents
+
+    def has(self, block: int) -> bool:
+        """Say whether a block's rows need not be made."""
+        return self._kind.has(self._contents[block])
+
+    def rows(self, block: int, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        """Return a block's rows: remembered, else made."""
+        return self._kind.rows(self._contents[block], make)
 
 
 class Remembered:
@@ -84,10 +118,17 @@ class Remembered:
 
         content: hash of all that the block's shard holds.
         """
-        key = hashlib.sha256(f"{self._common} {content}".encode()).hexdigest()
+        key = self._key(content)
         found = self._before.get(key)
         self._now[key] = make() if found is None else found
         return self._now[key]
+
+    def has(self, content: str) -> bool:
+        """Say whether a block's rows are remembered."""
+        return self._key(content) in self._before
+
+    def _key(self, content: str) -> str:
+        return hashlib.sha256(f"{self._common} {content}".encode()).hexdigest()
 
     def keep(self) -> None:
         """Write what was asked for, and nothing else, for the next analysis."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from analyze.results import Results
 from store.atomic import write_text
@@ -20,13 +21,12 @@ _NOT_FINITE: Final = ("Infinity", "-Infinity", "NaN")
 
 def results_to_json(results: Results) -> str:
     """Return the results as strict JSON text; every float reads back as the same float."""
-    return strict_json(_ADAPTER, results)
+    return strict_json(results)
 
 
-def strict_json(adapter: TypeAdapter[Any], value: object) -> str:
-    """Return any typed value as strict JSON text, as ``results_to_json`` does results."""
-    plain = _texts_for_not_finite(adapter.dump_python(value, mode="json"))
-    return json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+def strict_json(value: object) -> str:
+    """Return typed values as strict JSON text, as ``results_to_json`` does results."""
+    return to_json(value, indent=1, inf_nan_mode="strings").decode() + "\n"
 
 
 def results_from_json(text: str, *, source: str) -> Results:
@@ -34,6 +34,9 @@ def results_from_json(text: str, *, source: str) -> Results:
 
     source: what the text is, for the message. Raises AnalysisError that names the first fault.
     """
+    as_written = _as_written(text)
+    if as_written is not None:
+        return as_written
     try:
         content: Any = json.loads(text, parse_constant=_refuse_constant)
         results = _ADAPTER.validate_python(content)
@@ -52,6 +55,15 @@ def results_from_json(text: str, *, source: str) -> Results:
             "and run the analysis again"
         )
     return results
+
+
+def _as_written(text: str) -> Results | None:
+    """Return the results that a text is of, where it is to the letter what is written of them."""
+    try:
+        results = _ADAPTER.validate_json(text)
+    except ValidationError:
+        return None
+    return results if results_to_json(results) == text else None
 
 
 def save_results(path: Path, results: Results) -> None:

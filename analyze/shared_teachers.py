@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyze.decide import MINIMUM_SEEDS
-from analyze.inference.cluster_robust import t_p_value
 from analyze.inference.crossed import crossed_slope, crossed_within
 from analyze.inference.estimate import Estimate, Panel, Table
 from analyze.inference.sample import t_interval
+from analyze.inference.student_t import two_sided_p
 from analyze.results import ReplicateCounts
 
 _LEVEL: Final = 0.95
@@ -71,7 +71,7 @@ def shared_within(tables: Sequence[Table], pools: int) -> Estimate:
         statistic_name="t",
         statistic=both.estimate / error,
         df=df,
-        p_value=t_p_value(both.estimate / error, df),
+        p_value=two_sided_p(both.estimate / error, df),
         interval=t_interval(both.estimate, error, df, level=_LEVEL),
     )
 

@@ -1,9 +1,7 @@
 """What is expected of a table of runs, and what its tests say: values without computation."""
 
 from dataclasses import dataclass
-from typing import Final, Literal
-
-from pydantic import TypeAdapter
+from typing import Literal
 
 from analyze.hypotheses import Direction
 from analyze.inference.correlations import SignConflict
@@ -95,9 +93,6 @@ class TableResults:
     mediation: tuple[Evidence, ...] = ()
 
 
-_ADAPTER: Final = TypeAdapter(TableResults)
-
-
 def table_json(results: TableResults) -> str:
     """Return the results as strict JSON text at full precision."""
-    return strict_json(_ADAPTER, results)
+    return strict_json(results)

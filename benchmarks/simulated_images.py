@@ -44,7 +44,7 @@ def study_of(found: list[list[Influence]], rng: np.random.Generator) -> ImageStu
     drawing = drawn(images, rng)
     subset = drawing.images.subsets[0]
     values = np.array([[one.value for one in row] for row in found])
-    moved = np.array([[drawing.moved(one, subset) for one in row] for row in found])
+    moved = np.array([drawing.moved(row, [int(subset.sum())] * len(row)) for row in found])
     return ImageStudy(
         panel=Panel(tuple(range(len(values))), tuple(DOSES), values),
         moved=moved,

@@ -16,11 +16,11 @@ from analyze.inference.cluster_robust import (
     RobustCoefficient,
     cr2,
     is_exact,
-    t_p_value,
 )
 from analyze.inference.estimate import Estimate, Table
 from analyze.inference.factors import Factors, codes_of, two_way_factors
 from analyze.inference.sample import FEWEST_SEEDS, TOO_FEW, t_interval
+from analyze.inference.student_t import two_sided_p
 from analyze.results import FitPoint
 
 Floats = NDArray[np.float64]
@@ -298,6 +298,6 @@ def with_t(described: Estimate, error: float, df: float, level: float) -> Estima
         statistic_name="t",
         statistic=statistic,
         df=df,
-        p_value=t_p_value(statistic, df),
+        p_value=two_sided_p(statistic, df),
         interval=t_interval(described.estimate, error, df, level=level),
     )

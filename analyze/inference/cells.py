@@ -5,7 +5,6 @@ from math import exp, lgamma, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from analyze.decide import holm
 from analyze.inference.estimate import Estimate, Panel
@@ -17,6 +16,7 @@ from analyze.inference.sample import (
     mean_test,
     t_interval,
 )
+from analyze.inference.student_t import upper_tail
 from analyze.results import Interval
 from store.errors import AnalysisError
 
@@ -142,8 +142,8 @@ def small_sample_factor(df: float) -> float:
 def _equivalence(test: MeanTest, sesoi: float, level: float) -> Equivalence | None:
     if test.standard_error is None or test.df is None:
         return None
-    above = stats.t.sf((test.mean + sesoi) / test.standard_error, test.df)
-    below = stats.t.cdf((test.mean - sesoi) / test.standard_error, test.df)
+    above = upper_tail((test.mean + sesoi) / test.standard_error, test.df)
+    below = upper_tail((sesoi - test.mean) / test.standard_error, test.df)
     p_value = float(max(above, below))
     return Equivalence(
         sesoi=sesoi,

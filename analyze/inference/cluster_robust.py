@@ -14,7 +14,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from analyze.inference.factors import codes_of, without_means
 
@@ -74,36 +73,48 @@ def cr2(
         return None
     residuals = centred - basis @ (basis.T @ centred)
     residuals -= basis @ (basis.T @ residuals)
-    scores: list[float] = []
-    own: list[float] = []
+    scores: list[Floats] = []
+    own: list[Floats] = []
     loadings: list[Floats] = []
     for rows in _members(clusters):
-        within = _annihilator(basis[rows], None if groups is None else groups[rows])
-        adjusted = _inverse_root(within) @ weights[rows]
-        scores.append(float(adjusted @ residuals[rows]))
-        own.append(float(adjusted @ within @ adjusted))
-        loadings.append(basis[rows].T @ adjusted)
-    trace, squares = _satterthwaite(np.array(own), np.stack(loadings))
+        within = _annihilators(basis[rows], None if groups is None else groups[rows])
+        adjusted = np.einsum("cij,cj->ci", _inverse_roots(within), weights[rows])
+        scores.append(np.einsum("ci,ci->c", adjusted, residuals[rows]))
+        own.append(np.einsum("ci,cij,cj->c", adjusted, within, adjusted))
+        loadings.append(np.einsum("cir,ci->cr", basis[rows], adjusted))
+    trace, squares = _satterthwaite(np.concatenate(own), np.concatenate(loadings))
     free = trace > _RANK * float(weights @ weights)
     return RobustCoefficient(
         estimate=float(weights @ centred),
-        standard_error=math.sqrt(math.fsum(score**2 for score in scores)),
+        standard_error=math.sqrt(math.fsum(np.concatenate(scores) ** 2)),
         df=trace**2 / squares if free else 0.0,
         testable=free and not is_exact(residuals, outcome),
     )
 
 
 def _members(clusters: NDArray[np.int64]) -> list[NDArray[np.intp]]:
-    """Return the rows of each cluster."""
+    """Return the rows of clusters, those of one size together, shape (clusters, size)."""
     codes = codes_of(clusters)
-    return np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+    sizes = np.bincount(codes)
+    each = np.split(np.argsort(codes, kind="stable"), np.cumsum(sizes)[:-1])
+    return [
+        np.stack([each[cluster] for cluster in np.flatnonzero(sizes == size)])
+        for size in np.unique(sizes)
+    ]
 
 
-def _annihilator(basis: Floats, groups: NDArray[np.int64] | None) -> Floats:
-    """Return I - H among the rows of one cluster, from their rows of the basis."""
-    identity = np.eye(len(basis))
-    free = identity if groups is None else without_means(codes_of(groups), identity)
-    return free - basis @ basis.T
+def _annihilators(basis: Floats, groups: NDArray[np.int64] | None) -> Floats:
+    """Return I - H among the rows of each of some clusters, from their rows of the basis.
+
+    basis: shape (clusters, size, rank). groups: shape (clusters, size).
+    """
+    identity = np.eye(basis.shape[1])
+    if groups is None:
+        free = identity
+    else:
+        same = groups[:, :, None] == groups[:, None, :]
+        free = identity - same / same.sum(axis=2, keepdims=True)
+    return free - basis @ basis.transpose(0, 2, 1)
 
 
 def _satterthwaite(own: Floats, loadings: Floats) -> tuple[float, float]:
@@ -120,11 +131,6 @@ def _satterthwaite(own: Floats, loadings: Floats) -> tuple[float, float]:
 def is_exact(residuals: Floats, outcome: Floats) -> bool:
     """Whether residuals are rounding alone. Both of shape (rows,), in outcome units."""
     return float(np.linalg.norm(residuals)) <= _EXACT * float(np.linalg.norm(outcome))
-
-
-def t_p_value(statistic: float, df: float) -> float:
-    """Two-sided p of a t statistic."""
-    return float(2 * stats.t.sf(abs(statistic), df))
 
 
 def _check_shapes(
@@ -160,10 +166,10 @@ def _project(design: Floats, contrast: Floats) -> tuple[Floats, Floats | None]:
     return basis, basis @ ((right[kept] @ scaled) / singular[kept])
 
 
-def _inverse_root(matrix: Floats) -> Floats:
-    """Symmetric pseudo-inverse square root of a positive semi-definite matrix."""
-    values, vectors = np.linalg.eigh(matrix)
+def _inverse_roots(matrices: Floats) -> Floats:
+    """Symmetric pseudo-inverse square roots of positive semi-definite matrices."""
+    values, vectors = np.linalg.eigh(matrices)
     roots = np.zeros_like(values)
     positive = values > _SINGULAR
     roots[positive] = values[positive] ** -0.5
-    return (vectors * roots) @ vectors.T
+    return (vectors * roots[:, None, :]) @ vectors.transpose(0, 2, 1)

@@ -17,11 +17,11 @@ from analyze.inference.associations import (
     ONE_STRENGTH,
     varies,
 )
-from analyze.inference.cluster_robust import t_p_value
 from analyze.inference.estimate import Estimate, Table
 from analyze.inference.factors import Factors, one_factor, two_way_factors
 from analyze.inference.mundlak import DISCONNECTED, additive_parts
 from analyze.inference.sample import FEWEST_SEEDS, TOO_FEW
+from analyze.inference.student_t import two_sided_p
 from analyze.results import Interval
 
 Floats = NDArray[np.float64]
@@ -253,7 +253,7 @@ def _tested(described: Estimate, df: int, level: float) -> Estimate:
         statistic_name="t",
         statistic=statistic,
         df=float(df),
-        p_value=t_p_value(statistic, df),
+        p_value=two_sided_p(statistic, df),
         interval=fisher_interval(value, df, level) if df > 1 else None,
     )
 

@@ -37,7 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyze.inference.associations import CONSTANT_X, ONE_STRENGTH, varies
-from analyze.inference.cluster_robust import SMALL_DF, t_p_value
+from analyze.inference.cluster_robust import SMALL_DF
 from analyze.inference.crossed_reml import (
     MixedModel,
     RandomTerm,
@@ -51,6 +51,7 @@ from analyze.inference.factors import Factors, codes_of, without_means
 from analyze.inference.kenward_roger import AdjustedContrast, kenward_roger
 from analyze.inference.mixed import BOUNDARY, NOT_CONVERGED
 from analyze.inference.sample import FEWEST_SEEDS, TOO_FEW, t_interval
+from analyze.inference.student_t import two_sided_p
 from store.errors import AnalysisError
 
 Floats = NDArray[np.float64]
@@ -280,7 +281,7 @@ def _tested(described: Estimate, rows: _Rows, setup: _Setup, level: float) -> Es
         statistic_name="t",
         statistic=contrast.estimate / contrast.standard_error,
         df=contrast.df,
-        p_value=t_p_value(contrast.estimate / contrast.standard_error, contrast.df),
+        p_value=two_sided_p(contrast.estimate / contrast.standard_error, contrast.df),
         interval=t_interval(contrast.estimate, contrast.standard_error, contrast.df, level=level),
         caveats=(*_cost(described, rows, contrast.df), *caveats),
     )

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy import stats
 
 from analyze.inference.estimate import Estimate, Panel, Table
 from analyze.inference.factors import codes_of, sums_by, without_means
 from analyze.inference.reml import Floats, RandomTerms, RemlFit, Seeds, fit_reml
 from analyze.inference.sample import FEWEST_SEEDS, NO_SPREAD, TOO_FEW, t_interval
+from analyze.inference.student_t import two_sided_p
 from store.errors import AnalysisError
 
 BOUNDARY: Final = "a variance component is estimated at 0, or a correlation at 1: boundary fit"
@@ -101,7 +101,7 @@ def mixed_slope(
         statistic_name="t",
         statistic=t,
         df=fit.df,
-        p_value=float(2 * stats.t.sf(abs(t), fit.df)),
+        p_value=two_sided_p(t, fit.df),
         interval=t_interval(fit.slope, fit.standard_error, fit.df, level=level),
         caveats=caveats,
     )

@@ -9,9 +9,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from analyze.inference.estimate import Panel
+from analyze.inference.student_t import two_sided_p, upper_quantile
 from analyze.results import Interval
 from store.errors import AnalysisError
 
@@ -73,7 +73,7 @@ def mean_test(sample: NDArray[np.float64], *, level: float) -> MeanTest:
         standard_error=standard_error,
         t=t,
         df=df,
-        p_value=float(2 * stats.t.sf(abs(t), df)),
+        p_value=two_sided_p(t, df),
         interval=t_interval(mean, standard_error, df, level=level),
     )
 
@@ -84,7 +84,7 @@ def t_interval(mean: float, standard_error: float, df: float, *, level: float) -
     Raises ValueError when the level is not in (0, 1).
     """
     _check_level(level)
-    reach = float(stats.t.isf((1 - level) / 2, df)) * standard_error
+    reach = upper_quantile((1 - level) / 2, df) * standard_error
     return Interval(low=mean - reach, high=mean + reach, level=level)
 
 

@@ -54,6 +54,7 @@ _STUDENT: Final = ("block", "arm", "condition_id", "teacher_strength")
 _NO_ANSWER: Final = -1
 _MOST_DRAWS: Final = 1000
 _FEWEST_DRAWS: Final = 200
+_STEPS: Final = (_MOST_DRAWS, 500, _FEWEST_DRAWS)
 _NUMBERS: Final = 20_000_000
 """Numbers held at once, 160 MB: of many students or images, fewer draws are made."""
 
@@ -123,9 +124,15 @@ class Drawing:
     label: NDArray[np.int64]
     excess: Floats
 
-    def moved(self, influence: Influence, subset: NDArray[np.bool_]) -> Floats:
-        """Change of a measure on a subset of the images in each draw, shape (draws,)."""
-        return self.excess @ influence.images / int(subset.sum())
+    def moved(self, influences: Sequence[Influence], sizes: Sequence[int]) -> Floats:
+        """Change of measures in each draw, shape (influences, draws).
+
+        sizes: of the images that each is measured on, how many.
+        """
+        if not influences:
+            return np.empty((0, len(self.excess)))
+        each = np.array([influence.images for influence in influences])
+        return each @ self.excess.T / np.array(sizes)[:, None]
 
 
 def _averaged(values: Floats, places: Sequence[Sequence[int]]) -> Floats:
@@ -136,8 +143,19 @@ def _averaged(values: Floats, places: Sequence[Sequence[int]]) -> Floats:
 
 
 def draws_affordable(*, images: int, rows: int) -> int:
-    """Draws that can be held at once, of so many images and rows of ``ImageDraws``."""
-    return int(np.clip(_NUMBERS // max(images, rows, 1), _FEWEST_DRAWS, _MOST_DRAWS))
+    """Draws that can be held at once, of so many images and rows of ``ImageDraws``.
+
+    Rows, of which a growing study has ever more, change it in steps, so that what is remembered
+    of its blocks seldom has another number of draws.
+    """
+    of_images = int(np.clip(_NUMBERS // max(images, 1), _FEWEST_DRAWS, _MOST_DRAWS))
+    of_rows = next((draws for draws in _STEPS if draws * rows <= _NUMBERS), _FEWEST_DRAWS)
+    return min(of_images, of_rows)
+
+
+def drawn_schema(draws: int) -> pl.Schema:
+    """Return the columns of the rows of ``ImageDraws`` with so many draws."""
+    return pl.Schema({**_KEY, "moved": pl.Array(pl.Float64, draws)})
 
 
 def draw_images(images: pl.DataFrame, *, draws: int, rng: np.random.Generator) -> Drawing:
@@ -178,16 +196,17 @@ def block_draws(
     overlaps = _TeacherOverlaps(maps, drawing.images)
     draws = len(drawing.excess)
     keys: list[dict[str, object]] = []
-    moved: list[Floats] = []
+    found: list[Influence] = []
+    sizes: list[int] = []
     for student in students.iter_rows(named=True):
         answered = _Answered.of(said.get(student["student_id"]), student, drawing, overlaps)
         for measure, number in product(measures, range(len(HALVES))):
             with suppress(UndefinedError):
                 influence = answered.influence(measure, number)
                 keys.append(_key(student, HALVES[number], measure, influence.value))
-                moved.append(drawing.moved(influence, drawing.images.subsets[number]))
-    changes = np.array(moved).reshape(len(moved), draws)
-    column = pl.Series("moved", changes, dtype=pl.Array(pl.Float64, draws))
+                found.append(influence)
+                sizes.append(int(drawing.images.subsets[number].sum()))
+    column = pl.Series("moved", drawing.moved(found, sizes), dtype=pl.Array(pl.Float64, draws))
     return pl.DataFrame(keys, schema=_KEY).with_columns(column)
 
 

@@ -117,6 +117,9 @@ def test_one_seed_more_measures_one_block_more_and_gives_what_a_first_analysis_g
     shutil.copy(whole.store, grown.store)
     assert run(grown, study_file=whole.study_file) == 0
     assert _measured_blocks(caplog) == [3]
+    assert [m for m in caplog.messages if "resampling" in m] == [
+        "resampling test images of blocks 3 to 3"
+    ]
     caplog.clear()
     assert run(whole) == 0
     assert _measured_blocks(caplog) == [0, 1, 2, 3]

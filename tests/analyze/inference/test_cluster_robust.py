@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from analyze.inference.cluster_robust import cr2, t_p_value
+from analyze.inference.cluster_robust import cr2
 from analyze.inference.sample import t_interval
+from analyze.inference.student_t import two_sided_p
 
 
 def clustered(seed=0, clusters=8, per_cluster=5):
@@ -120,10 +121,36 @@ def test_shapes_that_do_not_fit_are_refused():
 
 
 def test_the_interval_excludes_zero_exactly_when_p_is_below_its_level():
-    p = t_p_value(0.7 / 0.25, 5.3)
+    p = two_sided_p(0.7 / 0.25, 5.3)
     assert t_interval(0.7, 0.25, 5.3, level=1 - p).low == pytest.approx(0, abs=1e-9)
 
 
 def test_an_impossible_level_is_refused():
     with pytest.raises(ValueError, match="not in"):
         t_interval(1.0, 1.0, 5.0, level=95)
+
+
+def test_clusters_of_unequal_sizes_count_as_each_by_itself():
+    """Clusters are taken together by size; which rows stand where does not matter."""
+    label, x, y = clustered(seed=4, clusters=9, per_cluster=6)
+    kept = np.random.default_rng(5).random(label.size) < 0.7
+    label, x, y = label[kept], x[kept], y[kept]
+    assert len(set(np.bincount(label).tolist())) > 2
+    order = np.random.default_rng(6).permutation(label.size)
+    found, shuffled = slope_of(label, x, y), slope_of(label[order], x[order], y[order])
+    # written out, cluster by cluster: Bell and McCaffrey (2002)
+    design = np.column_stack([np.ones(x.size), x])
+    bread = np.linalg.inv(design.T @ design)
+    hat = design @ bread @ design.T
+    residuals = y - hat @ y
+    meat = np.zeros((2, 2))
+    for one in np.unique(label):
+        rows = label == one
+        values, vectors = np.linalg.eigh(np.eye(rows.sum()) - hat[np.ix_(rows, rows)])
+        adjusted = (vectors * values**-0.5) @ vectors.T @ residuals[rows]
+        score = design[rows].T @ adjusted
+        meat += np.outer(score, score)
+    expected = np.sqrt((bread @ meat @ bread)[1, 1])
+    assert found.standard_error == pytest.approx(expected, rel=1e-10)
+    assert shuffled.standard_error == pytest.approx(found.standard_error, rel=1e-12)
+    assert shuffled.df == pytest.approx(found.df, rel=1e-10)
