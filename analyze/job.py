@@ -32,7 +32,7 @@ from analyze.metrics.image_draws import (
 )
 from analyze.metrics.label_variants import label_variants
 from analyze.questions import questions_of
-from analyze.records import evidence_frame, finding_frame
+from analyze.records import evidence_frame, finding_frame, specification_frame
 from analyze.remembered import ByBlock, Measured
 from analyze.replicates import Stored
 from analyze.serialize import save_results
@@ -99,7 +99,12 @@ def analyze(study: Path, *, store: Path, ledger: Path, out: Path) -> None:
     measured.keep()
     _log.info("testing claims")
     results = assemble(design, stored)
-    record_analysis(store, evidence=evidence_frame(results), findings=finding_frame(results))
+    record_analysis(
+        store,
+        evidence=evidence_frame(results),
+        findings=finding_frame(results),
+        specifications=specification_frame(results),
+    )
     save_results(out, results)
     _log.info("wrote %s", out)
 

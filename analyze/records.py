@@ -4,8 +4,16 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from analyze.results import Evidence, Finding, Interval, OutcomeFinding, Results
-from store.frames import EVIDENCE, FINDING
+from analyze.results import (
+    Evidence,
+    Finding,
+    Interval,
+    OutcomeFinding,
+    Results,
+    Specification,
+    SpecificationCurve,
+)
+from store.frames import EVIDENCE, FINDING, SPECIFICATION
 
 
 def evidence_frame(results: Results) -> pl.DataFrame:
@@ -26,6 +34,43 @@ def finding_frame(results: Results) -> pl.DataFrame:
         for outcome in finding.outcomes
     ]
     return FINDING.check(pl.DataFrame(rows, schema=FINDING.schema, orient="row"))
+
+
+def specification_frame(results: Results) -> pl.DataFrame:
+    """Rows of SPECIFICATION: one per specification of every claim's curve."""
+    rows = [
+        _specification_row(curve, place, one)
+        for curve in results.multiverse
+        for place, one in enumerate(curve.specifications)
+    ]
+    return SPECIFICATION.check(pl.DataFrame(rows, schema=SPECIFICATION.schema, orient="row"))
+
+
+def _specification_row(
+    curve: SpecificationCurve, place: int, one: Specification
+) -> tuple[object, ...]:
+    return (
+        curve.hypothesis,
+        curve.arm,
+        place,
+        [choice.name for choice in curve.choices],
+        list(one.options),
+        str(one.standing),
+        one.deciding,
+        one.outcome,
+        one.predictor,
+        one.test,
+        one.estimate,
+        one.unit,
+        one.standard_error,
+        one.statistic,
+        one.df,
+        one.p_value,
+        *_bounds(one.interval),
+        one.standardized,
+        *_bounds(one.standardized_interval),
+        one.n,
+    )
 
 
 def _evidence_row(item: Evidence) -> tuple[object, ...]:

@@ -58,23 +58,28 @@ def tests_of_sql(hypothesis: str, outcome: str | None = None) -> str:
     return "\n".join([*lines, "ORDER BY ALL"])
 
 
-def findings_sql(hypothesis: str, *, deciding: bool = False) -> str:
-    """Select a claim's verdicts in every arm and form, or those that decide alone."""
+def findings_sql(hypothesis: str) -> str:
+    """Select a claim's verdicts in every arm and form."""
     return "\n".join(
         [
             "SELECT * EXCLUDE (sentence, caveats)",
             "FROM finding",
-            f"WHERE hypothesis = {literal(hypothesis)}{' AND deciding' if deciding else ''}",
+            f"WHERE hypothesis = {literal(hypothesis)}",
             "ORDER BY deciding DESC, form, arm, outcome",
         ]
     )
 
 
 def specifications_sql(hypothesis: str) -> str:
-    """Select the finding that a specification curve stands around."""
-    return (
-        "-- The other specifications are not in the store: the CSV and results.json have them.\n"
-        + findings_sql(hypothesis, deciding=True)
+    """Select every specification of a claim's curve, in its order."""
+    return "\n".join(
+        [
+            "SELECT * EXCLUDE (choices, options), array_to_string(choices, ' | ') AS choices,",
+            "    array_to_string(options, ' | ') AS options",
+            "FROM specification",
+            f"WHERE hypothesis = {literal(hypothesis)}",
+            "ORDER BY arm, specification",
+        ]
     )
 
 

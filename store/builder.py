@@ -31,6 +31,7 @@ from store.frames import (
     IMAGE,
     PREDICTION,
     SHARD_FRAMES,
+    SPECIFICATION,
     STORED_ATTENTION,
     STORED_PREDICTION,
 )
@@ -169,9 +170,24 @@ def record_estimates(store: Path, estimates: pl.DataFrame) -> None:
         replace_rows(connection, ESTIMATE, checked)
 
 
-def record_analysis(store: Path, *, evidence: pl.DataFrame, findings: pl.DataFrame) -> None:
-    """Replace the tables ``evidence`` and ``finding``; add to ``finding_history``."""
-    tables = {EVIDENCE: EVIDENCE.check(evidence), FINDING: FINDING.check(findings)}
+def record_analysis(
+    store: Path,
+    *,
+    evidence: pl.DataFrame,
+    findings: pl.DataFrame,
+    specifications: pl.DataFrame | None = None,
+) -> None:
+    """Replace ``evidence``, ``finding`` and ``specification``; add to ``finding_history``.
+
+    specifications: None for none.
+    """
+    if specifications is None:
+        specifications = pl.DataFrame(schema=SPECIFICATION.schema)
+    tables = {
+        EVIDENCE: EVIDENCE.check(evidence),
+        FINDING: FINDING.check(findings),
+        SPECIFICATION: SPECIFICATION.check(specifications),
+    }
     with _recording(store) as connection:
         for frame, table in tables.items():
             replace_rows(connection, frame, table)
@@ -318,7 +334,7 @@ def _declare(
 ) -> None:
     """Write what the study says now, and what was found before."""
     # what an analysis said holds for the shards that it saw
-    for frame in (ESTIMATE, EVIDENCE, FINDING):
+    for frame in (ESTIMATE, EVIDENCE, FINDING, SPECIFICATION):
         connection.execute(f"DELETE FROM {quoted(frame.name)}")
     replace_rows(connection, STUDY, study)
     replace_rows(connection, CONDITION, conditions)

@@ -64,7 +64,9 @@ erDiagram
 ```
 
 The tables `evidence`, `finding` and `finding_history` are of the study as a whole:
-(`hypothesis`, `arm`, `form`, `outcome`, `predictor`) leads from one to the other.
+(`hypothesis`, `arm`, `form`, `outcome`, `predictor`) leads from one to the other, and
+(`hypothesis`, `arm`) to the claim's specifications in `specification`: every defensible way to
+test it.
 
 ## Large stores
 

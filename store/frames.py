@@ -484,6 +484,7 @@ EVIDENCE = Frame(
 )
 
 _UNTESTED = "the claim could not be tested"
+_NOT_ESTIMATED = "it could not be estimated, or not be tested"
 
 FINDING = Frame(
     "finding",
@@ -538,6 +539,68 @@ FINDING = Frame(
         ),
     ),
     ("hypothesis", "arm", "form", "outcome", "predictor"),
+)
+
+SPECIFICATION = Frame(
+    "specification",
+    "one defensible way to test a claim, in the arm that decides",
+    (
+        Column(name="hypothesis", dtype=pl.String(), meaning="The claim's id: H1, H2a, ..."),
+        Column(name="arm", dtype=pl.String(), meaning="Students compared: the arm that decides."),
+        Column(
+            name="specification",
+            dtype=pl.Int32(),
+            meaning="Its place in the claim's curve, from 0: by standardized effect, ascending, "
+            "those without one last.",
+        ),
+        Column(
+            name="choices",
+            dtype=pl.List(pl.String()),
+            meaning="What an analyst has to choose: map, threshold, overlap, gap, ...",
+        ),
+        Column(
+            name="options",
+            dtype=pl.List(pl.String()),
+            meaning="What is chosen, in the order of `choices`.",
+        ),
+        Column(
+            name="standing",
+            dtype=pl.String(),
+            meaning="counted | as published | coupled: the last two are shown and not counted.",
+        ),
+        Column(
+            name="deciding",
+            dtype=pl.Boolean(),
+            meaning="Whether this is, for one outcome, the test that the verdict rests on.",
+        ),
+        Column(
+            name="outcome",
+            dtype=pl.String(),
+            meaning="The measure explained, of which the options are a variant.",
+        ),
+        Column(
+            name="predictor",
+            dtype=pl.String(),
+            meaning="What explains it: a measure, of which the options are a variant, or "
+            "teacher_strength.",
+        ),
+        Column(name="test", dtype=pl.String(), meaning="The test's identifier; empty without one."),
+        _number("estimate", "The estimate, in `unit`.", _NOT_ESTIMATED),
+        Column(name="unit", dtype=pl.String(), meaning="Unit of the estimate."),
+        _number("standard_error", "Of the estimate, in `unit`.", _NOT_ESTIMATED),
+        _number("statistic", "The t statistic.", _NOT_ESTIMATED),
+        _number("df", "Degrees of freedom.", _NOT_ESTIMATED),
+        _number("p_value", "Two-sided p-value.", _NOT_ESTIMATED),
+        *_bounds("interval", "the 95 % interval of the estimate", _NOT_ESTIMATED),
+        _number(
+            "standardized",
+            "The estimate in standard deviations of a seed, positive in the claimed direction.",
+            _NOT_ESTIMATED,
+        ),
+        *_bounds("standardized_interval", "the 95 % interval of `standardized`", _NOT_ESTIMATED),
+        Column(name="n", dtype=pl.Int32(), meaning="Independent units: seeds, never images."),
+    ),
+    ("hypothesis", "arm", "specification"),
 )
 
 _KEPT_OF_FINDING = (

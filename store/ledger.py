@@ -12,7 +12,7 @@ from store.design import Design
 from store.frames import ARM, MEAN_STRENGTH, MODEL, SHARD_FRAMES, Column, Frame
 from store.shard import Environment, Manifest
 
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 7
 """Raised when a reader of the former version would misread the tables or views."""
 
 _VOLATILE_ENVIRONMENT: Final = ("host", "process", "started_at", "finished_at", "seconds")

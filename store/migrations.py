@@ -144,6 +144,11 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
             "DROP TABLE attention",
         ),
     ),
+    Migration(
+        version=7,
+        summary="the specifications of each claim's curve are kept; there are none until the "
+        "study is analyzed again",
+    ),
 )
 """In order; the last leads to ``store.ledger.SCHEMA_VERSION``."""
 

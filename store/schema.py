@@ -10,7 +10,15 @@ from typing import Final
 
 import polars as pl
 
-from store.frames import EVIDENCE, FINDING, FINDING_HISTORY, STORE_FRAMES, Column, Frame
+from store.frames import (
+    EVIDENCE,
+    FINDING,
+    FINDING_HISTORY,
+    SPECIFICATION,
+    STORE_FRAMES,
+    Column,
+    Frame,
+)
 from store.kept import KEPT
 from store.ledger import CONDITION, ENVIRONMENT, SHARD, STUDY
 from store.measures import MEASURES
@@ -25,6 +33,7 @@ TABLES: Final = (
     *KEPT,
     EVIDENCE,
     FINDING,
+    SPECIFICATION,
     FINDING_HISTORY,
 )
 

@@ -21,7 +21,7 @@ from synthetic import make_study
 
 from store.builder import record_analysis, record_estimates
 from store.database import Reader, open_reader
-from store.frames import ESTIMATE, EVIDENCE, FINDING, Frame
+from store.frames import ESTIMATE, EVIDENCE, FINDING, SPECIFICATION, Frame
 from store.ledger import SCHEMA_VERSION
 from store.schema import TABLES
 
@@ -62,7 +62,7 @@ def measures(reader: Reader) -> list[dict[str, object]]:
 
 
 def conclude(store: Path) -> None:
-    """Give a store an estimate, an evidence and a finding."""
+    """Give a store an estimate, an evidence, a finding and a specification."""
     estimate = {
         "student_id": 5,
         "half": "all",
@@ -94,8 +94,30 @@ def conclude(store: Path) -> None:
         "size_uncertain": False,
         "caveats": [],
     }
+    specification = {
+        "hypothesis": "H1",
+        "arm": "fixed",
+        "specification": 0,
+        "choices": ["map", "threshold"],
+        "options": ["cam_label", "0.4"],
+        "standing": "counted",
+        "deciding": True,
+        "outcome": "attention_iou_adjusted",
+        "predictor": "teacher_strength",
+        "test": "per_seed_slope_t",
+        "estimate": -0.2,
+        "unit": "index per unit of strength",
+        "standardized": 1.5,
+        "standardized_interval_low": float("-inf"),
+        "n": 2,
+    }
     record_estimates(store, _rows(ESTIMATE, estimate))
-    record_analysis(store, evidence=_rows(EVIDENCE, evidence), findings=_rows(FINDING, finding))
+    record_analysis(
+        store,
+        evidence=_rows(EVIDENCE, evidence),
+        findings=_rows(FINDING, finding),
+        specifications=_rows(SPECIFICATION, specification),
+    )
 
 
 def _rows(frame: Frame, values: dict[str, object]) -> pl.DataFrame:

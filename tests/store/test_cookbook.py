@@ -17,7 +17,7 @@ from synthetic import SyntheticStudy, make_study
 from store.builder import record_analysis, record_estimates
 from store.database import Reader, open_reader
 from store.errors import StoreError
-from store.frames import ESTIMATE, EVIDENCE, FINDING
+from store.frames import ESTIMATE, EVIDENCE, FINDING, SPECIFICATION
 from store.recipes import recipe_named, recipes
 
 TAU, METHOD = 0.4, "cam_label"
@@ -477,6 +477,11 @@ HAND: dict[str, Rows] = {
         ("primary", "one slope per seed", "slope", -0.25, float("-inf"), 0.0, 0.04, 3, "supported"),
         ("beside", "signs", "share", 0.75, None, None, None, 3, "supported"),
     ],
+    "choices-a-finding-hangs-on": [
+        ("H1", "fixed", "map", "cam_label", 3, 2, 1, 0.5),
+        ("H1", "fixed", "threshold", "0.4", 2, 2, 1, 1.25),
+        ("H1", "fixed", "threshold", "0.6", 1, 0, 0, -1.0),
+    ],
     "estimates-and-their-bias": [
         ("adjusted_mutual_information", "exact", 1, 1, None, None),
         ("mutual_information_bits", "jackknife", 2, 0, 1.5, 0.25),
@@ -512,6 +517,7 @@ EXPECTED: dict[str, Callable[[Plain], Rows]] = {
     "where-measures-are-undefined": undefined,
     "estimates-and-their-bias": by_hand("estimates-and-their-bias"),
     "equal-weights": equal_weights,
+    "choices-a-finding-hangs-on": by_hand("choices-a-finding-hangs-on"),
 }
 
 
@@ -528,7 +534,12 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> SyntheticStudy:
     )
     record_estimates(made.store, estimates())
     for verdict, p_holm in (("undecided", None), ("supported", 0.01)):
-        record_analysis(made.store, evidence=evidence(), findings=findings(verdict, p_holm))
+        record_analysis(
+            made.store,
+            evidence=evidence(),
+            findings=findings(verdict, p_holm),
+            specifications=specifications(),
+        )
     return made
 
 
@@ -551,6 +562,43 @@ def estimates() -> pl.DataFrame:
         (8, "all", "adjusted_mutual_information", None, None, "exact", "a model failed"),
     ]
     return pl.DataFrame(rows, schema=ESTIMATE.schema, orient="row")
+
+
+def specifications() -> pl.DataFrame:
+    """Three that count, one that does not and one without an effect."""
+    rows = [
+        ("0.6", "counted", -1.0, 0.01),
+        ("0.4", "counted", 0.5, 0.2),
+        ("0.4", "counted", 2.0, 0.001),
+        ("0.4", "as published", 9.0, 0.001),
+        ("0.4", "counted", None, None),
+    ]
+    declared = {
+        "hypothesis": "H1",
+        "arm": "fixed",
+        "choices": ["map", "threshold"],
+        "deciding": False,
+        "outcome": "attention_iou_adjusted",
+        "predictor": "teacher_strength",
+        "test": "per_seed_slope_t",
+        "unit": "index per unit of strength",
+        "n": 3,
+    }
+    return pl.DataFrame(
+        [
+            dict.fromkeys(SPECIFICATION.schema)
+            | declared
+            | {
+                "specification": place,
+                "options": ["cam_label", threshold],
+                "standing": standing,
+                "standardized": effect,
+                "p_value": p_value,
+            }
+            for place, (threshold, standing, effect, p_value) in enumerate(rows)
+        ],
+        schema=SPECIFICATION.schema,
+    )
 
 
 CLAIM = {
