@@ -41,6 +41,13 @@ _COUPLED: Final = (
     "there is nothing to find, so it bears no verdict."
 )
 
+_READ_WITHOUT_NOISE: Final = (
+    "A small slope is called negligible only where it would be without that noise too."
+)
+_READ_WITH_NOISE: Final = (
+    "The verdict is on the slope as it shows: read a small one as not shown, rather than as absent."
+)
+
 _RELIABLE: Final = 0.7
 """Least share of the predictor's within variation that is no cause for a caveat."""
 
@@ -109,7 +116,7 @@ def answer_association(
         evidence += _coupled(question, part, replicates)
         if correlations.conflict and correlations.conflict.clear:
             caveats += (f"Signs conflict: {correlations.conflict.words}.",)
-        caveats += (*_noisy_predictor(part, rows), *flagged(found))
+        caveats += (*_noisy_predictor(part, rows, primary), *flagged(found))
     return Answer(
         part=part,
         primary=primary,
@@ -121,7 +128,7 @@ def answer_association(
     )
 
 
-def _noisy_predictor(part: Part, rows: Rows) -> tuple[str, ...]:
+def _noisy_predictor(part: Part, rows: Rows, primary: Estimate) -> tuple[str, ...]:
     """Warn where the halves of the test images hardly agree on the predictor."""
     reliability = split_half_reliability(*rows.halves).estimate if rows.halves else None
     if reliability is None or reliability >= _RELIABLE:
@@ -130,9 +137,8 @@ def _noisy_predictor(part: Part, rows: Rows) -> tuple[str, ...]:
     return (
         f"Within seeds and strengths, {common} of the variation of the "
         f"{BY_NAME[part.predictor].title} is common to both halves of the test images; the rest "
-        f"is sampling noise, so that a slope is expected to show at {common} of its size. The "
-        "verdict is on the slope as it shows: read a small one as not shown, rather than as "
-        "absent.",
+        f"is sampling noise, so that a slope is expected to show at {common} of its size. "
+        f"{_READ_WITH_NOISE if primary.attenuation is None else _READ_WITHOUT_NOISE}",
     )
 
 

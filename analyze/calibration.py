@@ -23,6 +23,12 @@ LESS_OFTEN: Final = "rejects less often than it may"
 TOO_SELDOM: Final = "covers too seldom"
 MORE_OFTEN: Final = "covers more than it says"
 
+NEGLIGIBLE: Final = {
+    "per_seed_slope_t": "negligible_trend",
+    "split_half_within_cr2": "negligible_association",
+}
+"""Under which name it was simulated what is called negligible by a test."""
+
 Simulated = dict[str, tuple[CalibratedCase, ...]]
 CASES: Final[TypeAdapter[Simulated]] = TypeAdapter(Simulated)
 
@@ -47,8 +53,10 @@ def calibrations_of(
     for finding in findings:
         for item in finding.evidence:
             if item.rank is Rank.PRIMARY:
-                claims = decides.setdefault(item.test, {})
-                claims |= {finding.hypothesis: None} if finding.deciding else {}
+                named = (item.test, NEGLIGIBLE.get(item.test))
+                for test in filter(None, named):
+                    claims = decides.setdefault(test, {})
+                    claims |= {finding.hypothesis: None} if finding.deciding else {}
     if mediation:
         decides.setdefault("mediation_joint", {})
     return tuple(

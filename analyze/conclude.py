@@ -13,6 +13,7 @@ from analyze.decide import (
     Ruling,
     claim_p,
     combine,
+    equivalence_interval,
     holm,
     rule_primary,
     t_interval,
@@ -153,7 +154,7 @@ def _outcome(
         sesoi=part.sesoi,
         interval_95=t_interval(tested, 0.95) if tested else None,
         verdict_interval=t_interval(read, 1 - alpha) if read else None,
-        equivalence_interval=t_interval(read, 1 - 2 * alpha) if read else None,
+        equivalence_interval=equivalence_interval(read, 1 - 2 * alpha) if read else None,
         size_uncertain=ruling.size_uncertain,
         seeds_to_decide=more,
         caveats=(

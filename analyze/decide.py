@@ -56,6 +56,31 @@ def t_interval(estimate: Estimate, level: float) -> Interval | None:
     return Interval(low=estimate.estimate - reach, high=estimate.estimate + reach, level=level)
 
 
+def equivalence_interval(estimate: Estimate, level: float) -> Interval | None:
+    """Return the interval that an equivalence test reads: of the slope without attenuation.
+
+    As ``t_interval`` where the estimate has none. Else the slopes that a test of the outcome less
+    slope times the predictor, measured again with other noise, does not reject: whatever the noise,
+    it covers as it says (Fieller 1954; Anderson and Rubin 1949). Without bounds where the predictor
+    is not shown to be more than noise.
+    """
+    measured = t_interval(estimate, level)
+    noise = estimate.attenuation
+    if measured is None or noise is None:
+        return measured
+    assert estimate.estimate is not None
+    reach = measured.high - estimate.estimate
+    assert estimate.standard_error is not None
+    t = reach / estimate.standard_error
+    leading = noise.share**2 - (t * noise.error) ** 2
+    if noise.share <= 0 or not leading > 0:
+        return Interval(low=-math.inf, high=math.inf, level=level)
+    middle = estimate.estimate * noise.share - t**2 * noise.covariance
+    last = estimate.estimate**2 - reach**2
+    half = math.sqrt(max(middle**2 - leading * last, 0.0))
+    return Interval(low=(middle - half) / leading, high=(middle + half) / leading, level=level)
+
+
 def rule(
     verdict_interval: Interval | None,
     equivalence_interval: Interval | None,
@@ -66,10 +91,11 @@ def rule(
     """Judge one outcome.
 
     verdict_interval: at 1 - alpha. equivalence_interval: at 1 - 2 alpha (two one-sided tests at
-    alpha). sesoi: positive, in the estimate's unit; None where none was declared: then nothing
-    is negligible. sign: 1 where the claim expects a positive estimate, -1 where a negative one.
-    Inside and above are strict: a bound that equals 0 or the SESOI decides nothing. Without an
-    interval, or with a bound that is not a number, the outcome is undecided.
+    alpha), of the slope without what noise of its predictor takes away. sesoi: positive, in the
+    estimate's unit; None where none was declared: then nothing is negligible. sign: 1 where the
+    claim expects a positive estimate, -1 where a negative one. Inside and above are strict: a
+    bound that equals 0 or the SESOI decides nothing. Without an interval, or with a bound that
+    is not a number, the outcome is undecided.
     Raises ValueError for a SESOI that is not positive or a sign other than 1 and -1.
     """
     if sesoi is not None and not sesoi > 0:
@@ -96,7 +122,7 @@ def rule_estimate(estimate: Estimate, *, alpha: float, sesoi: float | None, sign
     """Judge what a t test found, at level ``alpha``."""
     return rule(
         t_interval(estimate, 1 - alpha),
-        t_interval(estimate, 1 - 2 * alpha),
+        equivalence_interval(estimate, 1 - 2 * alpha),
         sesoi=sesoi,
         sign=sign,
     )

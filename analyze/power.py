@@ -136,6 +136,8 @@ def shifted(estimate: Estimate, by: float, *, stretch: float = 1.0) -> Estimate:
         statistic=value / error,
         p_value=2 * float(stdtr(df, -abs(value / error))),
         interval=None,
+        attenuation=estimate.attenuation
+        and replace(estimate.attenuation, covariance=stretch * estimate.attenuation.covariance),
     )
 
 

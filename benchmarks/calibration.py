@@ -38,6 +38,7 @@ from benchmarks.calibration_cases import (
     association_cases,
     contrast_cases,
     mediation_cases,
+    negligible_cases,
     shared_cases,
     trend_cases,
 )
@@ -101,13 +102,13 @@ def calibrate(case: Case, *, seeds: int, studies: int, seed: int) -> Calibration
         effect=case.null_effect,
         rng=_stream(seed, case, seeds, "null"),
     )
-    found = [case.test(null, index).p_value for index in range(studies)]
+    found = [case.test(null, index) for index in range(studies)]
     covered = _coverage(case, seeds=seeds, studies=studies, seed=seed)
     return Calibration(
         case=case,
         seeds=seeds,
         rejected=tuple(
-            Rate(count=sum(p is not None and p <= alpha for p in found), studies=studies)
+            Rate(count=sum(case.errs(one, alpha) for one in found), studies=studies)
             for alpha in ALPHAS
         ),
         covered=covered,
@@ -166,6 +167,7 @@ def report(*, studies: int, seed: int, jobs: int) -> tuple[str, Simulated]:
         "Trends: `per_seed_slope_t`": trend_cases(),
         "Associations: `split_half_within_cr2` and `two_way_within_cr2`": association_cases(),
         "Mediation: `mediation_joint`": mediation_cases(),
+        "Negligible: what is called so although just as large as the SESOI": negligible_cases(),
         "For contrast: tests that are printed beside, never in place of, the primary ones": (
             contrast_cases()
         ),

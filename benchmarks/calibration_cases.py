@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analyze.decide import rule_estimate
 from analyze.inference.associations import split_half_within, two_way_within, two_way_within_ols
 from analyze.inference.correlations import correlate
 from analyze.inference.crossed import crossed_slope, crossed_within
 from analyze.inference.estimate import Estimate, Panel, Table
 from analyze.inference.mediation import mediate
 from analyze.inference.trends import slope_t
+from analyze.results import Verdict
 from benchmarks.shared_teachers import (
     CROSSED,
     NESTED,
@@ -43,7 +46,16 @@ Test = Callable[[Studies, int], Estimate]
 Target = Callable[[Studies], float]
 
 
+Errs = Callable[[Estimate, float], bool]
+"""Whether a test errs at a level."""
+
+
 SharedTest = Callable[[Table, NDArray[np.int64]], Estimate]
+
+
+def finds_something(found: Estimate, alpha: float) -> bool:
+    """Whether a test finds an effect, where there is none; one that gives no p does not."""
+    return found.p_value is not None and found.p_value <= alpha
 
 
 def slope_per_seed(studies: Studies, index: int) -> Estimate:
@@ -100,6 +112,7 @@ class Case:
 
     null_effect: what a unit of x adds to y where there is nothing to find (a mediation can have
     one of its paths). target: the slope that the interval should cover, of planted studies.
+    errs: what counts as an error.
     """
 
     title: str
@@ -109,6 +122,7 @@ class Case:
     planted: Scenario | None = None
     planted_effect: float = 0.0
     target: Target | None = None
+    errs: Errs = finds_something
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -205,6 +219,51 @@ def association_cases() -> list[Case]:
         for title, test, target in forms
         for scenario in COMMON_CAUSE
     ]
+
+
+def negligible_cases() -> list[Case]:
+    """What is called negligible, where the effect is just as large as the SESOI."""
+    trends = (NOISE[0], NOISE[2])
+    associations = (
+        COMMON_CAUSE[0],
+        COMMON_CAUSE[2],
+        Scenario(
+            name="common cause; noise of the predictor is 1.5 SD on each half",
+            on_x=-1,
+            on_y=-1,
+            blurred=3.0,
+        ),
+        COMMON_CAUSE[-1],
+    )
+    return [
+        *(
+            Case(
+                title="negligible_trend",
+                test=slope_per_seed,
+                scenario=replace(scenario, on_y=TREND_EFFECT),
+                errs=_calls_negligible(TREND_EFFECT * (LEVELS - 1)),
+            )
+            for scenario in trends
+        ),
+        *(
+            Case(
+                title="negligible_association",
+                test=split_half,
+                scenario=scenario,
+                null_effect=ASSOCIATION_EFFECT,
+                errs=_calls_negligible(ASSOCIATION_EFFECT),
+            )
+            for scenario in associations
+        ),
+    ]
+
+
+def _calls_negligible(sesoi: float) -> Errs:
+    return partial(_is_negligible, sesoi)
+
+
+def _is_negligible(sesoi: float, found: Estimate, alpha: float) -> bool:
+    return rule_estimate(found, alpha=alpha, sesoi=sesoi, sign=1).verdict is Verdict.NEGLIGIBLE
 
 
 def mediation_cases() -> list[Case]:

@@ -24,7 +24,7 @@ class Scenario:
     to 3 over strengths. bend: strength acts through a parabola, not a line. seed_effect: what
     lifts all of a seed's predictors and outcomes together, in SD. missing: share of cells lost
     at the strongest level, from 0 at the weakest. shared: how much of a half's sampling
-    noise of the predictor its outcome has too.
+    noise of the predictor its outcome has too. blurred: how much of that noise the predictor has.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Scenario:
     seed_effect: float = 1.0
     missing: float = 0.0
     shared: float = 0.0
+    blurred: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,7 @@ def draw(
     y = cause + lifted + _moved(scenario, scenario.on_y, shape, rng)
     sampling = HALF_NOISE * rng.normal(size=(2, studies, 2, seeds, LEVELS))
     return Studies(
-        x=x[:, None] + sampling[0],
+        x=x[:, None] + scenario.blurred * sampling[0],
         y=y[:, None] + scenario.shared * sampling[0] + sampling[1],
         cause=cause,
         there=rng.random(shape) >= scenario.missing * DOSES,

@@ -98,6 +98,8 @@ TESTS: Final = {
     "diagnostic_boundary_fit": "Diagnostic: boundary fit",
     "diagnostic_residual_normality": "Diagnostic: normal residuals",
     "diagnostic_residual_spread": "Diagnostic: equal spread of residuals",
+    "negligible_trend": "Negligible, of a slope per seed",
+    "negligible_association": "Negligible, within on opposite halves",
     "group_sequential": "Rule for adding seeds, over all its looks",
     "seed_image_bootstrap": "Seeds and test images resampled",
     "contrast_t": "Contrast, t",

@@ -6,7 +6,7 @@ from typing import Final
 import polars as pl
 from markupsafe import Markup
 
-from analyze.calibration import fails
+from analyze.calibration import NEGLIGIBLE, fails
 from analyze.results import CalibratedCase, Calibration, Departure, Results, Verdict
 from reports.names import VERDICTS, capitalized, test_name
 from reports.numbers import Citations, Shown, percent_tenths, whole
@@ -104,7 +104,7 @@ def calibration_table(cite: Citations, results: Results) -> Table:
         head=(
             "Test",
             "Where it fails",
-            "Finds what is not there (5 % allowed)",
+            "Errs (5 % allowed)",
             "At most (1.25 % allowed)",
             "95 % interval holds the truth",
             "Seeds",
@@ -112,9 +112,10 @@ def calibration_table(cite: Citations, results: Results) -> Table:
         ),
         rows=tuple(_calibration_row(cite, each) for each in results.calibration),
         words=2,
-        note="Lowest to highest share over all kinds of studies. Rates of a test that is right "
-        "scatter, too: fails, here, means more than three Monte Carlo standard errors beyond what "
-        "is allowed.",
+        note="To err is to find what is not there; of what is called negligible, to call so an "
+        "effect just as large as the smallest that matters. Lowest to highest share over all "
+        "kinds of studies. Rates of a test that is right scatter, too: fails, here, means more "
+        "than three Monte Carlo standard errors beyond what is allowed.",
     )
 
 
@@ -155,8 +156,8 @@ def _cases_table(cite: Citations, each: Calibration) -> Table:
         head=(
             "What they were like",
             "Reading",
-            "Finds what is not there (5 % allowed)",
-            "1.25 % allowed",
+            "Errs (5 % allowed)",
+            "Errs (1.25 % allowed)",
             "95 % interval holds the truth",
             "Seeds",
             "Studies",
@@ -194,15 +195,22 @@ def _held(cite: Citations, each: Calibration) -> Markup:
             "<b>{}</b> errs more often than it may in {} of the {} kinds of studies it was held to."
         ).format(name, cite.count(each, "failing"), cite.count(each, "kinds"))
     return Markup(
-        "<b>{}</b> keeps its level in all {} kinds of studies it was held to, of {} seeds: where "
-        "there was nothing to find it found something in {} to {} of them."
+        "<b>{}</b> keeps its level in all {} kinds of studies it was held to, of {} seeds: {} in "
+        "{} to {} of them."
     ).format(
         name,
         cite.count(each, "kinds"),
         _sizes(each),
+        _error(each),
         _share(cite, each, "least_rejected"),
         _share(cite, each, "most_rejected"),
     )
+
+
+def _error(each: Calibration) -> str:
+    if each.test in NEGLIGIBLE.values():
+        return "it called negligible what is just as large as the smallest effect that matters"
+    return "where there was nothing to find it found something"
 
 
 def _share(cite: Citations, owner: Calibration | CalibratedCase, field: str) -> Shown:

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from analyze.inference.cluster_robust import (
     SMALL_DF,
     RobustCoefficient,
-    cr2,
+    RobustCoefficients,
+    cr2_together,
     is_exact,
 )
-from analyze.inference.estimate import Estimate, Table
+from analyze.inference.estimate import Attenuation, Estimate, Table
 from analyze.inference.factors import Factors, codes_of, two_way_factors
 from analyze.inference.sample import FEWEST_SEEDS, TOO_FEW, t_interval
 from analyze.inference.student_t import two_sided_p
@@ -131,7 +132,8 @@ def split_half_within(table_ab: Table, table_ba: Table, *, level: float = 0.95) 
     The predictor is measured on one half of the test images and the outcome on the other, and
     swapped: slope = sum(xA~ yB~ + xB~ yA~) / sum(xA~^2 + xB~^2), ~ residuals on seed and
     strength within each half. Test ``split_half_within_cr2``. Noise of the predictor pulls
-    the slope towards 0 by the factor that ``split_half_reliability`` estimates.
+    the slope towards 0 by the factor that ``split_half_reliability`` estimates; ``attenuation``
+    says what is known of it.
     Raises ValueError where the two tables list different students.
     """
     method = (
@@ -140,23 +142,49 @@ def split_half_within(table_ab: Table, table_ba: Table, *, level: float = 0.95) 
         "df (Pustejovsky & Tipton 2018)"
     )
     regression = split_halves(table_ab, table_ba)
-    return within_cr2(regression, test="split_half_within_cr2", method=method, level=level)
+    found, robust = _fitted(
+        regression,
+        np.column_stack([regression.y, np.concatenate([table_ba.x, table_ab.x])]),
+        test="split_half_within_cr2",
+        method=method,
+        level=level,
+    )
+    if robust is None or found.standard_error is None:
+        return found
+    return replace(
+        found,
+        attenuation=Attenuation(
+            share=float(robust.estimate[1]),
+            error=math.sqrt(robust.covariance[1, 1]),
+            covariance=float(robust.covariance[0, 1]),
+        ),
+    )
 
 
 def within_cr2(
     regression: WithinRegression, *, test: str, method: str, level: float = 0.95
 ) -> Estimate:
     """Slope of a within regression with CR2 standard error by seed and Satterthwaite t."""
+    outcomes = regression.y[:, None]
+    return _fitted(regression, outcomes, test=test, method=method, level=level)[0]
+
+
+def _fitted(
+    regression: WithinRegression, outcomes: Floats, *, test: str, method: str, level: float
+) -> tuple[Estimate, RobustCoefficients | None]:
+    """Fit several outcomes, shape (rows, outcomes), of which the first is the regression's own."""
     described = describe(regression, test=test, method=method)
     if described.caveats:
-        return described
+        return described, None
     # x's residual gives the same coefficient as x and a design that is well conditioned
     factors = regression.factors
     design = np.column_stack([regression.x_within, factors.basis])
     contrast = np.eye(1, design.shape[1]).ravel()
     clusters = codes_of(regression.block)
-    robust = cr2(design, regression.y, clusters, contrast, groups=factors.groups)
-    return described if robust is None else with_robust_t(described, robust, level)
+    robust = cr2_together(design, outcomes, clusters, contrast, groups=factors.groups)
+    if robust is None:
+        return described, None
+    return with_robust_t(described, robust.of(0), level), robust
 
 
 def two_way_within_ols(table: Table, *, level: float = 0.95) -> Estimate:

@@ -48,6 +48,29 @@ class RobustCoefficient:
     testable: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RobustCoefficients:
+    """The same combination of the coefficients of several outcomes on one design.
+
+    estimate: shape (outcomes,). covariance: CR2, shape (outcomes, outcomes). df, testable: as of
+    ``RobustCoefficient``; testable has one answer for each outcome.
+    """
+
+    estimate: Floats
+    covariance: Floats
+    df: float
+    testable: tuple[bool, ...]
+
+    def of(self, outcome: int) -> RobustCoefficient:
+        """Return one outcome's coefficient."""
+        return RobustCoefficient(
+            estimate=float(self.estimate[outcome]),
+            standard_error=math.sqrt(self.covariance[outcome, outcome]),
+            df=self.df,
+            testable=self.testable[outcome],
+        )
+
+
 def cr2(
     design: Floats,
     outcome: Floats,
@@ -58,16 +81,33 @@ def cr2(
 ) -> RobustCoefficient | None:
     """Ordinary least squares with the CR2 variance of ``contrast @ coefficients``.
 
-    design: shape (rows, columns), its constant written out; columns may depend on one
-    another. outcome, clusters: shape (rows,), one label per row. contrast: shape (columns,).
-    groups: codes from 0, shape (rows,), each group inside one cluster: their means are taken
-    out of design and outcome, which is the same as one indicator column for each.
+    outcome: shape (rows,). The rest, and what is raised, as of ``cr2_together``.
     None where the rows do not identify the contrast.
+    """
+    found = cr2_together(design, outcome[:, None], clusters, contrast, groups=groups)
+    return None if found is None else found.of(0)
+
+
+def cr2_together(
+    design: Floats,
+    outcomes: Floats,
+    clusters: NDArray[np.int64],
+    contrast: Floats,
+    *,
+    groups: NDArray[np.int64] | None = None,
+) -> RobustCoefficients | None:
+    """Least squares of several outcomes on one design, with their CR2 covariance.
+
+    design: shape (rows, columns), its constant written out; columns may depend on one
+    another. outcomes: shape (rows, outcomes). clusters: shape (rows,), one label per row.
+    contrast: shape (columns,). groups: codes from 0, shape (rows,), each group inside one cluster:
+    their means are taken out of design and outcomes, which is the same as one indicator column for
+    each. None where the rows do not identify the contrast.
     Raises ValueError for fewer than two clusters or shapes that do not fit.
     Source: Pustejovsky & Tipton (2018), equations 8 (adjustment) and 12 (df).
     """
-    _check_shapes(design, outcome, clusters, contrast)
-    centred = outcome if groups is None else without_means(groups, outcome)
+    _check_shapes(design, outcomes, clusters, contrast)
+    centred = outcomes if groups is None else without_means(groups, outcomes)
     basis, weights = _project(design if groups is None else without_means(groups, design), contrast)
     if weights is None:
         return None
@@ -79,16 +119,20 @@ def cr2(
     for rows in _members(clusters):
         within = _annihilators(basis[rows], None if groups is None else groups[rows])
         adjusted = np.einsum("cij,cj->ci", _inverse_roots(within), weights[rows])
-        scores.append(np.einsum("ci,ci->c", adjusted, residuals[rows]))
+        scores.append(np.einsum("ci,cio->co", adjusted, residuals[rows]))
         own.append(np.einsum("ci,cij,cj->c", adjusted, within, adjusted))
         loadings.append(np.einsum("cir,ci->cr", basis[rows], adjusted))
     trace, squares = _satterthwaite(np.concatenate(own), np.concatenate(loadings))
     free = trace > _RANK * float(weights @ weights)
-    return RobustCoefficient(
-        estimate=float(weights @ centred),
-        standard_error=math.sqrt(math.fsum(np.concatenate(scores) ** 2)),
+    by_cluster = np.concatenate(scores)
+    return RobustCoefficients(
+        estimate=weights @ centred,
+        covariance=by_cluster.T @ by_cluster,
         df=trace**2 / squares if free else 0.0,
-        testable=free and not is_exact(residuals, outcome),
+        testable=tuple(
+            free and not is_exact(left, outcome)
+            for left, outcome in zip(residuals.T, outcomes.T, strict=True)
+        ),
     )
 
 
@@ -134,16 +178,16 @@ def is_exact(residuals: Floats, outcome: Floats) -> bool:
 
 
 def _check_shapes(
-    design: Floats, outcome: Floats, clusters: NDArray[np.int64], contrast: Floats
+    design: Floats, outcomes: Floats, clusters: NDArray[np.int64], contrast: Floats
 ) -> None:
     """Refuse shapes that do not fit and a single cluster."""
-    if design.ndim != 2 or design.shape != (len(outcome), len(contrast)):
+    if design.ndim != 2 or design.shape != (len(outcomes), len(contrast)):
         raise ValueError(
             f"design has shape {design.shape}; outcome and contrast give "
-            f"{(len(outcome), len(contrast))}"
+            f"{(len(outcomes), len(contrast))}"
         )
-    if len(clusters) != len(outcome):
-        raise ValueError(f"{len(clusters)} cluster labels for {len(outcome)} rows")
+    if len(clusters) != len(outcomes):
+        raise ValueError(f"{len(clusters)} cluster labels for {len(outcomes)} rows")
     if len(np.unique(clusters)) < 2:
         raise ValueError("a cluster-robust variance needs at least two clusters")
 

@@ -9,11 +9,26 @@ from analyze.results import Interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attenuation:
+    """How much of a slope shows where its predictor has noise of its own.
+
+    share: slope of the predictor measured once more, with other noise, on the predictor: what a
+    slope is expected to show of its size. error: standard error of the share. covariance: of the
+    slope and the share.
+    """
+
+    share: float
+    error: float
+    covariance: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """One test's answer. Fields as in ``analyze.results.Evidence``.
 
     test: a stable identifier; method: in words, with its source. n: seeds; rows: observations.
     estimate and p_value are None where the test gives none (and ``caveats`` says why).
+    attenuation: of a slope on a predictor that is measured twice, else None.
     """
 
     test: str
@@ -30,6 +45,7 @@ class Estimate:
     smallest_p: float | None = None
     interval: Interval | None = None
     caveats: tuple[str, ...] = ()
+    attenuation: Attenuation | None = None
 
 
 @dataclass(frozen=True, slots=True)
