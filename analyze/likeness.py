@@ -20,7 +20,7 @@ from store.images import ForeignData, image_numbers
 from store.vocabulary import Arm
 
 _ATTENTION: Final = "attention"
-_NOT_COMPARED: Final = ("study", "title", "pack_size", "store")
+_NOT_COMPARED: Final = ("study", "title", "pack_size", "deviations", "store")
 """Keys whose difference changes nothing that is compared."""
 
 _SETTINGS_NAMED: Final = 3

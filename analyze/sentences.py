@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from analyze.decide import DECIDED
 from analyze.hypotheses import STRENGTH
 from analyze.inference.mediation import MediationPaths
 from analyze.results import Interval, OutcomeFinding, Verdict
@@ -27,6 +28,11 @@ def claim_sentence(
     )
     verdicts = {outcome.verdict for outcome in outcomes}
     if len(outcomes) > 1 and len(verdicts) > 1:
+        if verdicts <= DECIDED:
+            return (
+                f"{said} The claim needs both, and each is decided by itself: it is not decided, "
+                f"and more {replicate}s are not expected to change that."
+            )
         return f"{said} The claim needs both, so it is not decided."
     return said
 
@@ -98,8 +104,8 @@ def _more(found: OutcomeFinding, counted: str) -> str:
         return ""
     kind = counted.split(" ", 1)[1].removesuffix("s")
     return (
-        f" About {found.seeds_to_decide} {kind}s in all would decide it in four of five studies, "
-        f"if new {kind}s vary as these do."
+        f" About {found.seeds_to_decide} {kind}s in all would decide it, whichever way, in four of "
+        f"five studies, if the effect is as estimated and new {kind}s vary as these do."
     )
 
 
@@ -117,10 +123,10 @@ def _predictor(predictor: str) -> str:
 
 
 def _scale(estimate: float, interval: Interval | None) -> float:
-    """Return the number whose size sets the digits: half the interval, else the estimate."""
+    """Return the number whose size sets the digits: a quarter of the interval, else the estimate."""
     if interval is None or not math.isfinite(interval.high - interval.low):
         return abs(estimate)
-    return (interval.high - interval.low) / 2 or abs(estimate)
+    return (interval.high - interval.low) / 4 or abs(estimate)
 
 
 def digits(value: float, scale: float) -> str:

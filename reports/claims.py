@@ -7,8 +7,9 @@ from typing import Final
 
 from markupsafe import Markup
 
+from analyze.decide import DECIDED
 from analyze.hypotheses import HYPOTHESES, STRENGTH
-from analyze.results import Evidence, Finding, FitLine, OutcomeFinding, Rank, Results
+from analyze.results import Evidence, Finding, FitLine, OutcomeFinding, Rank, Results, Verdict
 from reports.curves import CurveView, curve_view
 from reports.estimation import estimation_chart
 from reports.figures import SEEDS_DRAWN, Chart, ChartBook, fit_chart, raw_chart
@@ -48,6 +49,9 @@ from reports.sources import findings_sql
 from reports.tables import NONE, Row, Table, correlations_table, fit_table, points_csv, tests_table
 from store.measures import BY_NAME
 from store.vocabulary import Form
+
+_APART: Final = ("They disagree", "The same verdict, another size")
+"""How readings begin that lead to another conclusion."""
 
 _GAP: Final = "generalization_gap"
 _ACCURACIES: Final = ("train_accuracy", "test_accuracy")
@@ -126,6 +130,7 @@ class ClaimView:
     single_seed: Markup | None
     accuracies: Markup | None
     likeness: str
+    apart: bool
     caveats: tuple[str, ...]
     differences: tuple[Difference, ...]
     pasted: tuple[tuple[str, str], ...]
@@ -151,10 +156,11 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
     shared = results.counts.teacher_pools is not None
     views = [finding_view(finding, cite, shared=shared) for finding in ordered]
     published = next((view for view in views if view.finding.as_published), None)
-    caveats = _caveats(deciding)
+    caveats = (*_suffering(results, deciding), *_caveats(deciding))
     fits = [fit for fit in results.fits if fit.hypothesis == name]
     evidence = [item for finding in findings for item in finding.evidence]
     known = HYPOTHESES.get(name)
+    likeness = _likeness(deciding, published.finding) if published else ""
     return ClaimView(
         id=name,
         short=short_statement(deciding),
@@ -175,9 +181,12 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
         sentences=tuple(
             reporting_sentence(cite, deciding, o, shared=shared) for o in deciding.outcomes
         ),
-        single_seed=single_seed_words(cite, deciding.single_seed) if deciding.single_seed else None,
+        single_seed=single_seed_words(cite, deciding.single_seed, outcomes=len(deciding.outcomes))
+        if deciding.single_seed
+        else None,
         accuracies=_accuracies(results, deciding, cite),
-        likeness=_likeness(deciding, published.finding) if published else "",
+        likeness=likeness,
+        apart=likeness.startswith(_APART),
         caveats=caveats,
         differences=_differences(deciding),
         pasted=_pasted(name, views, cite),
@@ -244,11 +253,19 @@ def _decided_by(outcome: OutcomeFinding, cite: Citations) -> Markup:
 def _compared(
     views: Sequence[FindingView], published: FindingView | None
 ) -> tuple[FindingView, ...]:
-    """Return the deciding finding, the sound one in the published arm, and the published one."""
+    """Return the deciding finding and the published one; of two arms, both measures in both."""
     if published is None:
         return ()
-    between = [v for v in views[1:] if v.form == Form.PLAIN and v.arm == published.arm]
-    return (views[0], *between, published)
+    deciding = views[0]
+    if deciding.arm == published.arm:
+        return (deciding, published)
+    corners = [
+        next((v for v in views if (v.form, v.arm) == (form, arm)), None)
+        for form in (deciding.form, published.form)
+        for arm in (deciding.arm, published.arm)
+    ]
+    known = tuple(view for view in corners if view is not None)
+    return known if len(known) == len(corners) else (deciding, published)
 
 
 def _agreement(deciding: FindingView, others: Sequence[FindingView]) -> str:
@@ -329,8 +346,8 @@ def _figures(
     return tuple(figures)
 
 
-def _accuracies(results: Results, finding: Finding, cite: Citations) -> Markup | None:
-    """Say what a gap that moves with strength consists of: how both accuracies move."""
+def _moved_accuracies(results: Results, finding: Finding) -> dict[str, Evidence]:
+    """Return how both accuracies move with strength, of a claim about their gap; else nothing."""
     of_gap = any(
         (outcome.outcome, outcome.predictor) == (_GAP, STRENGTH) for outcome in finding.outcomes
     )
@@ -339,7 +356,26 @@ def _accuracies(results: Results, finding: Finding, cite: Citations) -> Markup |
         for item in results.secondary
         if item.arm == finding.arm and item.predictor == STRENGTH and item.estimate is not None
     }
-    if not of_gap or not moved.keys() >= set(_ACCURACIES):
+    return moved if of_gap and moved.keys() >= set(_ACCURACIES) else {}
+
+
+def _suffering(results: Results, finding: Finding) -> tuple[str, ...]:
+    """Say that a gap closes while both accuracies fall, where their intervals show it."""
+    moved = _moved_accuracies(results, finding)
+    intervals = [moved[name].interval for name in _ACCURACIES] if moved else []
+    falls = [interval is not None and interval.high < 0 for interval in intervals]
+    if finding.verdict is not Verdict.SUPPORTED or not falls or not all(falls):
+        return ()
+    return (
+        "The gap closes while training and test accuracy both fall: less overfitting here is not "
+        "a better student.",
+    )
+
+
+def _accuracies(results: Results, finding: Finding, cite: Citations) -> Markup | None:
+    """Say what a gap that moves with strength consists of: how both accuracies move."""
+    moved = _moved_accuracies(results, finding)
+    if not moved:
         return None
     told = Markup("; ").join(
         Markup("{} by {} {} {}").format(
@@ -357,9 +393,18 @@ def _accuracies(results: Results, finding: Finding, cite: Citations) -> Markup |
 
 def _likeness(sound: Finding, published: Finding) -> str:
     """Say whether both readings agree, in verdict and, where units allow it, in size."""
-    if sound.verdict is not published.verdict:
+    pairs = list(zip(sound.outcomes, published.outcomes, strict=False))
+    for one, other in pairs:
+        if {one.verdict, other.verdict} == {Verdict.SUPPORTED, Verdict.CONTRADICTED}:
+            return (
+                f"They disagree: {measure_title(one.outcome)} is {one.verdict} by the one and "
+                f"{other.verdict} by the other."
+            )
+    if {sound.verdict, published.verdict} <= DECIDED and sound.verdict is not published.verdict:
         return "They disagree."
-    for one, other in zip(sound.outcomes, published.outcomes, strict=False):
+    if sound.verdict is not published.verdict:
+        return "One of them decides it, the other does not."
+    for one, other in pairs:
         interval, estimate = one.interval_95, other.estimate
         if one.unit != other.unit or interval is None or estimate is None:
             continue

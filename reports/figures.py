@@ -342,7 +342,7 @@ def _within_layers(fit: FitLine, alike: Sequence[FitLine]) -> list[alt.Chart]:
     scales = {
         axis: alt.Scale(domain=_domain(alike, axis), nice=True, zero=False) for axis in ("x", "y")
     }
-    x = alt.X("x:Q", title=f"{measure_title(fit.predictor)}, less the same", scale=scales["x"])
+    x = alt.X("x:Q", title=f"{measure_title(fit.predictor)}, less its means", scale=scales["x"])
     y = alt.Y("y:Q", title=None, scale=scales["y"])
     points = (
         alt.Chart(alt.NamedData("points"))

@@ -369,10 +369,11 @@ class _Drawer:
 
     def _said(self, said: int | None, image: int, name: str) -> tuple[str, str]:
         answer = "no answer" if said is None else f"says {self._classes.get(said, said)}"
-        right = ""
-        if said is not None:
-            right = ", right" if said == self._images[image]["label"] else ", wrong"
-        return f"{name}: {answer}{right}; what it attends to", f"{name}: {answer}"
+        if said is None:
+            return f"{name}: {answer}; what it attends to", f"{name}: {answer}"
+        is_right = said == self._images[image]["label"]
+        spoken = f"{name}: {answer}, {'right' if is_right else 'wrong'}; what it attends to"
+        return spoken, f"{name}: {answer}{'' if is_right else ', wrong'}"
 
     def _overlap(self, image: int, condition: _Condition, tau: float) -> Overlap:
         found = self._overlaps[condition.pair].filter(

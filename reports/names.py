@@ -40,13 +40,13 @@ VERDICTS: Final = {
     ),
     Verdict.NEGLIGIBLE: VerdictWords(
         "Negligible",
-        "The narrower interval of an equivalence test lies inside the band of effects too small to "
-        "matter.",
+        "The interval of an equivalence test lies inside the band of effects too small to matter.",
         "negligible",
     ),
     Verdict.UNDECIDED: VerdictWords(
         "Undecided",
-        "The interval that decides excludes neither zero nor an effect that would matter.",
+        "Neither zero nor an effect that would matter is excluded; or a claim’s outcomes are read "
+        "differently.",
         "undecided",
     ),
     Verdict.DESCRIPTIVE: VerdictWords(

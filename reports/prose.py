@@ -77,14 +77,19 @@ def next_look_words(cite: Citations, look: SequentialLook) -> Markup:
     return Markup("The next look is at {} seeds.").format(cite.count(look, "next_look"))
 
 
-def single_seed_words(cite: Citations, check: SingleSeed) -> Markup:
-    """Say what a study of one run per condition was worth."""
+def single_seed_words(cite: Citations, check: SingleSeed, *, outcomes: int) -> Markup:
+    """Say what a study of one run per condition was worth. outcomes: that the claim needs."""
     how = "all" if check.exact else "a seeded sample of"
     return Markup(
         "Had each condition been run once, {} of the possible studies would have shown the "
-        "claimed direction and {} the opposite ({} {} ways to pick one seed per condition)."
-    ).format(cite.share(check, "claimed"), cite.share(check, "opposite"), how,
-             cite.count(check, "picks"))  # fmt: skip
+        "claimed direction and {} the opposite{} ({} {} ways to pick one seed per condition)."
+    ).format(
+        cite.share(check, "claimed"),
+        cite.share(check, "opposite"),
+        ", in the others the outcomes going different ways" if outcomes > 1 else "",
+        how,
+        cite.count(check, "picks"),
+    )
 
 
 def primary_evidence(finding: Finding, outcome: OutcomeFinding) -> Evidence | None:
@@ -161,7 +166,9 @@ def df_decimals(df: float) -> int:
 
 
 def evidence_decimals(evidence: Evidence) -> int:
-    """Return how many decimals a test's estimate deserves."""
+    """Return how many decimals a test's estimate deserves: as its outcome's, by its interval."""
+    if evidence.interval is not None and evidence.interval.level == 0.95:
+        return interval_decimals(evidence.interval, evidence.estimate)
     if evidence.standard_error:
         return decimals_for(evidence.standard_error, evidence.estimate)
     return interval_decimals(evidence.interval, evidence.estimate)

@@ -144,7 +144,7 @@ def leave_one_seed_out(panel: Panel) -> Diagnostic:
     """Leave each seed out in turn, to see whether one decides the primary test.
 
     The statistic is the largest change of the mean slope, in its standard errors. Flagged
-    where the sign changes or p crosses .05 when one seed is left out.
+    where p crosses .05 when one seed is left out, or a significant slope changes its sign.
     """
     name, statistic_name = "leave_one_seed_out", "change in standard errors"
     slopes = per_seed_slopes(panel)
@@ -160,10 +160,10 @@ def leave_one_seed_out(panel: Panel) -> Diagnostic:
         name=name,
         flag=bool(turned),
         words=(
-            f"without seed {turned[0]} the sign or p < .05 would change"
+            f"without seed {turned[0]} p would cross .05, or a significant slope would turn"
             f" ({len(turned)} such of {len(slopes)} seeds)"
             if turned
-            else "no single seed decides the sign or p < .05"
+            else "no single seed decides whether p < .05"
         ),
         statistic_name=statistic_name,
         statistic=moved / (float(slopes.std(ddof=1)) / len(slopes) ** 0.5),
@@ -171,12 +171,12 @@ def leave_one_seed_out(panel: Panel) -> Diagnostic:
 
 
 def _turned(panel: Panel, rest: list[MeanTest], whole: MeanTest) -> list[int | str]:
-    """Name the seeds without which the sign, or p against .05, would be another."""
+    """Name the seeds without which p would be on the other side of .05, or a sure sign another."""
     decided = _below(whole)
     return [
         block
         for block, one in zip(panel.blocks, rest, strict=True)
-        if one.mean * whole.mean < 0 or _below(one) != decided
+        if _below(one) != decided or (decided and one.mean * whole.mean < 0)
     ]
 
 

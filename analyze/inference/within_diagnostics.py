@@ -145,7 +145,7 @@ def leave_one_seed_out_within(
     """Leave each seed out in turn, to see whether one decides the association.
 
     The statistic is the largest change of the slope, in its standard errors. Flagged where
-    the sign changes or p crosses .05 when one seed is left out.
+    p crosses .05 when one seed is left out, or a significant slope changes its sign.
     """
     name, statistic_name = "leave_one_seed_out", "change in standard errors"
     blocks = np.unique(tables[0].block)
@@ -162,17 +162,18 @@ def leave_one_seed_out_within(
     turned = [
         name
         for name, one in zip(names, rest, strict=True)
-        if (one.estimate or 0.0) * primary.estimate < 0 or _below(one) != _below(primary)
+        if _below(one) != _below(primary)
+        or (_below(primary) and (one.estimate or 0.0) * primary.estimate < 0)
     ]
     moved = max(abs((one.estimate or 0.0) - primary.estimate) for one in rest)
     return Diagnostic(
         name=name,
         flag=bool(turned),
         words=(
-            f"without seed {turned[0]} the sign or p < .05 would change"
+            f"without seed {turned[0]} p would cross .05, or a significant slope would turn"
             f" ({len(turned)} such of {len(blocks)} seeds)"
             if turned
-            else "no single seed decides the sign or p < .05"
+            else "no single seed decides whether p < .05"
         ),
         statistic_name=statistic_name,
         statistic=moved / primary.standard_error,
