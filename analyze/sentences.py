@@ -123,7 +123,7 @@ def _predictor(predictor: str) -> str:
 
 
 def _scale(estimate: float, interval: Interval | None) -> float:
-    """Return the number whose size sets the digits: a quarter of the interval, else the estimate."""
+    """Return what sets the digits: a quarter of the interval, else the estimate."""
     if interval is None or not math.isfinite(interval.high - interval.low):
         return abs(estimate)
     return (interval.high - interval.low) / 4 or abs(estimate)

@@ -45,6 +45,12 @@ def glossary(results: Results) -> tuple[tuple[str, str], ...]:
         if name in BY_NAME
     )
     verdicts = [(words.word, words.meaning) for words in VERDICTS.values()]
+    verdicts.append(
+        (
+            "A claim with two outcomes",
+            "Needs both: where their verdicts differ it is undecided, however sure each is.",
+        )
+    )
     measures = [
         (capitalized(measure_title(name)), f"{BY_NAME[name].definition} ({BY_NAME[name].unit})")
         for name in named

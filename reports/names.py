@@ -45,8 +45,7 @@ VERDICTS: Final = {
     ),
     Verdict.UNDECIDED: VerdictWords(
         "Undecided",
-        "Neither zero nor an effect that would matter is excluded; or a claim’s outcomes are read "
-        "differently.",
+        "Neither zero nor an effect that would matter is excluded.",
         "undecided",
     ),
     Verdict.DESCRIPTIVE: VerdictWords(

@@ -62,7 +62,8 @@ class Row:
 class Table:
     """A table; its first ``words`` columns are text, the rest numbers.
 
-    sql: a query of the store for what it is made from.
+    sql: a query of the store for what it is made from. linked: it has a link and CSV of its own
+    although no store holds it.
     """
 
     caption: str
@@ -71,6 +72,7 @@ class Table:
     words: int = 1
     note: str = ""
     sql: str = ""
+    linked: bool = False
 
     @property
     def anchor(self) -> str:

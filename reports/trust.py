@@ -116,6 +116,7 @@ def calibration_table(cite: Citations, results: Results) -> Table:
         "effect just as large as the smallest that matters. Lowest to highest share over all "
         "kinds of studies. Rates of a test that is right scatter, too: fails, here, means more "
         "than three Monte Carlo standard errors beyond what is allowed.",
+        linked=True,
     )
 
 
@@ -177,6 +178,7 @@ def _cases_table(cite: Citations, each: Calibration) -> Table:
             for case in each.cases
         ),
         words=2,
+        linked=True,
     )
 
 

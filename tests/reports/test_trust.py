@@ -62,7 +62,14 @@ def test_a_study_done_as_declared_says_that_nothing_was_found(drawn):
 
 def test_error_rates_of_every_test_that_reads_a_claim_stand_in_the_page(analyzed):
     said = text_of(analyzed, "calibration")
-    reads = {"per_seed_slope_t", "split_half_within_cr2", "two_way_within_cr2", "mediation_joint"}
+    reads = {
+        "per_seed_slope_t",
+        "negligible_trend",
+        "split_half_within_cr2",
+        "negligible_association",
+        "two_way_within_cr2",
+        "mediation_joint",
+    }
     found = {each["test"]: each for each in analyzed.json["calibration"]}
     assert set(found) == reads
     for test, each in found.items():
@@ -75,10 +82,16 @@ def test_error_rates_of_every_test_that_reads_a_claim_stand_in_the_page(analyzed
 
 def test_tests_that_decide_stand_first_and_keep_their_level(analyzed):
     each = analyzed.json["calibration"]
-    assert [one["decides"] for one in each] == [["H1", "H2a", "H3a"], ["H2b", "H3b", "H4"], [], []]
+    trends, associations = ["H1", "H2a", "H3a"], ["H2b", "H3b", "H4"]
+    assert [one["decides"] for one in each] == [
+        *([trends] * 2),
+        *([associations] * 2),
+        *([[]] * 2),
+    ]
     said = text_of(analyzed, "calibration")
     assert "Slope per seed, t keeps its level in all 5 kinds of studies" in said
     assert "Within, on opposite halves of the images keeps its level in all 9 kinds" in said
+    assert "it called negligible what is just as large as the smallest effect that matters" in said
 
 
 def test_a_test_that_fails_or_was_not_simulated_says_so(tmp_path):
