@@ -41,7 +41,7 @@ STUDENT_COLOUR: Final = (214, 110, 36)
 who do not tell them apart by hue; the caption names them too."""
 
 THRESHOLDS: Final = tuple(tenth / 10 for tenth in range(1, 10))
-"""Where masks are cut beside the declared threshold, as fractions of a map's maximum."""
+"""Where masks are cut beside the declared threshold, as fractions of a map's range."""
 
 MOST_CLASSES: Final = 20
 """Above this many classes, half as many that agree most and half as many that agree least."""

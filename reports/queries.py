@@ -93,7 +93,7 @@ ORDER BY iou DESC, image_id""",
 GALLERY_IOU_AT: Final = Query(
     "gallery_iou_at",
     """\
--- The same overlap with both masks cut at other thresholds, fractions of a map's maximum.
+-- The same overlap with both masks cut at other thresholds, fractions of a map's range.
 SELECT
     image_id,
     level.tau,

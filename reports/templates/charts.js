@@ -252,7 +252,7 @@
     const gallery = document.getElementById("gallery");
     const cut = () => {
       const tau = taus[slider.value];
-      said.textContent = `${tau} of a map’s maximum${tau === declared ? ", as declared" : ""}`;
+      said.textContent = `${tau} of a map’s range${tau === declared ? ", as declared" : ""}`;
       slider.setAttribute("aria-valuetext", said.textContent);
       for (const each of gallery.querySelectorAll("[data-tau]:not(.threshold)")) {
         each.hidden = each.dataset.tau !== tau;
@@ -264,7 +264,7 @@
     };
     slider.addEventListener("input", cut);
     place.append(label, slider, said);
-    said.textContent = `${declared} of a map’s maximum, as declared`;
+    said.textContent = `${declared} of a map’s range, as declared`;
     slider.setAttribute("aria-valuetext", said.textContent);
   }
 
