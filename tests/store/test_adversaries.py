@@ -140,9 +140,9 @@ def reader(study: SyntheticStudy):
 @pytest.fixture
 def secrets(tmp_path: Path) -> Path:
     """A folder with what must not be read."""
-    (tmp_path / "secret.csv").write_text("secret\n42\n")
+    (tmp_path / "secret.csv").write_text("secret\nhush-hush\n")
     with duckdb.connect(str(tmp_path / "other.duckdb")) as connection:
-        connection.execute(f"COPY (SELECT 42 AS secret) TO '{tmp_path}/secret.parquet'")
+        connection.execute(f"COPY (SELECT 'hush-hush' AS secret) TO '{tmp_path}/secret.parquet'")
     return tmp_path
 
 
@@ -150,13 +150,13 @@ def secrets(tmp_path: Path) -> Path:
 def test_sql_can_do_nothing_but_ask_the_store(
     reader: Reader, study: SyntheticStudy, secrets: Path, sql: str
 ):
-    secret_frame = duckdb.sql("SELECT 42 AS secret")
+    secret_frame = duckdb.sql("SELECT 'hush-hush' AS secret")
     assert secret_frame
     inside, before = sorted(secrets.iterdir()), study.store.read_bytes()
     with pytest.raises(StoreError) as refused:
         reader.frame(sql.format(folder=secrets))
     assert "\n" not in str(refused.value)
-    assert "42" not in str(refused.value).replace(str(secrets), "")
+    assert "hush-hush" not in str(refused.value)
     assert sorted(secrets.iterdir()) == inside
     assert study.store.read_bytes() == before
     assert reader.frame("SELECT count(*) FROM model").item() > 0
