@@ -9,7 +9,7 @@ WITH taken AS (
         standardized,
         p_value,
         unnest(choices) AS choice,
-        unnest(options) AS option
+        unnest(options) AS chosen
     FROM specification
     WHERE standing = 'counted' AND standardized IS NOT NULL
 )
@@ -18,7 +18,7 @@ SELECT
     hypothesis,
     arm,
     choice,
-    option,
+    chosen,
     count(*) AS specifications,
     count(*) FILTER (standardized > 0) AS claimed,
     count(*) FILTER (standardized > 0 AND p_value < .05) AS significant,
