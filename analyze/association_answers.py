@@ -42,10 +42,11 @@ _COUPLED: Final = (
 )
 
 _READ_WITHOUT_NOISE: Final = (
-    "A small slope is called negligible only where it would be without that noise too."
+    ", and is called negligible only where it would be so without that noise."
 )
 _READ_WITH_NOISE: Final = (
-    "The verdict is on the slope as it shows: read a small one as not shown, rather than as absent."
+    ". The verdict is on the slope as it shows: read a small one as not shown, rather than as "
+    "absent."
 )
 
 _RELIABLE: Final = 0.7
@@ -136,8 +137,8 @@ def _noisy_predictor(part: Part, rows: Rows, primary: Estimate) -> tuple[str, ..
     common = f"{max(reliability, 0):.0%}"
     return (
         f"Within seeds and strengths, {common} of the variation of the "
-        f"{BY_NAME[part.predictor].title} is common to both halves of the test images; the rest "
-        f"is sampling noise, so that a slope is expected to show at {common} of its size. "
+        f"{BY_NAME[part.predictor].title} is common to both halves of the test images: a slope is "
+        f"expected to show at {common} of its size"
         f"{_READ_WITH_NOISE if primary.attenuation is None else _READ_WITHOUT_NOISE}",
     )
 

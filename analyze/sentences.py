@@ -63,7 +63,8 @@ def _outcome_sentence(found: OutcomeFinding, *, sign: int, counted: str) -> str:
             return f"{title}: {numbers}. {few}: described, not tested."
         case _:
             return (
-                f"Not decided whether {_lower(title)} {claimed}: {numbers}.{_more(found, counted)}"
+                f"Not decided whether {_lower(title)} {claimed}: {numbers}.{_noise_note(found, counted)}"
+                f"{_more(found, counted)}"
             )
 
 
@@ -97,6 +98,22 @@ def _size_note(found: OutcomeFinding) -> str:
     below = abs(found.estimate or 0.0) < found.sesoi
     said = "the estimate itself is below" if below else "it may be below"
     return f" Its size is uncertain: {said} {size}, the smallest effect of interest."
+
+
+def _noise_note(found: OutcomeFinding, counted: str) -> str:
+    """Give the interval without noise of the predictor, where the one with it looks negligible."""
+    shown, without = found.verdict_interval, found.equivalence_interval
+    if shown is None or without is None or max(abs(shown.low), abs(shown.high)) >= found.sesoi:
+        return ""
+    start = " That looks small because of noise in the predictor: without it"
+    if not math.isfinite(without.high - without.low):
+        return f"{start} these {counted.split(' ', 1)[1]} do not bound the slope."
+    low, high = (digits(bound, _scale(bound, without)) for bound in _bounds(without))
+    size = digits(found.sesoi, found.sesoi)
+    return (
+        f"{start} the {100 * without.level:.3g} % interval is {low} to {high}, beside plus or "
+        f"minus {size}, the smallest effect of interest."
+    )
 
 
 def _more(found: OutcomeFinding, counted: str) -> str:

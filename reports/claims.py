@@ -397,8 +397,8 @@ def _likeness(sound: Finding, published: Finding) -> str:
     for one, other in pairs:
         if {one.verdict, other.verdict} == {Verdict.SUPPORTED, Verdict.CONTRADICTED}:
             return (
-                f"They disagree: {measure_title(one.outcome)} is {one.verdict} by the one and "
-                f"{other.verdict} by the other."
+                f"They disagree: by {measure_title(one.outcome)} it is {one.verdict}, by "
+                f"{measure_title(other.outcome)} {other.verdict}."
             )
     if {sound.verdict, published.verdict} <= DECIDED and sound.verdict is not published.verdict:
         return "They disagree."

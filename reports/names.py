@@ -40,7 +40,8 @@ VERDICTS: Final = {
     ),
     Verdict.NEGLIGIBLE: VerdictWords(
         "Negligible",
-        "The interval of an equivalence test lies inside the band of effects too small to matter.",
+        "The interval of an equivalence test lies inside the band of effects too small to matter; "
+        "of an association, the interval without its predictor’s noise.",
         "negligible",
     ),
     Verdict.UNDECIDED: VerdictWords(

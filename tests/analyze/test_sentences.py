@@ -103,3 +103,41 @@ def test_an_association_is_told_at_fixed_seed_and_strength():
         sign=1,
     )
     assert "moves with the teachers' attention IoU above chance at fixed seed and strength" in said
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [
+        (
+            (-0.31, 0.24),
+            "without it the 96.7 % interval is -0.31 to 0.24, beside plus or minus 0.20",
+        ),
+        ((float("-inf"), float("inf")), "without it these seeds do not bound the slope."),
+    ],
+)
+def test_noise_that_makes_a_slope_look_negligible_is_told_with_the_interval_without_it(
+    bounds, said
+):
+    found = outcome(
+        Verdict.UNDECIDED,
+        predictor="attention_iou_adjusted",
+        sesoi=0.2,
+        interval_95=Interval(low=-0.077, high=0.057, level=0.95),
+        verdict_interval=Interval(low=-0.09, high=0.07, level=0.983),
+        equivalence_interval=Interval(low=bounds[0], high=bounds[1], level=0.967),
+    )
+    assert said in say(found)
+    # one whose interval reaches beyond the SESOI does not look negligible
+    wide = outcome(
+        Verdict.UNDECIDED,
+        sesoi=0.05,
+        verdict_interval=found.verdict_interval,
+        equivalence_interval=found.equivalence_interval,
+    )
+    assert "noise" not in say(wide)
+
+
+def test_outcomes_that_are_decided_apart_need_no_more_seeds():
+    both = say(outcome(Verdict.SUPPORTED), outcome(Verdict.CONTRADICTED))
+    assert both.endswith("more seeds are not expected to change that.")
+    assert "not expected" not in say(outcome(Verdict.SUPPORTED), outcome(Verdict.UNDECIDED))
