@@ -62,10 +62,8 @@ def _outcome_sentence(found: OutcomeFinding, *, sign: int, counted: str) -> str:
             few = f"Fewer than 3 {counted.split(' ', 1)[1].removesuffix('s')}s"
             return f"{title}: {numbers}. {few}: described, not tested."
         case _:
-            return (
-                f"Not decided whether {_lower(title)} {claimed}: {numbers}.{_noise_note(found, counted)}"
-                f"{_more(found, counted)}"
-            )
+            more = _noise_note(found, counted) + _more(found, counted)
+            return f"Not decided whether {_lower(title)} {claimed}: {numbers}.{more}"
 
 
 def _nothing(found: OutcomeFinding, counted: str) -> str:

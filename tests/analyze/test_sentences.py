@@ -110,7 +110,7 @@ def test_an_association_is_told_at_fixed_seed_and_strength():
     [
         (
             (-0.31, 0.24),
-            "without it the 96.7 % interval is -0.31 to 0.24, beside plus or minus 0.20",
+            "without it the 96.7 % interval is -0.31 to 0.24, beside plus",
         ),
         ((float("-inf"), float("inf")), "without it these seeds do not bound the slope."),
     ],
