@@ -75,7 +75,7 @@ def _seeds(counts: ReplicateCounts, look: SequentialLook | None) -> Iterator[Dev
         counts.seeds_stored,
         counts.seeds_analyzed,
     )
-    if stored < declared:
+    if stored < declared and (look is None or look.look is None):
         yield Deviation(
             departure=Departure.SEEDS,
             declared=_seed_blocks(declared),

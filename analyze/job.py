@@ -274,7 +274,12 @@ def _image_draws(
     memory = None
     if measured is not None:
         schema = drawn_schema(len(drawing.excess))
-        memory = measured.image_draws(schema, study_seed=design.study_seed, measures=measures)
+        memory = measured.image_draws(
+            schema,
+            study_seed=design.study_seed,
+            arms=sorted({str(each.arm) for each in asked}),
+            measures=measures,
+        )
     blocks = students["block"].unique().sort().to_list()
     new = [block for block in blocks if memory is None or not memory.has(block)]
     left = students.filter(pl.col("block").is_in(new))

@@ -65,15 +65,14 @@ class Measured:
         return self._kinds["variants"].rows(self._contents[block], make)
 
     def image_draws(
-        self, schema: pl.Schema, *, study_seed: int, measures: Sequence[str]
+        self, schema: pl.Schema, *, study_seed: int, arms: Sequence[str], measures: Sequence[str]
     ) -> "BlockMemory":
         """Return what is remembered of measures on resampled test images.
 
-        schema: of the rows, which tells how many draws they hold.
+        schema: of the rows, which tells how many draws they hold. arms: of the students measured.
         """
-        kind = self._kind(
-            "image_draws", schema, seed=study_seed, measures=list(measures), rows=str(schema)
-        )
+        asked = {"seed": study_seed, "arms": list(arms), "measures": list(measures)}
+        kind = self._kind("image_draws", schema, **asked, rows=str(schema))
         self._kinds["image_draws"] = kind
         return BlockMemory(kind, self._contents)
 

@@ -50,9 +50,6 @@ from reports.tables import NONE, Row, Table, correlations_table, fit_table, poin
 from store.measures import BY_NAME
 from store.vocabulary import Form
 
-_APART: Final = ("They disagree", "The same verdict, another size")
-"""How readings begin that lead to another conclusion."""
-
 _GAP: Final = "generalization_gap"
 _ACCURACIES: Final = ("train_accuracy", "test_accuracy")
 _SPLIT_HALF: Final = "split_half_within_cr2"
@@ -160,7 +157,7 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
     fits = [fit for fit in results.fits if fit.hypothesis == name]
     evidence = [item for finding in findings for item in finding.evidence]
     known = HYPOTHESES.get(name)
-    likeness = _likeness(deciding, published.finding) if published else ""
+    likeness, apart = _likeness(deciding, published.finding) if published else ("", False)
     return ClaimView(
         id=name,
         short=short_statement(deciding),
@@ -186,7 +183,7 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
         else None,
         accuracies=_accuracies(results, deciding, cite),
         likeness=likeness,
-        apart=likeness.startswith(_APART),
+        apart=apart,
         caveats=caveats,
         differences=_differences(deciding),
         pasted=_pasted(name, views, cite),
@@ -391,19 +388,23 @@ def _accuracies(results: Results, finding: Finding, cite: Citations) -> Markup |
     ).format(told)
 
 
-def _likeness(sound: Finding, published: Finding) -> str:
-    """Say whether both readings agree, in verdict and, where units allow it, in size."""
+def _likeness(sound: Finding, published: Finding) -> tuple[str, bool]:
+    """Say whether both readings agree, in verdict and, where units allow it, in size.
+
+    Also whether they lead to another conclusion.
+    """
     pairs = list(zip(sound.outcomes, published.outcomes, strict=False))
     for one, other in pairs:
         if {one.verdict, other.verdict} == {Verdict.SUPPORTED, Verdict.CONTRADICTED}:
             return (
                 f"They disagree: by {measure_title(one.outcome)} it is {one.verdict}, by "
-                f"{measure_title(other.outcome)} {other.verdict}."
+                f"{measure_title(other.outcome)} {other.verdict}.",
+                True,
             )
     if {sound.verdict, published.verdict} <= DECIDED and sound.verdict is not published.verdict:
-        return "They disagree."
+        return "They disagree.", True
     if sound.verdict is not published.verdict:
-        return "One of them decides it, the other does not."
+        return "One of them decides it, the other does not.", False
     for one, other in pairs:
         interval, estimate = one.interval_95, other.estimate
         if one.unit != other.unit or interval is None or estimate is None:
@@ -411,9 +412,10 @@ def _likeness(sound: Finding, published: Finding) -> str:
         if not interval.low <= estimate <= interval.high:
             return (
                 "The same verdict, another size: the published estimate lies outside the sound "
-                "one’s 95 % interval."
+                "one’s 95 % interval.",
+                True,
             )
-    return "They agree."
+    return "They agree.", False
 
 
 def _differences(finding: Finding) -> tuple[Difference, ...]:

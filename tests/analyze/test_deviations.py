@@ -112,6 +112,11 @@ def test_declared_looks_are_no_deviation_and_others_are(drawn, looked, names):
     assert [each.declared for each in found] == ["looks at 3 and 6 seeds"] * len(names)
 
 
+def test_a_declared_look_on_the_way_to_more_seeds_is_no_deviation(drawn):
+    rule = {"adding_seeds": {"rule": "group_sequential", "looks": [4, 6]}}
+    assert deviations(few(**rule), first_seeds(drawn, 4)) == []
+
+
 def test_an_analysis_between_looks_reads_nothing_and_says_so(drawn):
     rule = {"adding_seeds": {"rule": "group_sequential", "looks": [3, 6]}}
     between = deviations(few(**rule), first_seeds(drawn, 4))

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from synthetic import make_study
 
 from analyze import remembered
-from analyze.remembered import Remembered, code_hash
+from analyze.remembered import BlockMemory, Measured, Remembered, code_hash
+from store.database import open_reader
 
 SCHEMA = pl.Schema({"student_id": pl.Int32, "value": pl.Float64})
 
@@ -89,3 +91,23 @@ def test_rows_of_another_schema_are_made_anew(kept: Path):
     maker = _Maker()
     _remembered(kept, tau=0.4).rows("a", maker)
     assert maker.made == 1
+
+
+def test_draws_of_images_are_remembered_for_the_arms_they_are_of(tmp_path: Path):
+    study = make_study(tmp_path, seeds=1, strengths=(0, 1), test_images=20)
+    schema = pl.Schema({"block": pl.Int64})
+    rows = pl.DataFrame({"block": [0]}, schema=schema)
+    with open_reader(study.store) as reader:
+
+        def memory(*arms: str, seed: int = 1) -> tuple[Measured, BlockMemory]:
+            measured = Measured(tmp_path / "measured", reader, study.design)
+            asked = {"study_seed": seed, "arms": arms, "measures": ["agreement"]}
+            return measured, measured.image_draws(schema, **asked)
+
+        measured, made = memory("fixed")
+        assert not made.has(0)
+        assert made.rows(0, lambda: rows).equals(rows)
+        measured.keep()
+        assert memory("fixed")[1].has(0)
+        assert not memory("fixed", "matched")[1].has(0)
+        assert not memory("fixed", seed=2)[1].has(0)
