@@ -19,6 +19,8 @@ ALL, HALF_A, HALF_B = range(3)
 _HALVES: Final = (Half.ALL, Half.A, Half.B)
 
 Floats = NDArray[np.float64]
+_Cells = tuple[NDArray[np.intp], NDArray[np.intp]]
+"""Block and condition of each row, as places in a grid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +75,29 @@ def grid_of(replicates: Replicates, variants: pl.DataFrame, *, arm: str) -> Grid
     blocks = students["block"].unique().sort().to_numpy().astype(np.int64)
     conditions = students.select("teacher_strength", "condition_id").unique().sort(pl.all())
     columns = {name: place for place, name in enumerate(conditions["condition_id"].to_list())}
-    shape = (len(_HALVES), len(blocks), conditions.height)
     values: dict[str, Floats] = {}
 
-    def put(rows: pl.DataFrame, column: str, name: str, half: int) -> None:
-        at = np.searchsorted(blocks, rows["block"].to_numpy())
-        by = np.array([columns[name] for name in rows["condition_id"]], dtype=np.intp)
-        known = rows[column].cast(pl.Float64).fill_null(np.nan).to_numpy()
-        values.setdefault(name, np.full(shape, np.nan))[half, at, by] = known
+    def put(rows: pl.DataFrame, column: str, name: str, half: int, place: _Cells) -> None:
+        if name not in values:
+            values[name] = np.full((len(_HALVES), len(blocks), conditions.height), np.nan)
+        # NULL is NaN here
+        values[name][(half, *place)] = rows[column].to_numpy()
+
+    def cells(rows: pl.DataFrame) -> _Cells:
+        by = np.array([columns[name] for name in rows["condition_id"].to_list()], dtype=np.intp)
+        return np.searchsorted(blocks, rows["block"].to_numpy()), by
 
     frames = [(ALL, students.with_columns(_best_epoch_gap(students)))]
     frames += [(half, halves.filter(pl.col("half") == _HALVES[half])) for half in (HALF_A, HALF_B)]
     for half, rows in frames:
-        for column in (*BY_NAME, BEST_EPOCH_GAP):
-            if column in rows.columns:
-                put(rows, column, column, half)
+        place = cells(rows)
+        present = [column for column in (*BY_NAME, BEST_EPOCH_GAP) if column in rows.columns]
+        measured = rows.select(pl.col(present).cast(pl.Float64))
+        for column in present:
+            put(measured, column, column, half, place)
     keys = students.select("student_id", "block", "condition_id")
-    for group in variants.join(keys, on="student_id").partition_by("variant", "half"):
-        put(group, "value", str(group["variant"][0]), _HALVES.index(Half(group["half"][0])))
+    for (name, half), group in variants.join(keys, on="student_id").group_by("variant", "half"):
+        put(group, "value", str(name), _HALVES.index(Half(half)), cells(group))
     doses = conditions["teacher_strength"].to_numpy().astype(np.float64)
     return Grid(blocks, doses, values)
 

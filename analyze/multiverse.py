@@ -86,15 +86,17 @@ def curves_of(
     variants: rows of ``analyze.metrics.variants.VARIANT``; a specification without a value in it,
     or in ``measures``, is left out and named.
     """
+    deciding = [question for question in questions if question.deciding]
+    arms = sorted({question.arm for question in deciding})
+    grids = {arm: grid_of(replicates, variants, arm=arm) for arm in arms}
     return tuple(
         _curve(
             question,
-            grid_of(replicates, variants, arm=question.arm),
+            grids[question.arm],
             sides_of(question, design, classes=classes),
             study_seed=design.study_seed,
         )
-        for question in questions
-        if question.deciding
+        for question in deciding
     )
 
 

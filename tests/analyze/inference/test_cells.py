@@ -171,12 +171,3 @@ def test_a_p_that_the_studentized_range_cannot_resolve_is_no_smaller_than_what_i
     assert UNRESOLVED in far.caveats
     assert near.p_value > RESOLVED
     assert UNRESOLVED not in near.caveats
-
-
-def test_the_quantile_of_the_studentized_range_is_scipy_s():
-    # found by secants on the same tail: the root is theirs to the tolerance of both searches
-    panel = panel_of(np.random.default_rng(10).normal(size=(9, 3)))
-    for one in games_howell(panel, level=0.9):
-        reach = (one.interval.high - one.interval.low) / 2
-        expected = stats.studentized_range.ppf(0.9, 3, one.df) * one.standard_error / 2**0.5
-        assert reach == pytest.approx(expected, rel=1e-8)
