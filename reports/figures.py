@@ -417,10 +417,11 @@ def chart_spec(chart: Any, *, sized: bool = True) -> dict[str, Any]:
     sized: whether the chart is as wide as its box, and as high as others; several plots in one
     are fitted to the box when they are drawn.
     """
-    if sized:
-        chart = chart.properties(width="container", height=_HEIGHT)
     # the schema check takes a second per chart; the browser's test draws every one
     spec = chart.to_dict(validate=False)
+    if sized:
+        # set in the chart, these would have altair copy the whole of it
+        spec |= {"width": "container", "height": _HEIGHT}
     for surplus in ("$schema", "config", "datasets"):
         spec.pop(surplus, None)
     return spec

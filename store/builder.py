@@ -11,8 +11,8 @@ import polars as pl
 
 from store.connection import (
     Writer,
-    has_tables,
     insert,
+    is_empty,
     replace_rows,
     transaction,
     whole_table,
@@ -109,11 +109,10 @@ def build(
             return present.ledger
         unfinished = store.with_name(f"{store.name}.next")
         history = united(_histories(former or store), study=design.study)
-        _prepare(store, unfinished, study, wanted)
+        _prepare(store, unfinished, study, wanted, side=design.grid)
         with writer(unfinished) as connection:
             with transaction(connection):
-                if not has_tables(connection):
-                    create(Writer(connection), design.grid)
+                if is_empty(connection, IMAGE):
                     insert(connection, IMAGE, read_images(images))
                 _declare(connection, study, condition_rows(design), history)
             held = contents(whole_table(connection, SHARD))
@@ -150,9 +149,9 @@ def build_of_blocks(
         unfinished = store.with_name(f"{store.name}.next")
         remove_database(unfinished)
         try:
+            _write_empty(unfinished, design.grid)
             with writer(unfinished) as connection:
                 with transaction(connection):
-                    create(Writer(connection), design.grid)
                     insert(connection, IMAGE, images)
                     _declare(connection, study, condition_rows(design), history)
                 _ingest(connection, blocks, design)
@@ -210,11 +209,11 @@ def changing(path: Path) -> Generator[Writer, None, None]:
 
 def copy_tables(source: Path, target: Path) -> None:
     """Write a store's rows into a new file: no free blocks, views and comments as of now."""
+    with open_database(source) as reader:
+        side = reader.frame(f"SELECT grid FROM {quoted(STUDY.name)}").item()
+    _write_empty(target, side)
     with writer(target) as connection:
         connection.execute(f"ATTACH {literal(str(source))} AS former (READ_ONLY)")
-        side = connection.execute(f"SELECT grid FROM former.{quoted(STUDY.name)}").fetchone()
-        assert side is not None
-        create(Writer(connection), int(side[0]))
         for frame in TABLES:
             name = quoted(frame.name)
             connection.execute(f"INSERT INTO store.{name} BY NAME SELECT * FROM former.{name}")
@@ -302,8 +301,13 @@ def _bring_up_to_date(store: Path) -> None:
         remove_database(fresh)
 
 
-def _prepare(store: Path, unfinished: Path, study: pl.DataFrame, wanted: Mapping[str, str]) -> None:
-    """Leave beside the store what the build goes on from: a killed build's file, or a copy."""
+def _prepare(
+    store: Path, unfinished: Path, study: pl.DataFrame, wanted: Mapping[str, str], *, side: int
+) -> None:
+    """Leave beside the store what the build goes on from.
+
+    That is a killed build's file, a copy of the store, or a store without rows.
+    """
     begun = _state(unfinished)
     if begun is not None and begun.grows_into(study, wanted):
         return
@@ -311,6 +315,22 @@ def _prepare(store: Path, unfinished: Path, study: pl.DataFrame, wanted: Mapping
     present = _state(store)
     if present is not None and present.grows_into(study, wanted):
         copy_database(store, unfinished)
+    else:
+        _write_empty(unfinished, side)
+
+
+_empty: dict[int, bytes] = {}
+"""Files of stores without rows, by the side of their maps, as this process made them."""
+
+
+def _write_empty(path: Path, side: int) -> None:
+    """Make a store without rows: by many hundred statements once, then as a copy of that."""
+    if side in _empty:
+        path.write_bytes(_empty[side])
+        return
+    with writer(path) as connection, transaction(connection):
+        create(Writer(connection), side)
+    _empty[side] = path.read_bytes()
 
 
 def _histories(store: Path) -> list[pl.DataFrame]:

@@ -112,12 +112,9 @@ def as_frame(rows: Any) -> pl.DataFrame:
     return frame.with_columns(moments.dt.convert_time_zone("UTC"))
 
 
-def has_tables(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether the store holds any table yet."""
-    found = connection.execute(
-        "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'store'"
-    ).fetchone()
-    return found is not None and found[0] > 0
+def is_empty(connection: duckdb.DuckDBPyConnection, frame: Frame) -> bool:
+    """Whether a table has no row."""
+    return connection.execute(f"SELECT 1 FROM {quoted(frame.name)} LIMIT 1").fetchone() is None
 
 
 def pass_on_an_interrupt(error: BaseException) -> None:

@@ -20,7 +20,8 @@ from store.frames import (
 from store.kept import AGAIN, KEPT
 from store.ledger import SHARD, STUDY
 from store.migrations import Tables
-from store.schema import made_once, quoted, scratch_tables, scratch_views
+from store.schema import quoted
+from store.scratch import made_once, scratch_tables, scratch_views
 from store.vocabulary import MODELS_PER_BLOCK_LIMIT
 
 Rows = Mapping[Frame, pl.DataFrame]
@@ -40,7 +41,7 @@ class BlockMeasures:
     """
 
     def __init__(self, *, study: pl.DataFrame, images: pl.DataFrame) -> None:
-        self._side = int(study["grid"].item())
+        self._side, self._method = int(study["grid"].item()), str(study["attention_method"].item())
         self._common = {STUDY: study, IMAGE: images.with_columns(png=pl.lit(None, pl.Binary()))}
         self._connection: duckdb.DuckDBPyConnection | None = None
 
@@ -87,7 +88,7 @@ class BlockMeasures:
                 self._connection.execute(statement)
             for frame, rows in self._common.items():
                 insert(self._connection, frame, rows)
-            for statement in scratch_views(self._side):
+            for statement in scratch_views(side=self._side, method=self._method):
                 self._connection.execute(statement)
         return self._connection
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -75,9 +74,6 @@ VIEWS: Final = (
 """Files of ``store/sql`` in an order in which each view stands after those it reads."""
 
 _ONE_WORD: Final = "shared_cells_of_one_word"
-
-_MADE_ONCE: Final = ("image_answer", "student_answer")
-"""Views that several others read, and that take long to make from logits."""
 
 _TYPES: Final[dict[pl.DataType, str]] = {
     pl.Int32(): "INTEGER",
@@ -170,7 +166,9 @@ class Schema:
     @property
     def digest(self) -> str:
         """SHA-256 of all statements and comments, 64 hexadecimal digits."""
-        text = "\n".join((*self.statements, repr(MEASURES), repr(_VIEW_COLUMNS), _file(_ONE_WORD)))
+        text = "\n".join(
+            (*self.statements, repr(MEASURES), repr(_VIEW_COLUMNS), view_text(_ONE_WORD))
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -208,45 +206,23 @@ def view_statements(side: int | None = None) -> list[str]:
     """
     statements: list[str] = []
     for name in MACROS:
-        text = _macro_file(name, side)
+        text = macro_text(name, side)
         statements += [text, *_macro_comments(text)]
     for name in VIEWS:
-        text = _file(name)
+        text = view_text(name)
         statements += [text, f"COMMENT ON VIEW {quoted(name)} IS {literal(_header(text))}"]
     return statements
 
 
-def scratch_tables(frames: Iterable[Frame] = TABLES) -> list[str]:
-    """Return the statements that make empty tables for one block, without comments.
-
-    Tables of these names that are there already are thrown away.
-    """
-    return [_replacing(table_statements(frame)[0]) for frame in frames]
+def macro_text(name: str, side: int | None) -> str:
+    """Return the statements of a file of macros; side: see ``view_statements``."""
+    one_word = name == "shared_cells" and side is not None and side**2 <= MASK_WORD_BITS
+    return view_text(_ONE_WORD if one_word else name)
 
 
-def scratch_views(side: int) -> list[str]:
-    """Return the statements that make macros and views on those tables, of ``made_once`` too."""
-    texts = {name: _file(name) for name in VIEWS} | _made_once()
-    return [*(_macro_file(name, side) for name in MACROS), *texts.values()]
-
-
-def made_once() -> list[str]:
-    """Return the statements that make what several views take much time to read from logits.
-
-    Each is a table here, made when the block's tables are filled.
-    """
-    return list(_made_once().values())
-
-
-def _made_once() -> dict[str, str]:
-    return {
-        name: _replacing(_file(name).replace("CREATE VIEW", "CREATE TABLE", 1))
-        for name in _MADE_ONCE
-    }
-
-
-def _replacing(statement: str) -> str:
-    return statement.replace("CREATE TABLE", "CREATE OR REPLACE TABLE", 1)
+def view_text(name: str) -> str:
+    """Return the statement that makes a view."""
+    return resources.files("store").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
 
 
 def column_comment(column: str) -> str | None:
@@ -286,15 +262,6 @@ def _type(dtype: pl.DataType) -> str:
         inner = dtype.inner
         return f"{_type(inner() if isinstance(inner, type) else inner)}[]"
     return _TYPES[dtype]
-
-
-def _macro_file(name: str, side: int | None) -> str:
-    one_word = name == "shared_cells" and side is not None and side**2 <= MASK_WORD_BITS
-    return _file(_ONE_WORD if one_word else name)
-
-
-def _file(name: str) -> str:
-    return resources.files("store").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
 
 
 def _macro_comments(text: str) -> list[str]:

@@ -1,8 +1,8 @@
 # pyright: basic
-"""Do the strengths differ at all? Friedman, Welch and Games-Howell, through pingouin.
+"""Do the strengths differ at all? Friedman, Welch and Games-Howell.
 
-The one adapter of the cell table to pingouin and pandas. pingouin rounds its own intervals,
-so those here are computed from its standard errors and df.
+The one adapter of the cell table to pingouin and pandas. Games-Howell is computed here: pingouin's
+has no intervals, and its p waits for SciPy's studentized range (see ``studentized_range``).
 """
 
 from typing import Any, Final
@@ -13,13 +13,13 @@ import pingouin as pg
 
 from analyze.inference.estimate import Estimate, Panel
 from analyze.inference.sample import FEWEST_SEEDS, NO_SPREAD, TOO_FEW, has_spread
-from analyze.inference.studentized_range import quantile
+from analyze.inference.studentized_range import quantile, survival
 from analyze.results import Interval
 from store.errors import AnalysisError
 
 FEW_FOR_CHI_SQUARE: Final = 15
 MOST_COMPARED: Final = 10
-"""Above this many strengths all pairs take seconds, and tell less than their trend."""
+"""Above this many strengths all pairs are many, and tell less than their trend."""
 RESOLVED: Final = 1e-10
 UNRESOLVED: Final = f"p is below {RESOLVED:g}, what the studentized range is computed to"
 UNPAIRED: Final = "leaves out which seed a value is from: less power than the paired tests"
@@ -96,25 +96,31 @@ def games_howell(panel: Panel, *, level: float = 0.95) -> tuple[Estimate, ...]:
     k = len(panel.doses)
     if _refusal(panel) is not None or k > MOST_COMPARED:
         return ()
-    table = pg.pairwise_gameshowell(_long(panel), dv="y", between="dose")
-    return tuple(_pair(panel, row, k, level) for row in _rows(table))
+    pairs = ((low, high) for low in range(k) for high in range(low + 1, k))
+    return tuple(_pair(panel, low, high, level) for low, high in pairs)
 
 
-def _pair(panel: Panel, row: dict[str, Any], k: int, level: float) -> Estimate:
-    low, high, df = float(row["A"]), float(row["B"]), float(row["df"])
-    gap, standard_error = -float(row["diff"]), float(row["se"])
-    p_value = _p_of(row)
+def _pair(panel: Panel, low: int, high: int, level: float) -> Estimate:
+    """Compare the strengths at two places."""
+    n, k = panel.values.shape
+    variances = panel.values[:, [low, high]].var(axis=0, ddof=1) / n
+    standard_error = float(np.sqrt(variances.sum()))
+    df = float(variances.sum() ** 2 / (variances**2 / (n - 1)).sum())
+    gap = float(panel.values[:, high].mean() - panel.values[:, low].mean())
+    t = gap / standard_error
+    p_value = survival(2**0.5 * abs(t), k, df)
     reach = quantile(level, k, df) * standard_error / 2**0.5
+    names = panel.doses[high], panel.doses[low]
     return Estimate(
-        test=f"games_howell_{high:g}_against_{low:g}",
-        method=f"Games-Howell, strength {high:g} against {low:g}",
+        test="games_howell_{:g}_against_{:g}".format(*names),
+        method="Games-Howell, strength {:g} against {:g}".format(*names),
         value_name="difference",
         estimate=gap,
-        n=len(panel.blocks),
-        rows=2 * len(panel.blocks),
+        n=n,
+        rows=2 * n,
         standard_error=standard_error,
         statistic_name="t",
-        statistic=gap / standard_error,
+        statistic=t,
         df=df,
         p_value=max(p_value, RESOLVED),
         interval=Interval(low=gap - reach, high=gap + reach, level=level),

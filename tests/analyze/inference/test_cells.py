@@ -2,6 +2,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pingouin as pg
 import pytest
 from scipy import stats
 
@@ -107,6 +109,18 @@ def test_games_howell_is_r_s(name):
         # R's ptukey claims about eps 1 in its inner sum: 1e-6 is what both keep
         assert ours == pytest.approx(expected[:4], rel=1e-6)
         assert (one.interval.low, one.interval.high) == pytest.approx(expected[4:], rel=1e-4)
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_games_howell_is_pingouin_s(k):
+    panel = panel_of(np.random.default_rng(k).normal(size=(9, k)) * np.arange(1, k + 1))
+    long = pd.DataFrame({"dose": np.tile(panel.doses, 9), "y": panel.values.ravel()})
+    table = pg.pairwise_gameshowell(long, dv="y", between="dose")
+    found = games_howell(panel)
+    assert len(found) == len(table)
+    for one, row in zip(found, table.itertuples(), strict=True):
+        ours = (-one.estimate, one.standard_error, one.df, one.p_value)
+        assert ours == pytest.approx((row.diff, row.se, row.df, row.pval), rel=1e-8)
 
 
 @pytest.mark.parametrize("n", [1, 2])
