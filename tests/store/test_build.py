@@ -10,14 +10,8 @@ import duckdb
 import numpy as np
 import polars as pl
 import pytest
-from synthetic import (
-    SyntheticStudy,
-    draw_images,
-    make_study,
-    publish,
-    write_shards,
-    write_study,
-)
+from synthetic import SyntheticStudy, draw_images, make_study, publish, write_shards
+from synthetic_study import write_study
 
 from store.builder import build, record_analysis, record_estimates
 from store.database import open_reader
