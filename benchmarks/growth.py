@@ -16,7 +16,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import polars as pl
-from synthetic import write_shards, write_study
+from synthetic import write_shards
+from synthetic_study import write_study
 
 from store.builder import build
 from store.database import open_reader

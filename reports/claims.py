@@ -7,47 +7,39 @@ from typing import Final
 
 from markupsafe import Markup
 
-from analyze.decide import DECIDED
 from analyze.hypotheses import HYPOTHESES, STRENGTH
 from analyze.results import Evidence, Finding, FitLine, OutcomeFinding, Rank, Results, Verdict
 from reports.curves import CurveView, curve_view
 from reports.estimation import estimation_chart
 from reports.figures import SEEDS_DRAWN, Chart, ChartBook, fit_chart, raw_chart
-from reports.forest import deciding_interval, forest
+from reports.findings import FindingView, finding_view
 from reports.names import (
-    VERDICTS,
-    VerdictWords,
     arm_label,
     arm_word,
     capitalized,
     form_label,
     measure_title,
     short_statement,
-    typeset,
-    verdict_meaning,
-    verdict_word,
 )
-from reports.numbers import (
-    Citations,
-    interval_decimals,
-    level_text,
-    look_level_text,
-    p_clause,
-    whole,
-)
+from reports.numbers import Citations, look_level_text, p_clause, whole
 from reports.pasted import latex_table, markdown_table
 from reports.prose import (
     evidence_decimals,
     expectation,
     is_primary,
     outcome_decimals,
-    replicate_word,
     reporting_sentence,
     single_seed_words,
 )
+from reports.published import (
+    Difference,
+    agreement_words,
+    compared_views,
+    differences_of,
+    likeness_of,
+)
 from reports.sources import findings_sql
 from reports.tables import NONE, Row, Table, correlations_table, fit_table, points_csv, tests_table
-from store.measures import BY_NAME
 from store.vocabulary import Form
 
 _GAP: Final = "generalization_gap"
@@ -57,50 +49,12 @@ _SPLIT_HALF: Final = "split_half_within_cr2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OutcomeLine:
-    """One outcome: its name, its numbers and its drawing."""
-
-    title: str
-    drawing: Markup
-    compact: Markup
-    estimate: Markup
-    tested: Markup
-    sesoi: Markup
-    decided_by: Markup
-    words: VerdictWords
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FindingView:
-    """One finding in words and drawings. differ: its outcomes have not all the same verdict."""
-
-    finding: Finding
-    words: VerdictWords
-    verdict: str
-    meaning: str
-    differ: bool
-    arm: str
-    form: str
-    arm_words: str
-    lines: tuple[OutcomeLine, ...]
-    seeds: Markup
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
     """One chart with where its data come from."""
 
     chart: Chart
     label: str
     table: Table | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """How the published form of a measure differs from the sound one."""
-
-    title: str
-    words: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +111,7 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
     fits = [fit for fit in results.fits if fit.hypothesis == name]
     evidence = [item for finding in findings for item in finding.evidence]
     known = HYPOTHESES.get(name)
-    likeness, apart = _likeness(deciding, published.finding) if published else ("", False)
+    likeness, apart = likeness_of(deciding, published.finding) if published else ("", False)
     return ClaimView(
         id=name,
         short=short_statement(deciding),
@@ -166,9 +120,9 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
         secondary=known is not None and not known.primary,
         deciding=views[0],
         published=published,
-        compared=_compared(views, published),
+        compared=compared_views(views, published),
         others=tuple(views[1:]),
-        agreement=_agreement(views[0], views[1:]),
+        agreement=agreement_words(views[0], views[1:]),
         holm=_at_look(deciding, cite) if results.sequential else _holm(deciding, cite),
         caveat=_leading(name, caveats),
         caveats_more=len(caveats) > 1 or any(_first_sentence(text) != text for text in caveats),
@@ -185,7 +139,7 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
         likeness=likeness,
         apart=apart,
         caveats=caveats,
-        differences=_differences(deciding),
+        differences=differences_of(deciding),
         pasted=_pasted(name, views, cite),
         sql=findings_sql(name),
         csv=points_csv(fits) if any(fit.points for fit in fits) else "",
@@ -193,90 +147,6 @@ def _claim(name: str, results: Results, cite: Citations, book: ChartBook) -> Cla
         undrawn=_undrawn(fits),
         curve=next((curve_view(cite, c) for c in results.multiverse if c.hypothesis == name), None),
     )
-
-
-def finding_view(finding: Finding, cite: Citations, *, shared: bool) -> FindingView:
-    """Say a finding in words and draw its outcomes. shared: whether seeds share teachers."""
-    replicate = replicate_word(finding, shared=shared)
-    return FindingView(
-        finding=finding,
-        words=VERDICTS[finding.verdict],
-        verdict=verdict_word(finding),
-        meaning=verdict_meaning(finding),
-        differ=len({outcome.verdict for outcome in finding.outcomes}) > 1,
-        arm=finding.arm,
-        form=finding.form,
-        arm_words=f"{capitalized(arm_word(finding.arm))}, {form_label(finding.form)}",
-        lines=tuple(_line(finding, outcome, cite) for outcome in finding.outcomes),
-        seeds=Markup("{} {}{}").format(
-            cite.count(finding, "n"), replicate, "" if finding.n == 1 else "s"
-        ),
-    )
-
-
-def _line(finding: Finding, outcome: OutcomeFinding, cite: Citations) -> OutcomeLine:
-    digits = outcome_decimals(outcome)
-    estimate = Markup("no estimate")
-    if outcome.estimate is not None:
-        estimate = Markup('<b>{}</b> {} <span class="unit">{}</span>').format(
-            cite.plain(outcome, "estimate", digits),
-            cite.interval(outcome.interval_95, digits) if outcome.interval_95 else "",
-            typeset(outcome.unit),
-        )
-    tested = Markup("")
-    if outcome.p_value is not None:
-        tested = p_clause(cite.p(outcome))
-    return OutcomeLine(
-        title=measure_title(outcome.outcome),
-        drawing=forest(finding, outcome),
-        compact=forest(finding, outcome, compact=True),
-        estimate=estimate,
-        tested=tested,
-        sesoi=Markup("±{}").format(cite.number(outcome, "sesoi", f"{outcome.sesoi:.3g}")),
-        decided_by=_decided_by(outcome, cite),
-        words=VERDICTS[outcome.verdict],
-    )
-
-
-def _decided_by(outcome: OutcomeFinding, cite: Citations) -> Markup:
-    interval = deciding_interval(outcome)
-    if interval is None:
-        return Markup("–")
-    digits = interval_decimals(interval, outcome.estimate)
-    level = cite.number(interval, "level", level_text(interval.level))
-    return Markup("{}<small>at {}</small>").format(cite.interval(interval, digits), level)
-
-
-def _compared(
-    views: Sequence[FindingView], published: FindingView | None
-) -> tuple[FindingView, ...]:
-    """Return the deciding finding and the published one; of two arms, both measures in both."""
-    if published is None:
-        return ()
-    deciding = views[0]
-    if deciding.arm == published.arm:
-        return (deciding, published)
-    corners = [
-        next((v for v in views if (v.form, v.arm) == (form, arm)), None)
-        for form in (deciding.form, published.form)
-        for arm in (deciding.arm, published.arm)
-    ]
-    known = tuple(view for view in corners if view is not None)
-    return known if len(known) == len(corners) else (deciding, published)
-
-
-def _agreement(deciding: FindingView, others: Sequence[FindingView]) -> str:
-    """Say which other arms and forms read differently."""
-    differing = [
-        f"{arm_word(v.arm)}, {form_label(v.form)}: {v.verdict.lower()}"
-        for v in others
-        if v.finding.verdict is not deciding.finding.verdict
-    ]
-    if not others:
-        return ""
-    if not differing:
-        return "Every arm and both forms of the measures read the same."
-    return "Read otherwise: " + "; ".join(differing) + "."
 
 
 def _holm(finding: Finding, cite: Citations) -> Markup:
@@ -386,47 +256,6 @@ def _accuracies(results: Results, finding: Finding, cite: Citations) -> Markup |
     return Markup(
         "A gap may close because training suffers. Beside it, as secondary measures: {}."
     ).format(told)
-
-
-def _likeness(sound: Finding, published: Finding) -> tuple[str, bool]:
-    """Say whether both readings agree, in verdict and, where units allow it, in size.
-
-    Also whether they lead to another conclusion.
-    """
-    pairs = list(zip(sound.outcomes, published.outcomes, strict=False))
-    for one, other in pairs:
-        if {one.verdict, other.verdict} == {Verdict.SUPPORTED, Verdict.CONTRADICTED}:
-            return (
-                f"They disagree: by {measure_title(one.outcome)} it is {one.verdict}, by "
-                f"{measure_title(other.outcome)} {other.verdict}.",
-                True,
-            )
-    if {sound.verdict, published.verdict} <= DECIDED and sound.verdict is not published.verdict:
-        return "They disagree.", True
-    if sound.verdict is not published.verdict:
-        return "One of them decides it, the other does not.", False
-    for one, other in pairs:
-        interval, estimate = one.interval_95, other.estimate
-        if one.unit != other.unit or interval is None or estimate is None:
-            continue
-        if not interval.low <= estimate <= interval.high:
-            return (
-                "The same verdict, another size: the published estimate lies outside the sound "
-                "one’s 95 % interval.",
-                True,
-            )
-    return "They agree.", False
-
-
-def _differences(finding: Finding) -> tuple[Difference, ...]:
-    names = dict.fromkeys(
-        chain.from_iterable((outcome.outcome, outcome.predictor) for outcome in finding.outcomes)
-    )
-    return tuple(
-        Difference(title=capitalized(measure_title(name)), words=BY_NAME[name].differs)
-        for name in names
-        if name in BY_NAME and BY_NAME[name].differs
-    )
 
 
 def verdicts_table(name: str, views: Sequence[FindingView], cite: Citations) -> Table:

@@ -11,7 +11,6 @@ from analyze.comparison import ComparedClaim, ComparedStudy, Comparison, LeftOut
 from analyze.hypotheses import HYPOTHESES, Direction
 from analyze.likeness import Submission
 from analyze.results import Verdict
-from reports.claims import FindingView, finding_view
 from reports.compare_prose import (
     likeness_words,
     member_numbers,
@@ -29,6 +28,7 @@ from reports.compare_sources import (
     verdicts_sql,
 )
 from reports.figures import ChartBook
+from reports.findings import FindingView, finding_view
 from reports.forest import alike_span, axis_of, study_forest, summary_forest
 from reports.names import VERDICTS, VerdictWords, capitalized, in_words, measure_title
 from reports.numbers import Citations

@@ -19,11 +19,12 @@ from markupsafe import Markup
 
 from analyze.results import Results, Verdict
 from reports.attached import data_uri, packed
-from reports.claims import ClaimView, FindingView, arm_sentence, claim_views
+from reports.claims import ClaimView, arm_sentence, claim_views
 from reports.conditions import design_facts, design_table, ensemble_text
 from reports.contrasts import SizeContrasts, contrast_views
 from reports.distillation import OutcomeView, distillation_views
 from reports.figures import Chart, ChartBook, curve_charts, replicate_columns
+from reports.findings import FindingView
 from reports.gallery import QUERIES, Gallery, make_gallery
 from reports.glossary import glossary
 from reports.mechanism import MediationView, mediation_views, pairs_chart, plane_chart

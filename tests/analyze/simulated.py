@@ -7,6 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from analyze.replicates import Stored
+from analyze.results import Finding, Results
 from store.design import Design
 from store.frames import ESTIMATE, MODEL
 from store.measures import MEASURES, Engine
@@ -58,6 +59,18 @@ class Truth:
     without_teachers: float = 0.0
     spread: float = 0.02
     half_noise: float = 0.01
+
+
+AS_CLAIMED = Truth(
+    slopes={
+        "attention_iou_adjusted": -0.2,
+        "generalization_gap": -0.1,
+        "agreement": -0.1,
+        "conditional_mutual_information_bits": -0.2,
+    },
+    on_attention=1.5,
+)
+COMMON_CAUSE = Truth(slopes={"attention_iou_adjusted": -0.3, "generalization_gap": -0.2})
 
 
 def simulate(design: Design, truth: Truth, *, seed: int = 1) -> Stored:
@@ -128,6 +141,16 @@ def fail(stored: Stored, model_id: int) -> Stored:
         students=_without(stored.students, touched, names),
         halves=_without(stored.halves, touched, names),
     )
+
+
+def find(results: Results, claim: str, arm: str = "fixed", form: str = "plain") -> Finding:
+    found = [
+        each
+        for each in results.findings
+        if (each.hypothesis, each.arm, each.form) == (claim, arm, form)
+    ]
+    assert len(found) == 1
+    return found[0]
 
 
 def _without(rows: pl.DataFrame, students: list[int], names: list[str]) -> pl.DataFrame:

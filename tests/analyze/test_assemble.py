@@ -7,34 +7,14 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy import stats
-from simulated import CLAIMS, Truth, fail, simulate, study
+from simulated import AS_CLAIMED, CLAIMS, COMMON_CAUSE, Truth, fail, find, simulate, study
 
 from analyze.assemble import assemble
-from analyze.results import Finding, Rank, Results, Verdict
+from analyze.results import Rank, Results, Verdict
 from store.errors import StudyError
 from store.vocabulary import Arm, Form
 
-AS_CLAIMED = Truth(
-    slopes={
-        "attention_iou_adjusted": -0.2,
-        "generalization_gap": -0.1,
-        "agreement": -0.1,
-        "conditional_mutual_information_bits": -0.2,
-    },
-    on_attention=1.5,
-)
 NOTHING = Truth(spread=0.002, half_noise=0.0005)
-COMMON_CAUSE = Truth(slopes={"attention_iou_adjusted": -0.3, "generalization_gap": -0.2})
-
-
-def find(results: Results, claim: str, arm: str = "fixed", form: str = "plain") -> Finding:
-    found = [
-        each
-        for each in results.findings
-        if (each.hypothesis, each.arm, each.form) == (claim, arm, form)
-    ]
-    assert len(found) == 1
-    return found[0]
 
 
 @pytest.fixture(scope="module")
@@ -392,32 +372,6 @@ def test_the_mixed_model_of_complete_blocks_gives_the_t_over_slopes(claimed):
     tests = {each.test: each for each in find(claimed, "H1").evidence}
     mixed, slopes = tests["mixed_model_slope"], tests["per_seed_slope_t"]
     assert mixed.estimate == pytest.approx(slopes.estimate, rel=1e-6)
-
-
-def test_mediation_holds_where_both_of_its_claims_do(claimed):
-    deciding = [each for each in claimed.mediation if each.deciding]
-    assert [(each.arm, each.form, each.holds) for each in deciding] == [("fixed", "plain", True)]
-    tests = {each.test: each for each in deciding[0].evidence}
-    assert tests["mediation_acme"].estimate < 0
-    assert tests["mediation_joint"].p_value < 0.01
-    assert tests["mediation_a"].outcome == "attention_iou_adjusted"
-    assert tests["mediation_a"].estimate == pytest.approx(
-        find(claimed, "H1").outcomes[0].estimate, rel=0.05
-    )
-    assert {each.hypothesis for each in deciding[0].evidence} == {"M"}
-
-
-def test_mediation_is_not_shown_where_one_claim_is_not():
-    design = study()
-    results = assemble(design, simulate(design, COMMON_CAUSE))
-    deciding = next(each for each in results.mediation if each.deciding)
-    assert deciding.holds is False
-    assert deciding.sentence.startswith("Not shown")
-
-
-def test_a_study_without_both_claims_has_no_mediation():
-    design = study(claims={"H1": CLAIMS["H1"]})
-    assert assemble(design, simulate(design, AS_CLAIMED)).mediation == ()
 
 
 def test_a_cells_equivalence_is_tested_against_the_effect_over_its_distance(claimed):

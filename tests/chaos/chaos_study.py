@@ -13,7 +13,8 @@ import numpy as np
 from chaos_jobs import Ended, Job
 from chaos_log import Log, Tally
 from chaos_place import Place
-from synthetic import write_shards, write_study
+from synthetic import write_shards
+from synthetic_study import write_study
 
 from store.contents import table_hashes
 from store.database import open_reader

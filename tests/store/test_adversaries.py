@@ -256,7 +256,8 @@ def test_hostile_text_of_a_study_is_stored_as_text(tmp_path: Path):
 
 def test_class_names_of_a_study_are_stored_as_text(tmp_path: Path):
     import polars as pl
-    from synthetic import draw_images, publish, write_study
+    from synthetic import draw_images, publish
+    from synthetic_study import write_study
 
     from store.shard import read_table, write_images
 

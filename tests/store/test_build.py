@@ -10,29 +10,16 @@ import duckdb
 import numpy as np
 import polars as pl
 import pytest
-from synthetic import (
-    SyntheticStudy,
-    draw_images,
-    environment,
-    make_study,
-    publish,
-    write_shards,
-    write_study,
-)
+from synthetic import SyntheticStudy, draw_images, make_study, publish, write_shards
+from synthetic_study import write_study
 
 from store.builder import build, record_analysis, record_estimates
 from store.database import open_reader
 from store.errors import StaleShardError, StoreError
 from store.frames import ESTIMATE, EVIDENCE, FINDING, SHARD_FRAMES
-from store.ledger import (
-    ENVIRONMENT,
-    SCHEMA_VERSION,
-    environment_hash,
-    environment_id,
-    environment_row,
-)
+from store.ledger import SCHEMA_VERSION
 from store.schema import TABLES, VIEWS
-from store.shard import Environment, read_table, write_images
+from store.shard import read_table, write_images
 
 SMALL = {"seeds": 4, "strengths": (0, 1), "test_images": 30, "train_images": 20}
 
@@ -62,24 +49,6 @@ def assert_same(one: Path, other: Path) -> None:
     a, b = everything(one), everything(other)
     for name in a:
         assert a[name].equals(b[name]), name
-
-
-def test_a_shard_that_does_not_note_compilation_and_allocator_is_read_and_keeps_its_id():
-    noted = environment(0)
-    older = noted.model_dump(exclude={"compiled", "allocator"})
-    assert Environment.model_validate(older) == noted
-    assert environment_id(noted) == environment_hash(
-        {name: value for name, value in older.items() if name in ENVIRONMENT.schema}
-    )
-
-
-@pytest.mark.parametrize("change", [{"compiled": True}, {"allocator": "glibc tuned"}])
-def test_a_compiled_network_and_another_allocator_are_other_environments(change: dict[str, object]):
-    one = environment(0)
-    other = one.model_copy(update=change)
-    assert environment_id(one) != environment_id(other)
-    row = environment_row(other).row(0, named=True)
-    assert row.items() >= change.items()
 
 
 def test_a_store_holds_the_shards_rows_and_nothing_else(study: SyntheticStudy):

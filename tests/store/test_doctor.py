@@ -16,7 +16,8 @@ import pytest
 import trial
 from corruptions import CORRUPTIONS, flip_bit
 from released import conclude
-from synthetic import SyntheticStudy, copied, write_study
+from synthetic import SyntheticStudy, copied
+from synthetic_study import write_study
 
 from store.database import open_reader
 from store.doctor import examine

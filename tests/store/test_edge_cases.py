@@ -4,7 +4,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from synthetic import SyntheticStudy, draw_images, make_study, publish, write_study
+from synthetic import SyntheticStudy, draw_images, make_study, publish
+from synthetic_study import write_study
 
 from store.builder import build
 from store.database import open_reader

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from synthetic import SyntheticStudy, make_study, write_study
+from synthetic import SyntheticStudy, make_study
+from synthetic_study import write_study
 
 from store.builder import build, record_analysis
 from store.database import open_reader

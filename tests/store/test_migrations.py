@@ -3,8 +3,6 @@
 import gzip
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +10,10 @@ import duckdb
 import polars as pl
 import pytest
 from released import FIXTURES, column_hashes, measures
+from store_file import answered, change, hashes
 from synthetic import SyntheticStudy, copied, make_study
 
 from store.builder import build, record_analysis
-from store.contents import table_hashes
 from store.database import open_empty, open_reader, renew_file, schema_version
 from store.doctor import examine
 from store.errors import StoreError
@@ -25,7 +23,6 @@ from store.migrations import FIRST_VERSION, MIGRATIONS, Migration, steps_from
 from store.schema import TABLES, VIEWS
 from store.upkeep import compact, migrate
 
-ROOT = Path(__file__).parents[2]
 RELEASED = range(FIRST_VERSION, SCHEMA_VERSION + 1)
 OLD = SCHEMA_VERSION - 1
 SMALL = {"seeds": 1, "strengths": (0,), "test_images": 20, "train_images": 20}
@@ -62,19 +59,8 @@ def present(tmp_path_factory: pytest.TempPathFactory) -> SyntheticStudy:
 def old(present: SyntheticStudy, tmp_path: Path) -> Path:
     store = tmp_path / "store.duckdb"
     shutil.copyfile(present.store, store)
-    _change(store, *DOWNGRADE)
+    change(store, *DOWNGRADE)
     return store
-
-
-def _change(store: Path, *statements: str) -> None:
-    with duckdb.connect(str(store)) as connection:
-        for statement in statements:
-            connection.execute(statement)
-
-
-def _hashes(store: Path) -> dict[str, str]:
-    with open_reader(store) as reader:
-        return table_hashes(reader)
 
 
 def _without_comments(store: Path) -> int:
@@ -205,7 +191,7 @@ def test_a_history_that_a_store_of_version_1_has_already_is_kept(tmp_path: Path)
     store.write_bytes(gzip.decompress((FIXTURES / "schema-2.duckdb.gz").read_bytes()))
     history = _rows(store, "FROM finding_history")
     assert history
-    _change(store, "UPDATE study SET schema_version = 1, schema_hash = 'between'")
+    change(store, "UPDATE study SET schema_version = 1, schema_hash = 'between'")
     migrate(store)
     assert _rows(store, "FROM finding_history") == history
     assert examine(store, None) == []
@@ -240,11 +226,11 @@ def test_halves_and_maps_of_version_5_are_packed_as_a_build_packs_them(tmp_path:
     study = make_study(tmp_path, **SMALL, logits="float16", failed=[(0, 2)], not_finite=[(0, 0)])
     store = tmp_path / "lists.duckdb"
     shutil.copyfile(study.store, store)
-    _change(store, *LISTS)
+    change(store, *LISTS)
     types = _rows(store, "SELECT typeof(any_value(halves)) FROM stored_prediction")
     assert types == [("USMALLINT[]",)]
     migrate(store)
-    assert _hashes(store) == _hashes(study.store)
+    assert hashes(store) == hashes(study.store)
     assert examine(store, study.shards) == []
 
 
@@ -268,7 +254,7 @@ def test_an_older_store_becomes_what_a_build_gives(present: SyntheticStudy, old:
     done = migrate(old, migrations=(UPGRADE,))
     assert (done.before, done.after) == (OLD, SCHEMA_VERSION)
     assert done.steps == (UPGRADE.summary,)
-    assert _hashes(old) == _hashes(present.store)
+    assert hashes(old) == hashes(present.store)
     assert _without_comments(old) == 0
     assert examine(old, present.shards) == []
     with open_reader(old) as reader, open_reader(present.store) as fresh:
@@ -286,14 +272,12 @@ def test_a_migration_keeps_the_file_as_it_was(old: Path):
 
 
 def test_steps_are_taken_one_after_another(present: SyntheticStudy, old: Path):
-    _change(
-        old, "ALTER TABLE taught RENAME TO taut", f"UPDATE study SET schema_version = {OLD - 1}"
-    )
+    change(old, "ALTER TABLE taught RENAME TO taut", f"UPDATE study SET schema_version = {OLD - 1}")
     first = Migration(
         version=OLD, summary="a name", statements=("ALTER TABLE taut RENAME TO taught",)
     )
     assert len(migrate(old, migrations=(UPGRADE, first)).steps) == 2
-    assert _hashes(old) == _hashes(present.store)
+    assert hashes(old) == hashes(present.store)
 
 
 def test_an_older_store_is_read_without_being_changed(
@@ -349,7 +333,7 @@ def test_a_newer_store_is_refused_in_one_line(
 ):
     store = tmp_path / "store.duckdb"
     shutil.copyfile(present.store, store)
-    _change(store, f"UPDATE study SET schema_version = {SCHEMA_VERSION + 1}")
+    change(store, f"UPDATE study SET schema_version = {SCHEMA_VERSION + 1}")
     before = store.read_bytes()
     with pytest.raises(StoreError, match=rf"schema version {SCHEMA_VERSION + 1}.* Update the soft"):
         use(store)
@@ -362,19 +346,19 @@ def test_a_build_migrates_an_older_store_and_reads_no_shard_again(
     present: SyntheticStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     study = copied(present, tmp_path)
-    _change(study.store, *DOWNGRADE)
+    change(study.store, *DOWNGRADE)
     _hide_tables(study)
     monkeypatch.setattr("store.builder.MIGRATIONS", (UPGRADE,))
     monkeypatch.setitem(renew_file.__kwdefaults__, "migrations", (UPGRADE,))
     build(study.store, design=study.design, shards=study.shards, members=study.members)
-    assert _hashes(study.store) == _hashes(present.store)
+    assert hashes(study.store) == hashes(present.store)
 
 
 def test_another_software_s_views_are_made_anew_without_the_shards(
     present: SyntheticStudy, tmp_path: Path
 ):
     study = copied(present, tmp_path)
-    _change(
+    change(
         study.store,
         "CREATE OR REPLACE VIEW learning_curve AS SELECT 1 AS one",
         "CREATE VIEW of_old AS SELECT 1 AS one",
@@ -382,7 +366,7 @@ def test_another_software_s_views_are_made_anew_without_the_shards(
     )
     _hide_tables(study)
     build(study.store, design=study.design, shards=study.shards, members=study.members)
-    assert _hashes(study.store) == _hashes(present.store)
+    assert hashes(study.store) == hashes(present.store)
     assert examine(study.store, None) == []
 
 
@@ -392,72 +376,10 @@ def _hide_tables(study: SyntheticStudy) -> None:
             table.unlink()
 
 
-def test_compact_frees_room_and_keeps_the_content(present: SyntheticStudy, tmp_path: Path):
+def test_the_command_says_that_there_is_nothing_to_migrate(present: SyntheticStudy, tmp_path: Path):
     store = tmp_path / "store.duckdb"
     shutil.copyfile(present.store, store)
-    _change(
-        store,
-        "CREATE TABLE filler AS SELECT hash(range) AS x FROM range(1000000)",
-        "CHECKPOINT",
-        # written anew behind the filler: free room at the end of a file is given back as it is
-        "UPDATE stored_attention SET map_words = map_words",
-        "CHECKPOINT",
-        "DROP TABLE filler",
-        "CHECKPOINT",
-    )
-    before, size = _hashes(store), store.stat().st_size
-    done = compact(store)
-    assert (done.before, done.after) == (size, store.stat().st_size)
-    assert done.after < done.before - 4_000_000
-    assert done.hashes == before == _hashes(store)
-    assert examine(store, present.shards) == []
-    assert {path.name for path in tmp_path.iterdir()} == {store.name, f"{store.name}.lock"}
-
-
-def test_the_commands_say_what_they_did(present: SyntheticStudy, tmp_path: Path):
-    store = tmp_path / "store.duckdb"
-    shutil.copyfile(present.store, store)
-    shown = _run("compact", store)
-    assert f"{store}: " in shown
-    assert "MiB before" in shown
-    assert shown.count(", as before\n") == len(TABLES)
     assert (
-        _run("migrate", store) == f"{store}: schema version {SCHEMA_VERSION}, nothing to migrate\n"
+        answered("migrate", store)
+        == f"{store}: schema version {SCHEMA_VERSION}, nothing to migrate\n"
     )
-
-
-def _run(*arguments: object) -> str:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "store", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
-
-
-def test_a_row_is_hashed_by_what_it_holds_not_by_its_place(present: SyntheticStudy, tmp_path: Path):
-    store = tmp_path / "store.duckdb"
-    shutil.copyfile(present.store, store)
-    before = _hashes(store)
-    _change(
-        store,
-        "CREATE TABLE turned AS SELECT * FROM epoch ORDER BY model_id DESC, epoch DESC",
-        "DELETE FROM epoch",
-        "INSERT INTO epoch SELECT * FROM turned",
-        "DROP TABLE turned",
-    )
-    assert _hashes(store) == before
-    _change(store, "UPDATE epoch SET train_loss = 0 WHERE model_id = 1 AND epoch = 1")
-    changed = _hashes(store)
-    assert {name for name in before if before[name] != changed[name]} == {"epoch"}
-
-
-def test_volatile_columns_are_left_out_of_the_hash(present: SyntheticStudy, tmp_path: Path):
-    store = tmp_path / "store.duckdb"
-    shutil.copyfile(present.store, store)
-    _change(store, "UPDATE model SET train_seconds = 9", "UPDATE shard SET host = 'other'")
-    assert _hashes(store) == _hashes(present.store)

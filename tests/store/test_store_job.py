@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from synthetic import make_study, write_packs, write_study
+from synthetic import make_study, write_packs
+from synthetic_study import write_study
 
 from store.database import open_reader
 from store.errors import StaleShardError, StoreError

@@ -8,7 +8,8 @@ import plain_measures
 import polars as pl
 import pytest
 from plain_measures import Block
-from synthetic import TRANSFORMER, SyntheticStudy, make_study
+from synthetic import SyntheticStudy, make_study
+from synthetic_study import TRANSFORMER
 
 from store.database import open_reader
 from store.measures import MEASURES, Engine

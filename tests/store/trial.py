@@ -7,14 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from corruptions import Corruption, finish
-from synthetic import (
-    SyntheticStudy,
-    copied,
-    make_study,
-    write_packs,
-    write_shards,
-    write_study,
-)
+from synthetic import SyntheticStudy, copied, make_study, write_packs, write_shards
+from synthetic_study import write_study
 
 from store.contents import table_hashes
 from store.database import open_reader
