@@ -3,6 +3,10 @@ from pathlib import Path
 import pytest
 import running
 
+from analyze.questions import questions_of
+from store.errors import UserError
+from store.study_file import load_design
+
 pytestmark = pytest.mark.xdist_group("bad input")
 
 FAULTS = {
@@ -41,6 +45,10 @@ FAULTS = {
     ),
 }
 
+NEEDING_DATA = ("a missing folder", "a published data set that is not there")
+STOPPED = ("an unknown key inside", "an outcome that a claim has not", *NEEDING_DATA)
+"""Those that a whole Snakemake is started on: each stops at another place of the Snakefile."""
+
 
 @pytest.mark.parametrize("given", ["pack_minutes=soon", "pack_minutes=0", "per_gpu=0", "packs=3"])
 def test_a_wrong_key_of_the_command_is_one_line_and_nothing_is_written(tmp_path: Path, given: str):
@@ -54,22 +62,38 @@ def test_a_wrong_key_of_the_command_is_one_line_and_nothing_is_written(tmp_path:
     assert not (folder / "results").exists()
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_wrong_input_is_one_line_and_nothing_is_written(tmp_path: Path, fault: str):
-    old, new, words = FAULTS[fault]
-    folder = running.prepare(tmp_path)
-    study = folder / "tiny.yaml"
+def faulty(folder: Path, fault: str) -> Path:
+    """Put the tiny study with a fault into a folder; return its file."""
+    old, new, _ = FAULTS[fault]
+    study = running.prepare(folder) / "tiny.yaml"
     text = study.read_text()
     assert old in text
     study.write_text(text.replace(old, new))
-    done = running.run(folder)
+    return study
+
+
+@pytest.mark.parametrize("fault", STOPPED)
+def test_wrong_input_is_one_line_and_nothing_is_written(tmp_path: Path, fault: str):
+    study = faulty(tmp_path, fault)
+    done = running.run(study.parent)
     assert done.returncode != 0
     lines = [line for line in done.stdout.splitlines() if "profile" not in line and line.strip()]
     assert len(lines) == 1, done.stdout
     assert lines[0].startswith("error: tiny.yaml: ")
-    for word in words:
+    for word in FAULTS[fault][-1]:
         assert word in lines[0]
-    assert not (folder / "results").exists()
+    assert not (study.parent / "results").exists()
+
+
+@pytest.mark.parametrize("fault", [name for name in FAULTS if name not in NEEDING_DATA])
+def test_what_is_wrong_in_a_study_file_is_said_in_one_line(tmp_path: Path, fault: str):
+    # as the Snakefile reads it, which starts with this
+    study = faulty(tmp_path, fault)
+    with pytest.raises(UserError) as refused:
+        questions_of(load_design(study))
+    (line,) = str(refused.value).splitlines()
+    for word in FAULTS[fault][-1]:
+        assert word in line
 
 
 def test_a_study_that_is_not_there_is_said_so(tmp_path: Path):
