@@ -30,7 +30,30 @@ Rows = Mapping[Frame, pl.DataFrame]
 BROUGHT: Final = (MODEL, MODEL_PAIR, STORED_PREDICTION, STORED_ATTENTION, EPOCH)
 """What a block brings to a store's tables, and kept rows are made of."""
 
-_SCRATCH: Final = {"threads": "1", "memory_limit": MEMORY}
+_AS_WRITTEN: Final = (
+    # joins in an order that is guessed from sizes would add the same numbers up in another order
+    "join_order",
+    # and these make a small block's plan no faster, but longer to make than to run
+    "statistics_propagation",
+    "projection_pullup",
+    "projection_placement",
+    "expression_rewriter",
+    "common_subplan",
+    "common_aggregate",
+    "aggregate_reuse",
+    "aggregate_function_rewriter",
+    "cte_filter_pusher",
+    "duplicate_groups",
+    "column_lifetime",
+    "join_filter_pushdown",
+)
+"""Optimizers that are left out where the views see one block alone."""
+
+_SCRATCH: Final = {
+    "threads": "1",
+    "memory_limit": MEMORY,
+    "disabled_optimizers": ",".join(_AS_WRITTEN),
+}
 
 
 class BlockMeasures:
