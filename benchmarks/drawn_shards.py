@@ -116,7 +116,7 @@ class Drawn:
         shown = [
             (model, *seen) for model in self._models for seen in views_seen(self._design, model)
         ]
-        kept = self._design.attention.kept
+        attention = self._design.attention
         return {
             "model": pl.DataFrame([self._row(model) for model in self._models], MODEL.schema),
             "model_pair": self._pairs(),
@@ -125,7 +125,7 @@ class Drawn:
                 self._attention(model, view, str(method))
                 for model, view, split in shown
                 if split == "test"
-                for method in (kept if view == CLEAN_VIEW else kept[-1:])
+                for method in (attention.kept if view == CLEAN_VIEW else (attention.published,))
             ),
             "epoch": pl.concat(self._epochs(model) for model in self._models),
         }

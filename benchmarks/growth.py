@@ -6,21 +6,18 @@ growing saves.
 """
 
 import argparse
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-
 import polars as pl
-from synthetic import write_shards
-from synthetic_study import write_study
 
 from store.builder import build
 from store.database import open_reader
+from tests.synthetic import write_shards
+from tests.synthetic_study import write_study
 
 
 def main() -> None:

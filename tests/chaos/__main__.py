@@ -156,11 +156,12 @@ def _doctor_trial(arguments: argparse.Namespace, folder: Path) -> list[str]:
     """Corrupt so many copies of a study, and look at as many healthy ones; return what failed."""
     import trial
     from corruptions import CORRUPTIONS
+    from store_file import hashes
 
     failed: list[str] = []
     (folder / "sound").mkdir()
     sound = trial.finished(folder / "sound", **trial.CORRUPTED)
-    expected = trial.hashes(sound.store)
+    expected = hashes(sound.store)
     for number in range(max(arguments.corruptions, len(CORRUPTIONS))):
         corruption = CORRUPTIONS[number % len(CORRUPTIONS)]
         place = folder / f"corrupted-{number}"
@@ -171,7 +172,7 @@ def _doctor_trial(arguments: argparse.Namespace, folder: Path) -> list[str]:
             failed.append(f"{corruption.name} (seed {seed}): not named: {[f.what for f in faults]}")
         trial.mended(study)
         trained = trial.train_what_is_missing(study, sound)
-        if trained or trial.hashes(study.store) != expected:
+        if trained or hashes(study.store) != expected:
             failed.append(f"{corruption.name} (seed {seed}): not mended; trained {trained} again")
         failed += [
             f"{corruption.name} (seed {seed}): left: {fault.what}"

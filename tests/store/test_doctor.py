@@ -16,6 +16,7 @@ import pytest
 import trial
 from corruptions import CORRUPTIONS, flip_bit
 from released import conclude
+from store_file import hashes
 from synthetic import SyntheticStudy, copied
 from synthetic_study import write_study
 
@@ -83,7 +84,7 @@ def test_what_is_mended_is_as_it_was_and_nothing_is_trained_again(
     assert any(re.search(BY_NAME[name].named, fault.what) for fault in faults), faults
     assert trial.mended(study).done
     assert trial.train_what_is_missing(study, sound) == []
-    assert trial.hashes(study.store) == trial.hashes(sound.store)
+    assert hashes(study.store) == hashes(sound.store)
     assert examine(study.store, study.shards, study.design) == []
 
 
@@ -101,7 +102,7 @@ def test_a_shard_that_the_store_does_not_hold_either_is_trained_again(
     flip_bit(study.members[1] / "epoch.parquet", np.random.default_rng(1))
     trial.mended(study)
     assert trial.train_what_is_missing(study, sound) == [1]
-    assert trial.hashes(study.store) == trial.hashes(sound.store)
+    assert hashes(study.store) == hashes(sound.store)
     kept = study.results / "quarantine" / study.members[1].name
     assert (kept / "epoch.parquet").is_file()
 
@@ -126,7 +127,7 @@ def test_a_store_that_cannot_be_opened_is_made_anew_from_the_study_and_its_shard
     with pytest.raises(StoreError, match=r"--shards and the study file with --study"):
         mend(study.store, study.shards)
     mend(study.store, study.shards, study.design)
-    assert trial.hashes(study.store) == trial.hashes(sound.store)
+    assert hashes(study.store) == hashes(sound.store)
     assert (study.results / "quarantine" / "store.duckdb").read_bytes() == b"damaged"
 
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from store_file import hashes
 from synthetic import SyntheticStudy, copied, make_study
 
 from store.builder import build
-from store.contents import table_hashes
 from store.database import open_reader
 from store.doctor import examine
 from store.errors import STOPPING, explained
@@ -88,11 +88,6 @@ def study(undisturbed: SyntheticStudy, tmp_path: Path) -> SyntheticStudy:
     study = copied(undisturbed, tmp_path)
     study.store.unlink()
     return study
-
-
-def hashes(store: Path) -> dict[str, str]:
-    with open_reader(store) as reader:
-        return table_hashes(reader)
 
 
 def take_in(study: SyntheticStudy) -> None:

@@ -48,6 +48,24 @@ def refused(*arguments: object) -> str:
     return done.stderr
 
 
+def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """As answered, but within this process: quicker, where there is no process to test."""
+    status = main([str(argument) for argument in arguments])
+    told = capsys.readouterr()
+    assert (status, told.err) == (0, "")
+    return told.out
+
+
+def denied(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """As refused, within this process."""
+    status = main([str(argument) for argument in arguments])
+    told = capsys.readouterr()
+    assert (status, told.out) == (2, "")
+    assert told.err.startswith("error: ")
+    assert told.err.count("\n") == 1
+    return told.err
+
+
 def test_query_answers_in_every_form(study: SyntheticStudy, tmp_path: Path):
     sql = "SELECT student_id, arm FROM measures ORDER BY student_id LIMIT 2"
     assert "matched" not in answered("query", study.store, sql)
@@ -59,11 +77,11 @@ def test_query_answers_in_every_form(study: SyntheticStudy, tmp_path: Path):
     assert pl.read_parquet(out).rows() == [(4, "fixed"), (5, "fixed")]
 
 
-def test_lists_and_bytes_are_readable_in_csv(study: SyntheticStudy):
+def test_lists_and_bytes_are_readable_in_csv(study: SyntheticStudy, capsys):
     sql = "SELECT teacher_ids FROM model WHERE model_id = 4"
-    assert answered("query", study.store, sql, "--csv") == 'teacher_ids\n"[0, 1]"\n'
+    assert said(capsys, "query", study.store, sql, "--csv") == 'teacher_ids\n"[0, 1]"\n'
     sql = "SELECT png[1:4] AS png FROM image WHERE split = 'test' LIMIT 1"
-    assert answered("query", study.store, sql, "--csv") == "png\n89504e47\n"
+    assert said(capsys, "query", study.store, sql, "--csv") == "png\n89504e47\n"
 
 
 @pytest.mark.parametrize(
@@ -75,53 +93,41 @@ def test_lists_and_bytes_are_readable_in_csv(study: SyntheticStudy):
         "SELECT * FROM arguments",
     ],
 )
-def test_sql_can_neither_write_nor_reach_outside(study: SyntheticStudy, tmp_path: Path, sql: str):
+def test_sql_can_neither_write_nor_reach_outside(
+    study: SyntheticStudy, tmp_path: Path, sql: str, capsys
+):
     """Many more in test_adversaries, which asks them without the command line."""
     (tmp_path / "secret.txt").write_text("secret")
     before = study.store.read_bytes()
-    message = refused("query", study.store, sql.format(folder=tmp_path))
+    message = denied(capsys, "query", study.store, sql.format(folder=tmp_path))
     assert "secret\n" not in message
     assert [path.name for path in tmp_path.iterdir()] == ["secret.txt"]
     assert study.store.read_bytes() == before
 
 
 @pytest.mark.parametrize("sql", ["", "SELEC", "SELECT x FROM measures", "SELECT * FROM nothing"])
-def test_a_wrong_query_gives_one_line(study: SyntheticStudy, sql: str):
-    refused("query", study.store, sql)
+def test_a_wrong_query_gives_one_line(study: SyntheticStudy, sql: str, capsys):
+    denied(capsys, "query", study.store, sql)
 
 
-def test_a_missing_or_foreign_file_gives_one_line(tmp_path: Path):
-    assert "no such store" in refused("query", tmp_path / "absent", "SELECT 1")
+def test_a_wrong_query_ends_its_process_with_one_line(study: SyntheticStudy):
+    refused("query", study.store, "SELEC")
+
+
+def test_a_missing_or_foreign_file_gives_one_line(tmp_path: Path, capsys):
+    assert "no such store" in denied(capsys, "query", tmp_path / "absent", "SELECT 1")
     (tmp_path / "text").write_text("x" * 5000)
     for command in (["tables"], ["describe"], ["doctor"]):
         more = ["measures"] if command == ["describe"] else []
-        assert "cannot be opened" in refused(*command, tmp_path / "text", *more)
+        assert "cannot be opened" in denied(capsys, *command, tmp_path / "text", *more)
     assert [path.name for path in tmp_path.iterdir()] == ["text"]
 
 
-def test_tables_lists_every_table_and_view_with_its_rows(study: SyntheticStudy):
-    shown = answered("tables", study.store)
+def test_tables_lists_every_table_and_view_with_its_rows(study: SyntheticStudy, capsys):
+    shown = said(capsys, "tables", study.store)
     for name in [frame.name for frame in TABLES] + list(VIEWS):
         assert f" {name} " in shown
     assert "one trained network" in shown
-
-
-def said(capsys, *arguments: object) -> str:
-    """As answered, but within this process: quicker, where there is no process to test."""
-    status = main([str(argument) for argument in arguments])
-    told = capsys.readouterr()
-    assert (status, told.err) == (0, "")
-    return told.out
-
-
-def denied(capsys, *arguments: object) -> str:
-    """As refused, within this process."""
-    status = main([str(argument) for argument in arguments])
-    told = capsys.readouterr()
-    assert (status, told.out) == (2, "")
-    assert told.err.startswith("error: ")
-    assert told.err.count("\n") == 1
-    return told.err
 
 
 def test_forms_and_limits_hold_for_every_listing(study: SyntheticStudy, tmp_path: Path, capsys):
@@ -235,16 +241,16 @@ def test_ctrl_c_ends_a_long_query_without_a_word(study: SyntheticStudy):
     assert (process.returncode, out, err) == (130, "", "")
 
 
-def test_describe_gives_every_column_its_meaning(study: SyntheticStudy):
-    shown = answered("describe", study.store, "measures")
+def test_describe_gives_every_column_its_meaning(study: SyntheticStudy, capsys):
+    shown = said(capsys, "describe", study.store, "measures")
     words = " ".join(shown.replace("│", " ").split())
     assert "generalization_gap DOUBLE Clean training accuracy minus" in words
-    assert "no such table or view" in refused("describe", study.store, "measure")
+    assert "no such table or view" in denied(capsys, "describe", study.store, "measure")
 
 
-def test_export_writes_a_file_per_table_and_view(study: SyntheticStudy, tmp_path: Path):
+def test_export_writes_a_file_per_table_and_view(study: SyntheticStudy, tmp_path: Path, capsys):
     answered("export", study.store, tmp_path / "parquet")
-    answered("export", study.store, tmp_path / "csv", "--csv")
+    said(capsys, "export", study.store, tmp_path / "csv", "--csv")
     names = {frame.name for frame in TABLES} | set(VIEWS)
     assert {path.stem for path in (tmp_path / "parquet").iterdir()} == names
     assert {path.name for path in (tmp_path / "csv").iterdir()} == {f"{n}.csv" for n in names}
@@ -254,14 +260,19 @@ def test_export_writes_a_file_per_table_and_view(study: SyntheticStudy, tmp_path
     assert len(lines) == 1 + pl.read_parquet(tmp_path / "parquet" / "prediction.parquet").height
 
 
-def test_a_folder_that_cannot_be_written_gives_one_line(study: SyntheticStudy, tmp_path: Path):
+def test_a_folder_that_cannot_be_written_gives_one_line(
+    study: SyntheticStudy, tmp_path: Path, capsys
+):
     (tmp_path / "file").write_text("")
-    assert "cannot be written" in refused("export", study.store, tmp_path / "file" / "below")
+    assert "cannot be written" in denied(capsys, "export", study.store, tmp_path / "file" / "below")
 
 
 @pytest.mark.parametrize("command", ["query", "tables", "describe", "export", "cookbook", "doctor"])
-def test_every_command_has_help_with_an_example(command: str):
-    assert f"example: python -m store {command} results/" in answered(command, "--help")
+def test_every_command_has_help_with_an_example(command: str, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert not ended.value.code
+    assert f"example: python -m store {command} results/" in capsys.readouterr().out
 
 
 def test_doctor_finds_a_sound_store_sound(study: SyntheticStudy):

@@ -10,8 +10,6 @@ from corruptions import Corruption, finish
 from synthetic import SyntheticStudy, copied, make_study, write_packs, write_shards
 from synthetic_study import write_study
 
-from store.contents import table_hashes
-from store.database import open_reader
 from store.doctor import examine
 from store.faults import Fault
 from store.mend import Mended, mend
@@ -25,11 +23,6 @@ def finished(folder: Path, **shape: object) -> SyntheticStudy:
     study = make_study(folder, **shape, built=False)
     finish(study)
     return study
-
-
-def hashes(store: Path) -> dict[str, str]:
-    with open_reader(store) as reader:
-        return table_hashes(reader)
 
 
 def corrupt(
