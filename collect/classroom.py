@@ -87,6 +87,7 @@ class Classroom:
         self._finished = finished
         self._may_go_on = may_go_on
         self._leases = leases
+        self._frozen: dict[int, Classifier] = {}
         # now, so that what is not there is said before anything is trained
         for network in design.own_training.networks.by_role().values():
             read_weights(network)
@@ -103,6 +104,7 @@ class Classroom:
         first = [group[0] for group in twins]
         for group in _alike(first, lambda student: student.strength):
             members |= self._taught(group, members)
+        self._frozen.clear()
         for original, *others in twins:
             for twin in others:
                 found = members[original.ordinal]
@@ -272,13 +274,21 @@ class Classroom:
     ) -> dict[int, Classifier]:
         """Copy the teachers of some students, as they answer; the trained ones stay as they are.
 
-        In train mode their statistics move while they teach, and start as trained in every
-        group: so a student's bits do not depend on who learns beside it.
+        Those that taught the students before stay the same copies. In train mode their statistics
+        move while they teach, and start as trained in every group: so a student's bits do not
+        depend on who learns beside it.
         """
         asked = sorted({ordinal for learner in chunk for ordinal in _teachers_of(learner)})
         if self._design.distillation.teacher_mode == "train":
             return {ordinal: copy.deepcopy(teachers[ordinal].model).train() for ordinal in asked}
-        return {ordinal: frozen(teachers[ordinal].model) for ordinal in asked}
+        # others are let go first: no more copies are held than are asked for
+        self._frozen = {
+            ordinal: model for ordinal, model in self._frozen.items() if ordinal in asked
+        }
+        for ordinal in asked:
+            if ordinal not in self._frozen:
+                self._frozen[ordinal] = frozen(teachers[ordinal].model)
+        return {ordinal: self._frozen[ordinal] for ordinal in asked}
 
     def _trainee(self, learner: Learner, recipe: Recipe) -> Trainee:
         teachers = _teachers_of(learner)

@@ -14,7 +14,7 @@ from collect.checkpoint import Record, publish
 from collect.datasets import Data, load
 from collect.engine import Runtime, start
 from collect.memory import Limits
-from collect.models import build
+from collect.models import build, frozen
 from collect.pixels import InMemory
 from store.design import TRAINING_PROTOCOL, Design
 from store.errors import UserError
@@ -214,6 +214,19 @@ def test_teachers_that_teach_in_train_mode_are_measured_as_trained_and_lockstep_
     # the teachers' statistics drift in a copy; what is kept and measured is the trained teacher
     assert drifted[:4] == hashes[:4]
     assert not set(drifted[4:]) & set(hashes[4:])
+
+
+def test_teachers_of_two_groups_of_students_are_copied_once(tables, tmp_path, monkeypatch):
+    copied = []
+
+    def counted(model):
+        copied.append(model)
+        return frozen(model)
+
+    monkeypatch.setattr(classroom, "frozen", counted)
+    # two groups, by the students' own strengths; each asks for teachers 2 and 3, the first for all
+    assert _hashes(_collect(_study(), 0, tmp_path)) == _hashes(tables)
+    assert len(copied) == len({id(model) for model in copied}) == 4
 
 
 def test_a_model_that_does_not_fit_alone_is_an_error_that_says_what_to_do(tmp_path, monkeypatch):
