@@ -40,10 +40,10 @@ smoke: $(READY) ## run every study of config/ cut to a few images and steps, wit
 	  snakemake --cores all --config study=$$study smoke=true; done
 
 test: $(TOOLS) ## run the tests
-	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST)
+	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(PYTEST)
 
 test-long: $(TOOLS) ## run the tests that make test leaves out (several minutes)
-	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -n $(JOBS) --dist loadgroup -m long $(PYTEST)
+	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder -m long $(PYTEST)
 
 test-slurm: $(TOOLS) $(SLURM_READY) ## run the cluster tests on a Slurm that is started for them (root; SLURM='-k "200 or heads"')
 	@$(RUN) OMP_NUM_THREADS=1 tests/slurm/with_slurm.sh \

@@ -15,9 +15,23 @@ def synthetic_study(tmp_path: Path) -> Callable[..., SyntheticStudy]:
     return partial(make_study, tmp_path)
 
 
+FIRST = ("workflow", "reports", "store", "analyze", "adapters")
+"""Folders whose tests begin first: the longest, at the end, would leave workers idle."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the workflow's tests begin first: the longest, at the end, would leave workers idle."""
-    items.sort(key=lambda item: "/workflow/" not in item.nodeid)
+    """Keep tests that share what takes long to make on one worker, which makes it once.
+
+    Those are the tests of one file, and all that look at pages. Long tests make their own.
+    """
+    for item in items:
+        folder = item.path.parent.name
+        if not any(item.get_closest_marker(name) for name in ("xdist_group", "long")):
+            name = folder if folder == "reports" else f"{folder}/{item.path.stem}"
+            item.add_marker(pytest.mark.xdist_group(name))
+    places = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.path.parent.name, len(FIRST)))
 
 
 def pytest_collection_finish() -> None:
