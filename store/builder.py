@@ -18,7 +18,7 @@ from store.connection import (
     whole_table,
     writer,
 )
-from store.database import open_database, open_reader, renew_file, schema_version
+from store.database import open_database, open_reader, renew_file, version_of
 from store.design import Design
 from store.errors import StoreError, UserError
 from store.files import copy_database, lock, publish, remove_database
@@ -260,9 +260,11 @@ class _State:
 def _state(store: Path) -> _State | None:
     """Read what a store is; None where there is none of this schema or it cannot be read."""
     try:
-        if not store.is_file() or schema_version(store) != SCHEMA_VERSION:
+        if not store.is_file():
             return None
         with open_database(store) as reader:
+            if version_of(reader, store) != SCHEMA_VERSION:
+                return None
             study = reader.frame(f"SELECT * FROM {quoted(STUDY.name)}")
             ledger = reader.frame(f"SELECT * FROM {quoted(SHARD.name)} ORDER BY block")
             return _State(study, ledger)
@@ -276,10 +278,12 @@ def _bring_up_to_date(store: Path) -> None:
 
     Raises StoreError where a newer version wrote it.
     """
+    if not store.is_file():
+        return
     try:
-        version = schema_version(store)
-        steps = steps_from(version, MIGRATIONS)
         with open_database(store) as reader:
+            version = version_of(reader, store)
+            steps = steps_from(version, MIGRATIONS)
             digest = reader.frame(f"SELECT schema_hash FROM {quoted(STUDY.name)}").item()
     except StoreError:
         return

@@ -198,9 +198,16 @@ def open_reader(
 
     Raises StoreError where there is none, it is no store, or a newer version wrote it.
     """
-    version = schema_version(store)
+    _require_file(store)
+    reader = open_database(store, limits=limits)
+    try:
+        version = version_of(reader, store)
+    except BaseException:
+        reader.close()
+        raise
     if version == SCHEMA_VERSION:
-        return open_database(store, limits=limits)
+        return reader
+    reader.close()
     if version > SCHEMA_VERSION:
         raise StoreError(
             f"{store}: schema version {version}; this software reads up to {SCHEMA_VERSION}. "
@@ -224,21 +231,31 @@ def schema_version(store: Path) -> int:
 
     Raises StoreError where there is no store.
     """
-    if not store.is_file():
-        raise StoreError(f"{store}: no such store; run snakemake, or python -m store.job")
+    _require_file(store)
     with open_database(store) as reader:
-        try:
-            version = reader.frame(f"SELECT schema_version FROM {quoted(STUDY.name)}")
-        except StoreError:
-            raise StoreError(
-                f"{store}: not a store of this software: it has no table study"
-            ) from None
+        return version_of(reader, store)
+
+
+def version_of(reader: Reader, store: Path) -> int:
+    """Return the version of the schema that an open file was written with.
+
+    Raises StoreError where the file is no store.
+    """
+    try:
+        version = reader.frame(f"SELECT schema_version FROM {quoted(STUDY.name)}")
+    except StoreError:
+        raise StoreError(f"{store}: not a store of this software: it has no table study") from None
     if version.height != 1:
         raise StoreError(
             f"{store}: its table study has {version.height} rows and should have one. "
             "Run python -m store doctor on it."
         )
     return int(version.item())
+
+
+def _require_file(store: Path) -> None:
+    if not store.is_file():
+        raise StoreError(f"{store}: no such store; run snakemake, or python -m store.job")
 
 
 def open_database(path: Path, *, limits: Limits | None = None) -> Reader:

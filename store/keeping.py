@@ -21,7 +21,7 @@ from store.kept import AGAIN, KEPT
 from store.ledger import SHARD, STUDY
 from store.migrations import Tables
 from store.schema import quoted
-from store.scratch import made_once, scratch_tables, scratch_views
+from store.scratch import of_block, of_images, scratch_tables
 from store.vocabulary import MODELS_PER_BLOCK_LIMIT
 
 Rows = Mapping[Frame, pl.DataFrame]
@@ -67,6 +67,7 @@ class BlockMeasures:
         self._side, self._method = int(study["grid"].item()), str(study["attention_method"].item())
         self._common = {STUDY: study, IMAGE: images.with_columns(png=pl.lit(None, pl.Binary()))}
         self._connection: duckdb.DuckDBPyConnection | None = None
+        self._has_views = False
 
     def __enter__(self) -> Self:
         """Return itself; the database is made with the first block."""
@@ -76,7 +77,7 @@ class BlockMeasures:
         """Let the database go."""
         if self._connection is not None:
             self._connection.close()
-            self._connection = None
+            self._connection, self._has_views = None, False
 
     def of(self, block: Rows) -> Rows:
         """Return the rows of KEPT for one block.
@@ -96,8 +97,10 @@ class BlockMeasures:
                 connection.execute(statement)
             for frame, rows in tables.items():
                 insert(connection, frame, rows)
-            for statement in made_once():
-                connection.execute(statement)
+            for step in of_block(method=self._method):
+                if step.always or not self._has_views:
+                    connection.execute(step.statement)
+            self._has_views = True
             return {frame: _made_again(connection, frame) for frame in KEPT}
         except (duckdb.Error, RuntimeError, ValueError) as error:
             pass_on_an_interrupt(error)
@@ -107,11 +110,11 @@ class BlockMeasures:
         if self._connection is None:
             self._connection = duckdb.connect(config=dict(_SCRATCH))
             self._connection.execute(SILENT)
-            for statement in scratch_tables():
+            for statement in scratch_tables((*self._common, *BROUGHT)):
                 self._connection.execute(statement)
             for frame, rows in self._common.items():
                 insert(self._connection, frame, rows)
-            for statement in scratch_views(side=self._side, method=self._method):
+            for statement in of_images(side=self._side):
                 self._connection.execute(statement)
         return self._connection
 

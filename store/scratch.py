@@ -4,12 +4,14 @@ It has the store's own views, as far as kept tables are made of them. Those that
 read, or that are long to plan, are tables here: for a small block planning is nearly all the work.
 """
 
+import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from store.frames import Frame
 from store.kept import AGAIN, KEPT
-from store.schema import MACROS, TABLES, VIEWS, literal, macro_text, table_statements, view_text
+from store.schema import MACROS, VIEWS, literal, macro_text, table_statements, view_text
 
 _OF_IMAGES: Final = "test_half"
 """The view of images alone, which are the same for every block."""
@@ -31,7 +33,15 @@ _VIEWS: Final = (
 )
 
 
-def scratch_tables(frames: Iterable[Frame] = TABLES) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One statement. always: whether it is for every block, or the first one alone."""
+
+    statement: str
+    always: bool
+
+
+def scratch_tables(frames: Iterable[Frame]) -> list[str]:
     """Return the statements that make empty tables, without comments.
 
     Tables of these names that are there already are thrown away.
@@ -39,30 +49,30 @@ def scratch_tables(frames: Iterable[Frame] = TABLES) -> list[str]:
     return [_replacing(table_statements(frame)[0]) for frame in frames]
 
 
-def scratch_views(*, side: int, method: str) -> list[str]:
-    """Return the statements that make macros and views, of ``made_once`` too, on those tables.
+def of_images(*, side: int) -> list[str]:
+    """Return the statements that make what no block changes, when STUDY and IMAGE are filled.
 
-    They can be run when the images are there. side: of the attention maps, in cells. method: of
-    attention, that the study's claims are tested on; overlaps by others are in no kept table.
+    side: of the attention maps, in cells.
+    """
+    return [*(macro_text(name, side) for name in MACROS), _as_table(_OF_IMAGES)]
+
+
+def of_block(*, method: str) -> list[Step]:
+    """Return what is to be done, in this order, when a block's tables are filled.
+
+    Then the views of KEPT can be asked. method: of attention, that the study's claims are tested
+    on; overlaps by others are in no kept table.
     """
     overlaps = (
-        "CREATE VIEW attention_iou AS SELECT model_a, model_b, method, image_id, iou "
+        "CREATE OR REPLACE VIEW attention_iou AS SELECT model_a, model_b, method, image_id, iou "
         f"FROM attention_iou_by_method({literal(method)})"
     )
-    made = {
-        **{name: view_text(name) for name in _VIEWS},
-        **{name: _as_table(name) for name in (_OF_IMAGES, *_MADE_ONCE)},
-        "attention_iou": overlaps,
+    steps = {
+        **{name: Step(_replacing(view_text(name)), always=False) for name in _VIEWS},
+        **{name: Step(_as_table(name), always=True) for name in _MADE_ONCE},
+        "attention_iou": Step(overlaps, always=False),
     }
-    return [*(macro_text(name, side) for name in MACROS), *(made[v] for v in VIEWS if v in made)]
-
-
-def made_once() -> list[str]:
-    """Return the statements that fill what is a table here, in their order.
-
-    To be run when the block's tables are filled.
-    """
-    return [_as_table(name) for name in _MADE_ONCE]
+    return [steps[name] for name in VIEWS if name in steps]
 
 
 def _as_table(view: str) -> str:
@@ -70,4 +80,4 @@ def _as_table(view: str) -> str:
 
 
 def _replacing(statement: str) -> str:
-    return statement.replace("CREATE TABLE", "CREATE OR REPLACE TABLE", 1)
+    return re.sub(r"^CREATE (TABLE|VIEW)", r"CREATE OR REPLACE \1", statement, flags=re.MULTILINE)

@@ -10,11 +10,14 @@ from synthetic import SyntheticStudy, make_study
 
 from store import builder, keeping
 from store.builder import build
+from store.contents import rows_of_block
 from store.database import open_reader
 from store.doctor import examine
-from store.errors import StaleShardError
-from store.frames import STORED_PREDICTION
+from store.errors import StaleShardError, StoreError
+from store.frames import EPOCH, IMAGE, STORED_PREDICTION
+from store.keeping import BROUGHT, BlockMeasures
 from store.kept import AGAIN, KEPT
+from store.ledger import STUDY
 from store.schema import schema
 from store.vocabulary import AttentionMethod
 
@@ -52,6 +55,18 @@ def test_a_failed_student_has_rows_of_what_is_known_of_its_teachers(study: Synth
     assert rows["test_accuracy"].null_count() == 3
     assert rows["test_accuracy_teachers"].null_count() == 0
     assert cells.height == 0
+
+
+def test_a_block_that_cannot_be_measured_does_not_hold_up_the_next(study: SyntheticStudy):
+    with open_reader(study.store) as reader:
+        rows = {frame: reader.frame(f"SELECT * FROM {frame.name}") for frame in (STUDY, IMAGE)}
+        one = {frame: rows_of_block(reader, frame, 0) for frame in (*BROUGHT, *KEPT)}
+    broken = {**one, EPOCH: one[EPOCH].rename({"epoch": "spoch"})}
+    with BlockMeasures(study=rows[STUDY], images=rows[IMAGE]) as measures:
+        with pytest.raises(StoreError, match="measures of a block cannot be made"):
+            measures.of(broken)
+        made = measures.of(one)
+    assert all(made[frame].equals(one[frame]) for frame in KEPT)
 
 
 def tables(store: Path) -> dict[str, pl.DataFrame]:
