@@ -155,12 +155,13 @@ class Classroom:
     def _keep_to_one_engine(self) -> None:
         """Forget what another engine trained: within a block, rounding must not differ."""
         path, own = self._scratch / "engine.json", fingerprint(self._runtime)
-        if path.exists() and path.read_text(encoding="utf-8") != own:
+        begun = path.read_text(encoding="utf-8", errors="replace") if path.exists() else own
+        if begun != own:
             _log.warning(
                 "block %d was begun by another engine, %s; this is %s. Its models are trained "
                 "again",
                 self._block,
-                path.read_text(encoding="utf-8"),
+                begun,
                 own,
             )
             shutil.rmtree(self._scratch)

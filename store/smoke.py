@@ -46,7 +46,7 @@ def prepare_smoke(study: Path, results: str | None) -> Path:
     text = f"# made from {study.name} by smoke=true\n" + yaml.safe_dump(
         smoke.declared(), sort_keys=False, allow_unicode=True
     )
-    if not file.exists() or file.read_text(encoding="utf-8") != text:
+    if not file.exists() or file.read_bytes() != text.encode("utf-8"):
         file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, text)
     return file

@@ -105,8 +105,9 @@ def design_from_declaration(text: str, *, source: str) -> Design:
 def keep_declaration(design: Design, results: Path) -> None:
     """Keep in a study's results what it declares, for whoever looks at them without its file."""
     path, text = results / DECLARATION, json.dumps(design.declared(), indent=2) + "\n"
+    # as bytes: a damaged file may be no text, and is written anew
     with suppress(OSError):
-        if path.read_text(encoding="utf-8") == text:
+        if path.read_bytes() == text.encode("utf-8"):
             return
     write_text(path, text)
 

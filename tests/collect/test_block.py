@@ -147,6 +147,13 @@ def test_models_begun_by_another_engine_are_trained_again(tables, tmp_path, capl
     assert "block 0 was begun by another engine" in caplog.text
 
 
+def test_models_of_an_engine_that_cannot_be_read_are_trained_again(tables, tmp_path, caplog):
+    (tmp_path / "engine.json").write_bytes(b"{\xa0")
+    with caplog.at_level(logging.WARNING):
+        assert _hashes(_collect(_study(), 0, tmp_path)) == _hashes(tables)
+    assert "block 0 was begun by another engine" in caplog.text
+
+
 def _running_out(monkeypatch, name: str, fits: int, size) -> list[int]:
     """Let a function of the engine find no memory for more than ``fits``; list what it tried."""
     tried = []

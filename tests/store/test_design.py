@@ -7,7 +7,13 @@ import yaml
 from store.design import Design
 from store.errors import DataError, StudyError
 from store.packing import declared_packing
-from store.study_file import design_from_declaration, load_design, require_data
+from store.study_file import (
+    design_from_declaration,
+    keep_declaration,
+    kept_declaration,
+    load_design,
+    require_data,
+)
 from store.vocabulary import Arm, PairKind
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,6 +92,19 @@ def test_what_cannot_change_a_shards_numbers_leaves_its_key(changes):
 )
 def test_what_can_change_a_shards_numbers_changes_its_key(changes):
     assert _changed(**changes).shard_key(3) != _changed().shard_key(3)
+
+
+def test_a_declaration_that_is_no_text_any_more_is_kept_anew(tmp_path):
+    study = _changed()
+    keep_declaration(study, tmp_path)
+    (file,) = tmp_path.iterdir()
+    text = file.read_bytes()
+    file.write_bytes(text[:9] + bytes([text[9] ^ 0x80]) + text[10:])
+    with pytest.raises(StudyError, match="cannot be read"):
+        kept_declaration(tmp_path)
+    keep_declaration(study, tmp_path)
+    assert file.read_bytes() == text
+    assert kept_declaration(tmp_path) == study
 
 
 def test_keys_that_a_study_does_not_use_are_left_out_of_what_it_declares():

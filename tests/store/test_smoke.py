@@ -77,6 +77,14 @@ def test_a_smoke_run_prepared_again_leaves_its_file_alone(smoke):
     assert file.stat().st_mtime_ns == before
 
 
+def test_a_damaged_smoke_study_is_written_anew(smoke):
+    _, file = smoke(CONFIG / "digits.yaml")
+    text = file.read_bytes()
+    file.write_bytes(text.replace(b"s", b"\xf3", 1))
+    smoke(CONFIG / "digits.yaml")
+    assert file.read_bytes() == text
+
+
 def test_a_learning_rate_that_falls_in_steps_still_falls(smoke):
     cut, _ = smoke(CONFIG / "paper-cifar100.yaml")
     for recipe in (cut.own_training.training.teacher, cut.own_training.training.student):
