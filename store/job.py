@@ -99,6 +99,10 @@ def _entries(pack: Path) -> list[dict[str, Any]]:
             }
             for entry in entries
         ]
+    except FileNotFoundError:
+        raise StaleShardError(
+            f"{pack}: no such file. Run snakemake, which trains the pack's blocks."
+        ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StaleShardError(
             f"{pack}: not a pack's manifest ({type(error).__name__}: {error}). Delete it and run "

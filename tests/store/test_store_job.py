@@ -55,6 +55,17 @@ def test_the_job_finds_the_studys_packs_in_their_folder(tmp_path: Path):
         update_store(study.study_file, packs=[tmp_path], **job)
 
 
+def test_a_pack_that_is_not_there_and_one_that_is_none_are_told_apart(tmp_path: Path):
+    study = make_study(tmp_path, **SMALL, built=False)
+    job = {"store": study.store, "ledger": tmp_path / "ledger.json"}
+    study.packs[0].write_text("{}")
+    with pytest.raises(StaleShardError, match=r"not a pack's manifest .* Delete it"):
+        update_store(study.study_file, packs=study.packs, **job)
+    study.packs[0].unlink()
+    with pytest.raises(StaleShardError, match=r"00000\.json: no such file\. Run snakemake"):
+        update_store(study.study_file, packs=study.packs, **job)
+
+
 def test_the_job_notices_a_shard_that_is_not_its_packs(tmp_path: Path):
     study = make_study(tmp_path, **SMALL, built=False)
     pack = next(write_packs(study.design, study.results))
