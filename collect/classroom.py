@@ -194,6 +194,7 @@ class Classroom:
                 waiting = waiting[len(chunk) :]
                 continue
             # outside of the handler, which keeps alive what the failed attempt had allocated
+            self._frozen.clear()
             release_memory(self._runtime.device)
             limits.lower_together(len(chunk))
         return members

@@ -330,7 +330,12 @@ _empty: dict[int, bytes] = {}
 def _write_empty(path: Path, side: int) -> None:
     """Make a store without rows: by many hundred statements once, then as a copy of that."""
     if side in _empty:
-        path.write_bytes(_empty[side])
+        try:
+            path.write_bytes(_empty[side])
+        except OSError as error:
+            # a full disk is noticed while writing, when Python no longer says of which file
+            error.filename = str(path)
+            raise
         return
     with writer(path) as connection, transaction(connection):
         create(Writer(connection), side)

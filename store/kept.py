@@ -62,5 +62,9 @@ CONTINGENCY: Final = Frame(
 
 KEPT: Final = (MEASURED, CONTINGENCY)
 
+MAKING: Final = 2
+"""Raised when the same block's rows come out in other last bits than before: the same numbers added
+up in another order. Stores made before are brought up to date as after a change of a view."""
+
 AGAIN: Final = "_again"
 """Follows a kept table's name in the name of the view that makes it."""

@@ -18,7 +18,7 @@ from store.frames import (
     Column,
     Frame,
 )
-from store.kept import KEPT
+from store.kept import KEPT, MAKING
 from store.ledger import CONDITION, ENVIRONMENT, SHARD, STUDY
 from store.measures import MEASURES
 from store.vocabulary import MASK_WORD_BITS, Half
@@ -165,10 +165,9 @@ class Schema:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all statements and comments, 64 hexadecimal digits."""
-        text = "\n".join(
-            (*self.statements, repr(MEASURES), repr(_VIEW_COLUMNS), view_text(_ONE_WORD))
-        )
+        """SHA-256 of all statements and comments and of ``MAKING``, 64 hexadecimal digits."""
+        parts = (repr(MEASURES), repr(_VIEW_COLUMNS), view_text(_ONE_WORD), f"{MAKING}")
+        text = "\n".join((*self.statements, *parts))
         return hashlib.sha256(text.encode()).hexdigest()
 
 

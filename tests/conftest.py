@@ -15,6 +15,7 @@ def synthetic_study(tmp_path: Path) -> Callable[..., SyntheticStudy]:
     return partial(make_study, tmp_path)
 
 
+TESTS = Path(__file__).parent
 FIRST = ("workflow", "reports", "store", "analyze", "adapters")
 """Folders whose tests begin first: the longest, at the end, would leave workers idle."""
 
@@ -26,12 +27,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Those are the tests of one file, and all that look at pages. Long tests make their own.
     """
     for item in items:
-        folder = item.path.parent.name
+        folder = _folder(item)
         if not any(item.get_closest_marker(name) for name in ("xdist_group", "long")):
-            name = folder if folder == "reports" else f"{folder}/{item.path.stem}"
+            name = folder if folder == "reports" else str(item.path.relative_to(TESTS))
             item.add_marker(pytest.mark.xdist_group(name))
     places = {name: place for place, name in enumerate(FIRST)}
-    items.sort(key=lambda item: places.get(item.path.parent.name, len(FIRST)))
+    items.sort(key=lambda item: places.get(_folder(item), len(FIRST)))
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(TESTS).parts[0]
 
 
 def pytest_collection_finish() -> None:
