@@ -172,11 +172,13 @@ def run_merge(arguments: argparse.Namespace) -> int:
 def run_migrate(arguments: argparse.Namespace) -> int:
     """Bring a store to the present schema; the old file is kept."""
     done = migrate(arguments.file)
-    if done.before == done.after:
+    if not done.steps:
         print(f"{arguments.file}: schema version {done.after}, nothing to migrate")
         return 0
     for step in done.steps:
         print(f"{arguments.file}: {step}")
+    if done.kept is None:
+        return 0
     print(f"{arguments.file}: schema version {done.after}; as it was, in {done.kept}")
     return 0
 

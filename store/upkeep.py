@@ -4,6 +4,7 @@ import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from store.builder import copy_tables, replacing
 from store.contents import table_hashes
@@ -14,10 +15,15 @@ from store.ledger import SCHEMA_VERSION
 from store.migrations import MIGRATIONS, Migration, steps_from
 from store.schema import schema
 
+_RENEWED: Final = "views, and measures that are kept of them, made anew by this software"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Migrated:
-    """What a migration did. kept: the file as it was. steps: what changed, in words."""
+    """What a migration did. kept: the file as it was. steps: what changed, in words.
+
+    Of a store of the present version, the one step is that its views were other software's.
+    """
 
     before: int
     after: int
@@ -57,9 +63,8 @@ def migrate(store: Path, *, migrations: tuple[Migration, ...] = MIGRATIONS) -> M
         _hashes(fresh)
         if kept is not None:
             _keep(store, kept)
-    return Migrated(
-        before=version, after=SCHEMA_VERSION, steps=tuple(s.summary for s in steps), kept=kept
-    )
+    summaries = tuple(step.summary for step in steps) or (_RENEWED,)
+    return Migrated(before=version, after=SCHEMA_VERSION, steps=summaries, kept=kept)
 
 
 def compact(store: Path) -> Compacted:

@@ -317,6 +317,20 @@ def test_a_migration_that_fails_changes_nothing(old: Path, broken: Migration, me
     assert {path.name for path in old.parent.iterdir()} == {old.name, f"{old.name}.lock"}
 
 
+def test_views_of_other_software_are_made_anew_and_the_command_says_so(
+    present: SyntheticStudy, tmp_path: Path
+):
+    store = tmp_path / "store.duckdb"
+    shutil.copyfile(present.store, store)
+    change(store, "UPDATE study SET schema_hash = 'other'")
+    assert any("another version" in fault.what for fault in examine(store, None))
+    assert answered("migrate", store) == (
+        f"{store}: views, and measures that are kept of them, made anew by this software\n"
+    )
+    assert examine(store, None) == []
+    assert answered("migrate", store).endswith("nothing to migrate\n")
+
+
 def test_a_version_that_no_migration_starts_from_is_refused(old: Path):
     with pytest.raises(StoreError, match=r"is none that was ever released"):
         steps_from(SCHEMA_VERSION - 3, (UPGRADE,))
