@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from store_file import answered
 
 from store.adopt import adopt, check
 from store.builder import build
@@ -473,23 +472,10 @@ def test_the_command_checks_takes_in_and_says_how_to_go_on(tmp_path: Path):
     words = ["adopt", str(runs), "--study", str(tmp_path / "foreign.yaml")]
     words += ["--results", str(results)]
 
-    def run(*more: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "store", *words, *more],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-        return done.stdout
-
-    assert (
-        run("--check") == f"{runs}: 2 seeds, 12 models, 624 answers: as the study declares them\n"
-    )
+    checked = f"{runs}: 2 seeds, 12 models, 624 answers: as the study declares them\n"
+    assert answered(*words, "--check") == checked
     assert not results.exists()
-    assert "go on with snakemake --cores all --config study=" in run()
+    assert "go on with snakemake --cores all --config study=" in answered(*words)
     pack = json.loads((results / "packs" / "00001.json").read_text())
     assert [entry["block"] for entry in pack["blocks"]] == [1]
 
