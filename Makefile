@@ -22,6 +22,8 @@ SEED ?= 1
 SMOKED ?= $(filter-out digits-mlp,$(basename $(notdir $(wildcard config/*.yaml))))
 STORE ?= results/$(STUDY)/store.duckdb
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# one more than processors: tests wait for processes, browsers and leases
+WORKERS ?= $(shell echo $$(($(JOBS) + 1)))
 
 .PHONY: help report cluster smoke test test-long test-slurm check docs calibrate bench test-benchmarks chaos test-duckdb-versions clean
 
@@ -40,7 +42,7 @@ smoke: $(READY) ## run every study of config/ cut to a few images and steps, wit
 	  snakemake --cores all --config study=$$study smoke=true; done
 
 test: $(TOOLS) ## run the tests
-	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(PYTEST)
+	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(PYTEST)
 
 test-long: $(TOOLS) ## run the tests that make test leaves out (several minutes)
 	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder -m long $(PYTEST)
