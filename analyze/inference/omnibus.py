@@ -110,10 +110,10 @@ def _pair(panel: Panel, low: int, high: int, level: float) -> Estimate:
     t = gap / standard_error
     p_value = survival(2**0.5 * abs(t), k, df)
     reach = quantile(level, k, df) * standard_error / 2**0.5
-    names = panel.doses[high], panel.doses[low]
+    more, less = panel.doses[high], panel.doses[low]
     return Estimate(
-        test="games_howell_{:g}_against_{:g}".format(*names),
-        method="Games-Howell, strength {:g} against {:g}".format(*names),
+        test=f"games_howell_{more:g}_against_{less:g}",
+        method=f"Games-Howell, strength {more:g} against {less:g}",
         value_name="difference",
         estimate=gap,
         n=n,

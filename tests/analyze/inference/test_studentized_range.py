@@ -22,6 +22,21 @@ def test_of_two_means_it_is_student_s_t(level, df):
     assert quantile(level, 2, df) == pytest.approx(expected, rel=1e-8)
 
 
+@pytest.mark.parametrize("df", [df for df in DF if df >= 2])
+@pytest.mark.parametrize("level", [1 - 1e-6, 1 - 1e-8])
+def test_a_far_quantile_of_two_means_is_student_s_t_too(level, df):
+    expected = 2**0.5 * stats.t.isf((1 - level) / 2, df)
+    assert quantile(level, 2, df) == pytest.approx(expected, rel=1e-8)
+
+
+def test_a_small_tail_keeps_its_digits():
+    # mpmath's quad of the same density, 25 digits
+    assert survival(30, 4, 7.5) == pytest.approx(2.6507461047e-7, rel=1e-10)
+    # two means: Student's t
+    expected = 2 * stats.t.sf(300 / 2**0.5, 5)
+    assert survival(300, 2, 5) == pytest.approx(expected, rel=1e-8)
+
+
 @pytest.mark.parametrize(("means", "df"), [(3, 7.3), (10, 2)])
 def test_the_quantile_is_the_root_of_scipy_s_tail(means, df):
     found = quantile(0.95, means, df)
