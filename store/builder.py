@@ -1,7 +1,6 @@
 """Make and change stores: one writer, on a file beside the store that is renamed when whole."""
 
-import logging
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -9,6 +8,7 @@ from typing import Final
 import duckdb
 import polars as pl
 
+from store.beginning import bring_up_to_date, prepare, state_of, write_empty
 from store.connection import (
     Writer,
     insert,
@@ -18,7 +18,7 @@ from store.connection import (
     whole_table,
     writer,
 )
-from store.database import open_database, open_reader, renew_file, version_of
+from store.database import open_database, open_reader
 from store.design import Design
 from store.errors import StoreError, UserError
 from store.files import copy_database, lock, publish, remove_database
@@ -48,7 +48,6 @@ from store.keeping import BlockMeasures, Rows
 from store.ledger import (
     CONDITION,
     ENVIRONMENT,
-    SCHEMA_VERSION,
     SHARD,
     STUDY,
     StoredBlock,
@@ -59,13 +58,9 @@ from store.ledger import (
     study_row,
 )
 from store.masks import in_words, with_masks
-from store.migrations import MIGRATIONS, steps_from
-from store.renewal import create
 from store.schema import TABLES, literal, quoted, schema
 from store.shard import Manifest, content_hash
 from store.vocabulary import LogitsType
-
-_log = logging.getLogger(__name__)
 
 _ROWS_AT_ONCE: Final = 500_000
 """Predictions or attention maps that come in by one transaction, at least: four row groups."""
@@ -103,13 +98,13 @@ def build(
     )
     wanted = {shard.name: manifest.content for shard, manifest in manifests.items()}
     with lock(store):
-        _bring_up_to_date(store)
-        present = _state(store)
+        bring_up_to_date(store)
+        present = state_of(store)
         if present is not None and present.is_(study, wanted):
             return present.ledger
         unfinished = store.with_name(f"{store.name}.next")
         history = united(_histories(former or store), study=design.study)
-        _prepare(store, unfinished, study, wanted, side=design.grid)
+        prepare(store, unfinished, study, wanted, side=design.grid)
         with writer(unfinished) as connection:
             with transaction(connection):
                 if is_empty(connection, IMAGE):
@@ -149,7 +144,7 @@ def build_of_blocks(
         unfinished = store.with_name(f"{store.name}.next")
         remove_database(unfinished)
         try:
-            _write_empty(unfinished, design.grid)
+            write_empty(unfinished, design.grid)
             with writer(unfinished) as connection:
                 with transaction(connection):
                     insert(connection, IMAGE, images)
@@ -211,7 +206,7 @@ def copy_tables(source: Path, target: Path) -> None:
     """Write a store's rows into a new file: no free blocks, views and comments as of now."""
     with open_database(source) as reader:
         side = reader.frame(f"SELECT grid FROM {quoted(STUDY.name)}").item()
-    _write_empty(target, side)
+    write_empty(target, side)
     with writer(target) as connection:
         connection.execute(f"ATTACH {literal(str(source))} AS former (READ_ONLY)")
         for frame in TABLES:
@@ -234,112 +229,6 @@ def replacing(store: Path) -> Generator[Path, None, None]:
             publish(fresh, store)
         finally:
             remove_database(fresh)
-
-
-class _State:
-    """What a store says that it is."""
-
-    def __init__(self, study: pl.DataFrame, ledger: pl.DataFrame) -> None:
-        self.study = study
-        self.ledger = ledger
-
-    def is_(self, study: pl.DataFrame, wanted: Mapping[str, str]) -> bool:
-        return self.study.equals(study) and contents(self.ledger) == wanted
-
-    def grows_into(self, study: pl.DataFrame, wanted: Mapping[str, str]) -> bool:
-        """Whether all that it holds belongs to what is wanted."""
-        # what is made of a block on the way in depends on these
-        fixed = [
-            *("study", "classes", "grid", "attention_method", "tau", "logits_type", "images"),
-            *("schema_version", "schema_hash"),
-        ]
-        same = self.study.select(fixed).equals(study.select(fixed))
-        return same and contents(self.ledger).items() <= wanted.items()
-
-
-def _state(store: Path) -> _State | None:
-    """Read what a store is; None where there is none of this schema or it cannot be read."""
-    try:
-        if not store.is_file():
-            return None
-        with open_database(store) as reader:
-            if version_of(reader, store) != SCHEMA_VERSION:
-                return None
-            study = reader.frame(f"SELECT * FROM {quoted(STUDY.name)}")
-            ledger = reader.frame(f"SELECT * FROM {quoted(SHARD.name)} ORDER BY block")
-            return _State(study, ledger)
-    except StoreError:
-        # a store is made of shards: what cannot be read is made anew
-        return None
-
-
-def _bring_up_to_date(store: Path) -> None:
-    """Migrate a store, or give it this software's views, where that is as good as a new one.
-
-    Raises StoreError where a newer version wrote it.
-    """
-    if not store.is_file():
-        return
-    try:
-        with open_database(store) as reader:
-            version = version_of(reader, store)
-            steps = steps_from(version, MIGRATIONS)
-            digest = reader.frame(f"SELECT schema_hash FROM {quoted(STUDY.name)}").item()
-    except StoreError:
-        return
-    if version > SCHEMA_VERSION:
-        raise StoreError(
-            f"{store}: schema version {version}; this software writes {SCHEMA_VERSION}. Update the "
-            "software, or move the file away to have a store of this version made."
-        )
-    if digest == schema().digest or not all(step.complete for step in steps):
-        return
-    fresh = store.with_name(f"{store.name}.fresh")
-    try:
-        copy_database(store, fresh)
-        renew_file(fresh)
-        publish(fresh, store)
-    except StoreError as error:
-        _log.warning("%s; the store is made anew from its shards", error)
-    finally:
-        remove_database(fresh)
-
-
-def _prepare(
-    store: Path, unfinished: Path, study: pl.DataFrame, wanted: Mapping[str, str], *, side: int
-) -> None:
-    """Leave beside the store what the build goes on from.
-
-    That is a killed build's file, a copy of the store, or a store without rows.
-    """
-    begun = _state(unfinished)
-    if begun is not None and begun.grows_into(study, wanted):
-        return
-    remove_database(unfinished)
-    present = _state(store)
-    if present is not None and present.grows_into(study, wanted):
-        copy_database(store, unfinished)
-    else:
-        _write_empty(unfinished, side)
-
-
-_empty: dict[int, bytes] = {}
-"""Files of stores without rows, by the side of their maps, as this process made them."""
-
-
-def _write_empty(path: Path, side: int) -> None:
-    """Make a store without rows: by many hundred statements once, then as a copy of that."""
-    if side in _empty:
-        try:
-            path.write_bytes(_empty[side])
-        except OSError as error:
-            # a full disk is noticed while writing, when Python no longer says of which file
-            error.filename = str(path)
-            raise
-        return
-    with writer(path) as connection, transaction(connection):
-        create(Writer(connection), side)
-    _empty[side] = path.read_bytes()
 
 
 def _histories(store: Path) -> list[pl.DataFrame]:

@@ -359,7 +359,7 @@ def test_a_build_migrates_an_older_store_and_reads_no_shard_again(
     study = copied(present, tmp_path)
     change(study.store, *DOWNGRADE)
     _hide_tables(study)
-    monkeypatch.setattr("store.builder.MIGRATIONS", (UPGRADE,))
+    monkeypatch.setattr("store.beginning.MIGRATIONS", (UPGRADE,))
     monkeypatch.setitem(renew_file.__kwdefaults__, "migrations", (UPGRADE,))
     build(study.store, design=study.design, shards=study.shards, members=study.members)
     assert hashes(study.store) == hashes(present.store)
