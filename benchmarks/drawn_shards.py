@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from store.design import Design
 from store.frames import ATTENTION, EPOCH, IMAGE, MODEL, MODEL_PAIR, PREDICTION
 from store.plan import Student, Teacher, model_id, planned_row
-from store.shard import write_images
+from store.shard import read_table, write_images
 from store.vocabulary import CLEAN_VIEW, level_name
 from tests.synthetic import publish, views_seen
 
@@ -43,8 +43,8 @@ def read_real(shards: Path) -> Real:
     blocks = sorted(shards.glob("block-*"))[:2]
     if not blocks:
         raise SystemExit(f"{shards}: no shards; run make report first, or name others by --real")
-    logits = [pl.read_parquet(b / "prediction.parquet")["logits"].explode() for b in blocks]
-    maps = [pl.read_parquet(b / "attention.parquet")["map"].drop_nulls().explode() for b in blocks]
+    logits = [read_table(b, PREDICTION)["logits"].explode() for b in blocks]
+    maps = [read_table(b, ATTENTION)["map"].drop_nulls().explode() for b in blocks]
     rng = np.random.default_rng(0)
     spoken = np.concatenate([part.to_numpy() for part in logits])
     seen = np.concatenate([part.to_numpy().reshape(-1, GRID * GRID) for part in maps])

@@ -27,7 +27,8 @@ from store.design import Design
 from store.frames import ATTENTION, PREDICTION
 from store.networks import CifarNetwork
 from store.sections import Engine
-from store.shard import content_hash, in_memory
+from store.shard import content_hash
+from store.table_files import in_memory
 from store.training import Distillation, Recipe
 from store.vocabulary import Role
 

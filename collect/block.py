@@ -27,7 +27,7 @@ from store.frames import ATTENTION, EPOCH, MODEL, MODEL_PAIR, PREDICTION
 from store.images import ForeignData, OwnImages, drawn_per_block
 from store.networks import Network
 from store.plan import BlockPlan, Student, Teacher, model_id, planned_row
-from store.shard import Parts
+from store.table_files import Parts
 from store.vocabulary import Split, Status
 
 

@@ -8,7 +8,8 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from store.frames import Frame
-from store.shard import Parts, unwritable, write_table
+from store.row_bytes import to_bytes
+from store.table_files import Parts, compression, read_rows, unwritable, write_rows
 
 _HELD_BYTES: Final = 64 * 2**20
 """Rows of one table that are kept in memory before they go to files; of one model, as many more."""
@@ -40,7 +41,7 @@ class Spool:
         if not self._files:
             return pl.concat([pl.DataFrame(schema=self._frame.schema), *self._held])
         self._write_held()
-        return Parts(tuple(self._files))
+        return Parts(self._frame, tuple(self._files))
 
     def hold(self, rows: pl.DataFrame) -> None:
         """Take a finished model's rows, in any order."""
@@ -59,7 +60,7 @@ class Spool:
         if not self._held:
             return
         rows, self._held, self._held_bytes = pl.concat(self._held), [], 0
-        write_table(rows.sort(self._frame.key), self.next_file())
+        write_rows(self._frame, self._frame.in_order(rows), self.next_file())
 
 
 class ModelRows:
@@ -100,12 +101,12 @@ class _File:
     def __init__(self, path: Path, frame: Frame) -> None:
         self._path = path
         self._frame = frame
-        schema = _arrow(pl.DataFrame(schema=frame.schema)).schema
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        schema = self._arrow(pl.DataFrame(schema=frame.schema)).schema
+        self._writer = pq.ParquetWriter(path, schema, compression=compression(frame))
 
     def add(self, rows: pl.DataFrame) -> None:
         try:
-            self._writer.write_table(_arrow(rows))
+            self._writer.write_table(self._arrow(rows))
         except OSError as error:
             raise unwritable(self._path, error) from None
 
@@ -116,10 +117,10 @@ class _File:
         except OSError as error:
             raise unwritable(self._path, error) from None
         keys = pl.read_parquet(self._path, columns=list(self._frame.key))
-        if not keys.to_struct("key").is_sorted():
-            write_table(pl.read_parquet(self._path).sort(self._frame.key), self._path)
+        if not self._frame.is_in_order(keys):
+            rows = read_rows(self._frame, self._path)
+            write_rows(self._frame, self._frame.in_order(rows), self._path)
 
-
-def _arrow(rows: pl.DataFrame) -> Any:
-    # pyarrow has no types that a checker could read
-    return rows.to_arrow(compat_level=pl.CompatLevel.oldest())
+    def _arrow(self, rows: pl.DataFrame) -> Any:
+        # pyarrow has no types that a checker could read
+        return to_bytes(self._frame, rows).to_arrow(compat_level=pl.CompatLevel.oldest())

@@ -62,8 +62,11 @@ def stored_as(kind: LogitsType, predictions: pl.DataFrame) -> Predictions:
     floats = np.empty_like(logits)
     for first in range(0, len(logits), _ROWS_AT_ONCE):
         part = slice(first, first + _ROWS_AT_ONCE)
-        halves = to_halves(logits[part])
-        _refuse_overflow(predictions[part], logits[part], halves)
+        if _all_fit(logits[part]):
+            halves = _nearest(logits[part])
+        else:
+            halves = to_halves(logits[part])
+            _refuse_overflow(predictions[part], logits[part], halves)
         words[part] = to_words(halves.view(np.uint16))
         _VALUES.take(halves.view(np.uint16), out=floats[part], mode="clip")
     return Predictions(
@@ -81,11 +84,14 @@ def to_halves(logits: NDArray[np.float32]) -> NDArray[np.float16]:
 
     Every NaN becomes the one that SQL decodes it to.
     """
-    with np.errstate(over="ignore", under="ignore"):
-        halves = logits.astype(np.float16)
-    if not _all_fit(logits):
-        halves[np.isnan(halves)] = np.nan
+    halves = _nearest(logits)
+    halves[np.isnan(halves)] = np.nan
     return halves
+
+
+def _nearest(logits: NDArray[np.float32]) -> NDArray[np.float16]:
+    with np.errstate(over="ignore", under="ignore"):
+        return logits.astype(np.float16)
 
 
 def _all_fit(logits: NDArray[np.float32]) -> bool:
@@ -96,8 +102,6 @@ def _all_fit(logits: NDArray[np.float32]) -> bool:
 def _refuse_overflow(
     predictions: pl.DataFrame, logits: NDArray[np.float32], halves: NDArray[np.float16]
 ) -> None:
-    if _all_fit(logits):
-        return
     beyond = np.isinf(halves) & np.isfinite(logits)
     if beyond.any():
         row, place = np.argwhere(beyond)[0]

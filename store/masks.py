@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from store.frames import ATTENTION, STORED_ATTENTION
 from store.vocabulary import MASK_WORD_BITS, MASK_WORDS
-from store.words import listed, to_words
+from store.words import listed, spread, to_words
 
 
 def with_masks(attention: pl.DataFrame, tau: float) -> pl.DataFrame:
@@ -14,14 +14,13 @@ def with_masks(attention: pl.DataFrame, tau: float) -> pl.DataFrame:
 
     Raises ValueError where maps have different numbers of cells, or more than fit.
     """
-    defined = attention["map"].is_not_null().to_numpy()
     words, cells = mask_words(_stacked(attention["map"].drop_nulls()), tau)
-    columns = [
-        _scattered(words[:, word], defined, f"mask_{word}", pl.Int64())
-        for word in range(MASK_WORDS)
-    ]
-    columns.append(_scattered(cells, defined, "mask_cells", pl.Int32()))
-    return attention.select(ATTENTION.schema.names()).with_columns(columns)
+    columns = [pl.Series(f"mask_{word}", words[:, word]) for word in range(MASK_WORDS)]
+    columns.append(pl.Series("mask_cells", cells))
+    defined = attention["map"].is_not_null()
+    return attention.select(ATTENTION.schema.names()).with_columns(
+        spread(column, defined) for column in columns
+    )
 
 
 def in_words(masked: pl.DataFrame) -> pl.DataFrame:
@@ -29,10 +28,7 @@ def in_words(masked: pl.DataFrame) -> pl.DataFrame:
     maps = masked["map"]
     cells = maps.list.len().cast(STORED_ATTENTION.schema["map_cells"])
     words = listed(to_words(_stacked(maps.drop_nulls())), STORED_ATTENTION.schema["map_words"])
-    if maps.null_count():
-        spread = maps.is_not_null().cum_sum().cast(pl.Int64) - 1
-        words = words.gather(pl.select(pl.when(maps.is_not_null()).then(spread)).to_series())
-    return masked.with_columns(map_words=words, map_cells=cells).select(
+    return masked.with_columns(map_words=spread(words, maps.is_not_null()), map_cells=cells).select(
         STORED_ATTENTION.schema.names()
     )
 
@@ -61,16 +57,3 @@ def _stacked(maps: pl.Series) -> NDArray[np.uint8]:
     if lengths.n_unique() != 1:
         raise ValueError(f"attention.map: maps of {lengths.min()} to {lengths.max()} cells")
     return maps.explode().to_numpy().reshape(len(maps), -1)
-
-
-def _scattered(
-    values: NDArray[np.int64] | NDArray[np.int32],
-    defined: NDArray[np.bool_],
-    name: str,
-    dtype: pl.DataType,
-) -> pl.Series:
-    """Put values where maps are defined, NULL elsewhere."""
-    spread = np.zeros(len(defined), dtype=values.dtype)
-    spread[defined] = values
-    series = pl.Series(name, spread, dtype=dtype)
-    return pl.select(pl.when(pl.Series(defined)).then(series).alias(name)).to_series()

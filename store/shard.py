@@ -7,11 +7,9 @@ runs of one seed can be compared by one value.
 
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -21,11 +19,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from store.atomic import write_text
-from store.errors import StaleShardError, StoreError, advice
+from store.errors import StaleShardError
 from store.frames import IMAGE, SHARD_FRAMES, Frame
+from store.table_files import Parts, flush, join, read_rows, write_plain, write_rows
 
 MANIFEST: Final = "manifest.json"
-SHARD_FORMAT: Final = 1
+SHARD_FORMAT: Final = 2
+"""Logits and maps are rows of bytes; in format 1, which is read as well, they were lists."""
 
 
 class FileRecord(BaseModel):
@@ -76,7 +76,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[1]
+    format: Literal[1, 2]
     study: str
     block: int
     key: str
@@ -85,20 +85,6 @@ class Manifest(BaseModel):
     content: str
     files: dict[str, FileRecord]
     environment: Environment
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """A table in Parquet files: each in the order of the table's key, and one after another too."""
-
-    files: tuple[Path, ...]
-
-
-def in_memory(table: pl.DataFrame | Parts) -> pl.DataFrame:
-    """Return a whole table, read from its files where it is in parts."""
-    if isinstance(table, Parts):
-        return pl.concat([pl.read_parquet(file) for file in table.files])
-    return table
 
 
 def shard_name(block: int, key: str) -> str:
@@ -112,7 +98,7 @@ def content_hash(frame: Frame, data: pl.DataFrame) -> str:
     SHA-256, 64 hexadecimal digits. Equal content gives an equal hash whatever the order
     of rows, the file's compression or the library's version.
     """
-    ordered = data.sort(frame.key)
+    ordered = frame.in_order(data)
     return _content_hash(frame, lambda column: iter([ordered[column]]))
 
 
@@ -140,7 +126,7 @@ def write_images(shards: Path, images: pl.DataFrame) -> str:
         shards.mkdir(parents=True, exist_ok=True)
         temporary = shards / f".{name}.{uuid.uuid4().hex}"
         try:
-            write_table(checked.sort(IMAGE.key), temporary)
+            write_plain(checked.sort(IMAGE.key), temporary)
             temporary.rename(target)
         finally:
             temporary.unlink(missing_ok=True)
@@ -188,7 +174,7 @@ def write_shard(
         )
         path = temporary / MANIFEST
         path.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        _flush(path)
+        flush(path)
         try:
             temporary.rename(target)
         except OSError:
@@ -245,7 +231,7 @@ def read_manifest(shard: Path, *, remedy: str | None = None) -> Manifest:
         return Manifest.model_validate(content)
     except (OSError, ValueError) as error:
         raise StaleShardError(
-            f"{path}: not a manifest of shard format {SHARD_FORMAT} "
+            f"{path}: not a manifest of a shard of format 1 to {SHARD_FORMAT} "
             f"({' '.join(str(error).split())[:200]}). "
             f"{remedy or f'Delete {shard} and run snakemake again.'}"
         ) from None
@@ -253,25 +239,7 @@ def read_manifest(shard: Path, *, remedy: str | None = None) -> Manifest:
 
 def read_table(shard: Path, frame: Frame) -> pl.DataFrame:
     """Read and check one table of a shard."""
-    return frame.check(pl.read_parquet(shard / f"{frame.name}.parquet"))
-
-
-def write_table(table: pl.DataFrame, path: Path) -> None:
-    """Write a table as Parquet, down to the disk.
-
-    Raises StoreError where that fails: a full disk, a folder that is not writable.
-    """
-    try:
-        table.write_parquet(path, compression="zstd")
-        _flush(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise unwritable(path, error) from None
-
-
-def unwritable(path: Path, error: Exception) -> StoreError:
-    """Return the error that says why a file cannot be written, and what to do."""
-    refusal = " ".join(str(error).split())
-    return StoreError(f"{path}: cannot be written: {refusal}. {advice(refusal)}")
+    return frame.check(read_rows(frame, shard / f"{frame.name}.parquet"))
 
 
 def file_hash(path: Path) -> str:
@@ -286,8 +254,8 @@ def _write_table(
     table, path = tables[frame.name], folder / f"{frame.name}.parquet"
     if isinstance(table, Parts):
         return _write_parts(path, frame, table.files)
-    checked = frame.check(table).sort(frame.key)
-    write_table(checked, path)
+    checked = frame.in_order(frame.check(table))
+    write_rows(frame, checked, path)
     return FileRecord(
         sha256=file_hash(path), content=content_hash(frame, checked), rows=checked.height
     )
@@ -299,21 +267,17 @@ def _write_parts(path: Path, frame: Frame, files: Sequence[Path]) -> FileRecord:
         return _write_table(path.parent, frame, {frame.name: pl.DataFrame(schema=frame.schema)})
     rows, last = 0, None
     for file in files:
-        keys = frame.check(pl.read_parquet(file)).select(frame.key)
+        keys = frame.check(read_rows(frame, file)).select(frame.key)
         if not keys.height:
             continue
-        if not keys.to_struct("key").is_sorted() or (last is not None and keys.row(0) <= last):
+        if not frame.is_in_order(keys) or (last is not None and keys.row(0) <= last):
             raise ValueError(f"{frame.name}: {file.name} is not in the order of the key")
         rows, last = rows + keys.height, keys.row(-1)
-    try:
-        pl.scan_parquet(list(files)).sink_parquet(path, compression="zstd", maintain_order=True)
-        _flush(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise unwritable(path, error) from None
+    join(frame, files, path)
 
     def pieces(column: str) -> Iterator[pl.Series]:
         for file in files:
-            yield pl.read_parquet(file, columns=[column])[column]
+            yield read_rows(frame, file, [column])[column]
 
     return FileRecord(sha256=file_hash(path), content=_content_hash(frame, pieces), rows=rows)
 
@@ -350,8 +314,3 @@ def _hash_present(digest: Any, present: pl.Series) -> None:
         digest.update(_bytes(present.to_physical()))
     else:
         digest.update(_bytes(present))
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())

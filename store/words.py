@@ -55,3 +55,11 @@ def listed(values: NDArray[np.uint64] | NDArray[np.float32], dtype: pl.DataType)
     if not values.size:
         return pl.Series([[]] * len(values), dtype=dtype)
     return pl.Series(values).arr.to_list()
+
+
+def spread(values: pl.Series, defined: pl.Series) -> pl.Series:
+    """Put values, in order, where rows are defined, and NULL elsewhere."""
+    if defined.all():
+        return values
+    places = pl.when(defined).then(defined.cum_sum().cast(pl.Int64()) - 1)
+    return values.gather(pl.select(places).to_series())

@@ -20,7 +20,8 @@ from store.design import TRAINING_PROTOCOL, Design
 from store.errors import UserError
 from store.frames import SHARD_FRAMES
 from store.sections import Engine
-from store.shard import Parts, content_hash, in_memory
+from store.shard import content_hash
+from store.table_files import Parts, in_memory
 
 GOLDEN = [2.294506, 2.257438, 2.307168, 2.263375, 1.388969, 1.389225, 1.390990, 1.389225]
 

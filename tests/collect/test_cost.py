@@ -17,8 +17,9 @@ from collect.timing import Rates, measure
 from collect.workload import workload
 from store.design import Design
 from store.sections import Engine, SharedTeachers
-from store.shard import in_memory, read_manifest
+from store.shard import read_manifest
 from store.study_file import load_design
+from store.table_files import in_memory
 
 TINY = Path(__file__).parents[1] / "workflow/tiny.yaml"
 TRAIN, TEST, SHOWN = 40, 60, 25

@@ -5,7 +5,8 @@ from synthetic import environment
 
 from collect.spool import Spool
 from store.frames import PREDICTION, SHARD_FRAMES
-from store.shard import Parts, content_hash, write_shard
+from store.shard import content_hash, write_shard
+from store.table_files import Parts, read_rows
 
 
 def _rows(model_id: int, images: list[int], view: str = "clean") -> pl.DataFrame:
@@ -59,7 +60,7 @@ def _whole() -> pl.DataFrame:
 )
 def test_parts_hold_what_came_in_batches_in_the_order_of_the_key(tmp_path, held, files):
     parts = _parts(tmp_path / "spool", held_bytes=held)
-    found = [pl.read_parquet(file) for file in parts.files]
+    found = [read_rows(parts.frame, file) for file in parts.files]
     assert pl.concat(found).equals(_whole().sort(PREDICTION.key))
     assert all(part.schema == PREDICTION.schema for part in found)
     assert len(found) == files
@@ -101,11 +102,11 @@ def test_a_table_in_parts_is_written_and_hashed_as_the_whole_table_is(tmp_path):
     assert record.content == content_hash(PREDICTION, _whole())
     assert record.rows == 10
     (file,) = (tmp_path / "a").glob("*/prediction.parquet")
-    assert pl.read_parquet(file).equals(_whole().sort(PREDICTION.key))
+    assert read_rows(PREDICTION, file).equals(_whole().sort(PREDICTION.key))
 
 
 def test_no_parts_are_an_empty_table(tmp_path):
-    empty = _write(tmp_path / "a", Parts(()))
+    empty = _write(tmp_path / "a", Parts(PREDICTION, ()))
     assert empty.files["prediction"].rows == 0
     whole = pl.DataFrame(schema=PREDICTION.schema)
     assert empty.content == _write(tmp_path / "b", whole).content
@@ -114,9 +115,9 @@ def test_no_parts_are_an_empty_table(tmp_path):
 def test_parts_out_of_order_or_with_rows_twice_are_refused(tmp_path):
     first, second = _parts(tmp_path / "spool").files
     with pytest.raises(ValueError, match="is not in the order of the key"):
-        _write(tmp_path / "a", Parts((second, first)))
+        _write(tmp_path / "a", Parts(PREDICTION, (second, first)))
     with pytest.raises(ValueError, match="is not in the order of the key"):
-        _write(tmp_path / "b", Parts((first, first)))
+        _write(tmp_path / "b", Parts(PREDICTION, (first, first)))
 
 
 def test_what_an_interrupted_observation_left_is_thrown_away(tmp_path):

@@ -21,7 +21,8 @@ from store.design import Design
 from store.frames import SHARD_FRAMES
 from store.networks import Network
 from store.sections import Engine
-from store.shard import content_hash, in_memory
+from store.shard import content_hash
+from store.table_files import in_memory
 from store.vocabulary import AttentionMethod
 
 import_torchvision()

@@ -55,7 +55,7 @@ class Block:
                 for row in rows("prediction")
             },
             maps={
-                (row["model_id"], row["view"], row["method"], row["image_id"]): row["map"]
+                (row["model_id"], row["view"], row["method"], row["image_id"]): _seen(row)
                 for row in rows("attention")
             },
             epochs=epochs,
@@ -82,11 +82,16 @@ class Block:
 
 
 def _spoken(row: dict, *, half: bool) -> np.ndarray:
-    logits = np.array(row["logits"], dtype=np.float16 if half else np.float32).astype(np.float64)
+    logits = np.frombuffer(row["logits"], dtype="<f4")
+    logits = logits.astype(np.float16 if half else np.float32).astype(np.float64)
     if half:
         # rounding may tie two classes; the one predicted before stays the predicted one
         logits[row["predicted"]] += 2**-42
     return logits
+
+
+def _seen(row: dict) -> list[int] | None:
+    return None if row["map"] is None else list(row["map"])
 
 
 def measures(block: Block, student: int, half: str) -> dict[str, float | None]:

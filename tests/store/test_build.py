@@ -1,5 +1,6 @@
 """Building: growing, shrinking, changing, being killed; what may not enter."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -16,10 +17,10 @@ from synthetic_study import write_study
 from store.builder import build, record_analysis, record_estimates
 from store.database import open_reader
 from store.errors import StaleShardError, StoreError
-from store.frames import ESTIMATE, EVIDENCE, FINDING, SHARD_FRAMES
+from store.frames import ATTENTION, ESTIMATE, EVIDENCE, FINDING, PREDICTION, SHARD_FRAMES
 from store.ledger import SCHEMA_VERSION
 from store.schema import TABLES, VIEWS
-from store.shard import read_table, write_images
+from store.shard import MANIFEST, file_hash, read_table, write_images
 
 SMALL = {"seeds": 4, "strengths": (0, 1), "test_images": 30, "train_images": 20}
 
@@ -91,6 +92,32 @@ def test_growing_by_a_seed_reads_no_other_shard(study: SyntheticStudy, tmp_path:
             table.unlink()
     built(study, store)
     assert_same(store, study.store)
+
+
+def _as_format_1(shard: Path) -> None:
+    """Write a shard's files anew, with lists of numbers, as software before format 2 did."""
+    manifest = json.loads((shard / MANIFEST).read_text())
+    for frame in (PREDICTION, ATTENTION):
+        path = shard / f"{frame.name}.parquet"
+        assert pl.read_parquet(path).schema != frame.schema
+        read_table(shard, frame).write_parquet(path, compression="zstd")
+        assert pl.read_parquet(path).schema == frame.schema
+        manifest["files"][frame.name]["sha256"] = file_hash(path)
+    (shard / MANIFEST).write_text(json.dumps({**manifest, "format": 1}))
+
+
+def test_a_store_of_shards_of_format_1_is_the_same(study: SyntheticStudy, tmp_path: Path):
+    for shard in study.members[:2]:
+        _as_format_1(shard)
+    built(study, tmp_path / "both.duckdb")
+    assert_same(tmp_path / "both.duckdb", study.store)
+
+
+def test_a_shard_of_a_later_format_is_refused(study: SyntheticStudy, tmp_path: Path):
+    path = study.members[1] / MANIFEST
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 3}))
+    with pytest.raises(StaleShardError, match="not a manifest of a shard of format 1 to 2"):
+        built(study, tmp_path / "s.duckdb")
 
 
 def test_a_block_that_left_the_study_leaves_the_store(study: SyntheticStudy, tmp_path: Path):

@@ -17,7 +17,8 @@ from store.builder import build
 from store.database import open_reader
 from store.design import Design
 from store.doctor import examine
-from store.shard import shard_name
+from store.frames import ATTENTION, PREDICTION
+from store.shard import read_table, shard_name
 from store.vocabulary import CLEAN_VIEW
 
 FEW = {"TEST_IMAGES": 60, "TRAIN_IMAGES": 10}
@@ -88,8 +89,8 @@ def maps(stored: Stored) -> np.ndarray:
 
 def test_what_is_drawn_from_are_the_trained_studys_numbers(source: Path, real: Real):
     blocks = sorted(source.glob("block-*"))
-    logits = pl.concat(pl.read_parquet(b / "prediction.parquet") for b in blocks)["logits"]
-    kept = pl.concat(pl.read_parquet(b / "attention.parquet") for b in blocks)["map"].drop_nulls()
+    logits = pl.concat(read_table(b, PREDICTION) for b in blocks)["logits"]
+    kept = pl.concat(read_table(b, ATTENTION) for b in blocks)["map"].drop_nulls()
     assert real.logits.shape == (POOL,)
     assert np.isin(real.logits, logits.explode().to_numpy()).all()
     assert real.maps.dtype == np.uint8
