@@ -17,9 +17,7 @@ from benchmarks.collection_training import Sizes
 from benchmarks.engines import Ours, Trial
 from benchmarks.pages import table
 from benchmarks.rounds import Done, Turn, Way, cpu_seconds, take_turns
-
-KEPT: Final = {"MALLOC_TRIM_THRESHOLD_": "536870912", "MALLOC_MMAP_THRESHOLD_": "536870912"}
-"""glibc keeps up to 512 MiB that were freed, and maps nothing smaller anew."""
+from store.memory import GLIBC
 
 MIMALLOC: Final = "cmeel-mimalloc"
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -46,7 +44,7 @@ def allocators(sizes: Sizes) -> str:
     train = partial(_teacher, sizes.trial, 1, 0)
     ways = [
         Way(name="glibc, as it comes", prepare=train),
-        Way(name="glibc, freed memory kept", prepare=train, environment=KEPT),
+        Way(name="glibc, freed memory kept", prepare=train, environment=GLIBC),
     ]
     library = mimalloc()
     if library:

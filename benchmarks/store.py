@@ -50,6 +50,7 @@ from store.database import open_reader
 from store.design import Design
 from store.frames import EPOCH, MODEL, MODEL_PAIR, PREDICTION
 from store.keeping import BlockMeasures
+from store.memory import GLIBC, POLARS
 from store.shard import shard_name, write_images
 from store.vocabulary import CLEAN_VIEW
 from tests.synthetic import publish
@@ -279,6 +280,8 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="file with the markers to write between")
     parser.add_argument("--keep", action="store_true", help="leave shards for another run")
     chosen = parser.parse_args()
+    # as the rule does
+    os.environ.update({**GLIBC, **POLARS})
     columns: list[list[str]] = []
     for rows in chosen.rows:
         columns += [one_size(rows, chosen.folder, chosen.real, logits) for logits in chosen.logits]

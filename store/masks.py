@@ -42,7 +42,9 @@ def mask_words(maps: NDArray[np.uint8], tau: float) -> tuple[NDArray[np.int64], 
     count, cells = maps.shape
     if cells > MASK_WORDS * MASK_WORD_BITS:
         raise ValueError(f"maps of {cells} cells; a mask holds {MASK_WORDS * MASK_WORD_BITS}")
-    on = maps > 255 * tau
+    # of whole numbers those beyond a bound are those beyond its whole part, and bytes are compared
+    # as bytes
+    on = maps > np.uint8(255 * tau)
     packed = np.zeros((count, MASK_WORDS * MASK_WORD_BITS // 8), dtype=np.uint8)
     packed[:, : -(-cells // 8)] = np.packbits(on, axis=1, bitorder="little")
     words = packed.view("<i8").astype(np.int64)

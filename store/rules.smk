@@ -1,3 +1,7 @@
+# about a third less of a processor for each row that comes in
+KEEPING_ALL = words(GLIBC, POLARS)
+
+
 rule store:
     """Gather all shards in one file, so that SQL reaches every logit and attention map."""
     input:
@@ -15,5 +19,5 @@ rule store:
         packs=f"{RESULTS}/packs",  # thousands of names would be too long a command
         store=f"{RESULTS}/store.duckdb",
     shell:
-        "OMP_NUM_THREADS=1 {sys.executable:q} -m store.job {input.study:q} --packs {params.packs:q} "
+        "OMP_NUM_THREADS=1 {KEEPING_ALL} {sys.executable:q} -m store.job {input.study:q} --packs {params.packs:q} "
         "--store {params.store:q} --ledger {output:q} --log {log:q}"
