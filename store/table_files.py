@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
@@ -33,12 +34,12 @@ def in_memory(table: pl.DataFrame | Parts) -> pl.DataFrame:
     return table
 
 
-def read_rows(frame: Frame, path: Path, columns: list[str] | None = None) -> pl.DataFrame:
+def read_rows(frame: Frame, file: Path | BytesIO, columns: list[str] | None = None) -> pl.DataFrame:
     """Read a table's rows, or some columns of them. What they hold is not checked.
 
-    Raises ValueError or PolarsError where the file cannot be read.
+    file: its path, or what it holds. Raises ValueError or PolarsError where the file cannot be read.
     """
-    return from_bytes(frame, pl.read_parquet(path, columns=columns))
+    return from_bytes(frame, pl.read_parquet(file, columns=columns))
 
 
 def write_rows(frame: Frame, rows: pl.DataFrame, path: Path) -> None:
