@@ -37,7 +37,7 @@ def in_memory(table: pl.DataFrame | Parts) -> pl.DataFrame:
 def read_rows(frame: Frame, file: Path | BytesIO, columns: list[str] | None = None) -> pl.DataFrame:
     """Read a table's rows, or some columns of them. What they hold is not checked.
 
-    file: its path, or what it holds. Raises ValueError or PolarsError where the file cannot be read.
+    file: its path, or what it holds. Raises ValueError or PolarsError where that is no such table.
     """
     return from_bytes(frame, pl.read_parquet(file, columns=columns))
 
