@@ -4,7 +4,7 @@ def blocks_of_pack(wildcards):
 
 
 # memory kept by the allocator is memory not asked for again: about 1.15 times as fast
-KEEPING = words(GLIBC)
+KEEPING = in_shell(GLIBC)
 
 
 rule collect:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import polars as pl
 import pyarrow.parquet as pq
 
-from store.frames import Frame
+from store.frame import Frame
 from store.row_bytes import to_bytes
 from store.table_files import Parts, compression, read_rows, unwritable, write_rows
 

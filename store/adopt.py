@@ -25,7 +25,8 @@ from store.foreign import (
     scan,
 )
 from store.foreign_runs import ForeignRuns, members_of, opened
-from store.frames import ATTENTION, EPOCH, IMAGE, MODEL, MODEL_PAIR, PREDICTION, Frame
+from store.frame import Frame
+from store.frames import ATTENTION, EPOCH, IMAGE, MODEL, MODEL_PAIR, PREDICTION
 from store.packing import packing_of
 from store.plan import Student, model_id, planned_row
 from store.shard import Environment, Manifest, write_images, write_pack, write_shard

@@ -10,7 +10,7 @@ import polars as pl
 import polars.selectors as cs
 
 from store.errors import StoreError, advice
-from store.frames import Frame
+from store.frame import Frame
 from store.schema import literal, quoted
 
 STORAGE_VERSION: Final = "v1.4.0"

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from store.database import Reader
-from store.frames import Frame
+from store.frame import Frame
 from store.schema import TABLES, quoted
 from store.shard import content_hash
 from store.vocabulary import MODELS_PER_BLOCK_LIMIT

@@ -11,7 +11,8 @@ from typing import Final
 import polars as pl
 
 from store.errors import DataError
-from store.frames import ATTENTION, EPOCH, IMAGE, MODEL, PREDICTION, Column, Frame
+from store.frame import Column, Frame
+from store.frames import ATTENTION, EPOCH, IMAGE, MODEL, PREDICTION
 
 _MODEL: Final = Column(
     name="model", dtype=pl.String(), meaning="The model: any name, the same in every file."

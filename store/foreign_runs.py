@@ -20,7 +20,7 @@ from store.foreign import (
     keyed,
     scan,
 )
-from store.frames import Frame
+from store.frame import Frame
 from store.images import ForeignData
 from store.plan import Student, Teacher
 from store.sections import Foreign

@@ -15,6 +15,7 @@ from store.database import Reader, open_empty
 from store.design import Design, declaration_hash
 from store.errors import StoreError
 from store.faults import Fault, Kind
+from store.frame import Frame
 from store.frames import (
     ATTENTION,
     ESTIMATE,
@@ -24,7 +25,6 @@ from store.frames import (
     MASKED_ATTENTION,
     PREDICTION,
     SHARD_FRAMES,
-    Frame,
 )
 from store.keeping import BROUGHT, BlockMeasures
 from store.kept import AGAIN

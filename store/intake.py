@@ -10,7 +10,8 @@ import polars as pl
 
 from store.design import TRAINING_PROTOCOL, Design
 from store.errors import StaleShardError, StoreError
-from store.frames import IMAGE, Frame
+from store.frame import Frame
+from store.frames import IMAGE
 from store.images import DigitsData
 from store.packing import packing_of
 from store.shard import (

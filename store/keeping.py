@@ -8,15 +8,8 @@ import polars as pl
 
 from store.connection import MEMORY, SILENT, answer, insert, one_line, pass_on_an_interrupt
 from store.errors import StoreError
-from store.frames import (
-    EPOCH,
-    IMAGE,
-    MODEL,
-    MODEL_PAIR,
-    STORED_ATTENTION,
-    STORED_PREDICTION,
-    Frame,
-)
+from store.frame import Frame
+from store.frames import EPOCH, IMAGE, MODEL, MODEL_PAIR, STORED_ATTENTION, STORED_PREDICTION
 from store.kept import AGAIN, KEPT
 from store.ledger import SHARD, STUDY
 from store.migrations import Tables

@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from store.frames import Column, Frame
+from store.frame import Column, Frame
 from store.measures import MEASURES, Engine, Measure
 from store.vocabulary import Half
 

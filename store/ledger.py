@@ -9,7 +9,8 @@ from typing import Final
 import polars as pl
 
 from store.design import Design
-from store.frames import ARM, MEAN_STRENGTH, MODEL, SHARD_FRAMES, Column, Frame
+from store.frame import Column, Frame
+from store.frames import ARM, MEAN_STRENGTH, MODEL, SHARD_FRAMES
 from store.shard import Environment, Manifest
 
 SCHEMA_VERSION: Final = 7

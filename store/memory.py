@@ -17,6 +17,6 @@ POLARS: Final[Mapping[str, str]] = {"_RJEM_MALLOC_CONF": "dirty_decay_ms:-1,muzz
 """Of polars, which brings jemalloc: what was freed is kept."""
 
 
-def words(*environments: Mapping[str, str]) -> str:
+def in_shell(*environments: Mapping[str, str]) -> str:
     """Return environments as they stand before a command in a shell."""
     return " ".join(f"{name}={value}" for one in environments for name, value in one.items())

@@ -17,7 +17,8 @@ from store.contents import rows_of_block
 from store.database import Reader, open_reader
 from store.design import Design
 from store.errors import StoreError
-from store.frames import FINDING_HISTORY, IMAGE, SHARD_FRAMES, Frame
+from store.frame import Frame
+from store.frames import FINDING_HISTORY, IMAGE, SHARD_FRAMES
 from store.history import read_history, united, write_history
 from store.inspection import expected_content
 from store.ledger import ENVIRONMENT, SHARD, STUDY, StoredBlock, study_row

@@ -21,7 +21,8 @@ from typing import Final, Protocol
 import polars as pl
 
 from store.errors import StoreError
-from store.frames import FINDING_HISTORY, Frame
+from store.frame import Frame
+from store.frames import FINDING_HISTORY
 from store.history import history_rows
 from store.schema import quoted, table_statements
 from store.words import packed

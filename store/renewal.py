@@ -3,7 +3,7 @@
 from typing import Final
 
 from store.errors import StoreError
-from store.frames import Frame
+from store.frame import Frame
 from store.keeping import fill_kept
 from store.ledger import SCHEMA_VERSION, STUDY
 from store.migrations import Migration, Tables

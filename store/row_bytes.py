@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from store.frames import ATTENTION, PREDICTION, Frame
+from store.frame import Frame
+from store.frames import ATTENTION, PREDICTION
 from store.words import spread
 
 _KEPT_SO: Final = {PREDICTION.name: "logits", ATTENTION.name: "map"}

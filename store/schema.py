@@ -9,15 +9,8 @@ from typing import Final
 
 import polars as pl
 
-from store.frames import (
-    EVIDENCE,
-    FINDING,
-    FINDING_HISTORY,
-    SPECIFICATION,
-    STORE_FRAMES,
-    Column,
-    Frame,
-)
+from store.frame import Column, Frame
+from store.frames import EVIDENCE, FINDING, FINDING_HISTORY, SPECIFICATION, STORE_FRAMES
 from store.kept import KEPT, MAKING
 from store.ledger import CONDITION, ENVIRONMENT, SHARD, STUDY
 from store.measures import MEASURES

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from store.frames import Frame
+from store.frame import Frame
 from store.kept import AGAIN, KEPT
 from store.schema import MACROS, VIEWS, literal, macro_text, table_statements, view_text
 

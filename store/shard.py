@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict
 
 from store.atomic import write_text
 from store.errors import StaleShardError
-from store.frames import IMAGE, SHARD_FRAMES, Frame
+from store.frame import Frame
+from store.frames import IMAGE, SHARD_FRAMES
 from store.table_files import Parts, flush, join, read_rows, write_plain, write_rows
 
 MANIFEST: Final = "manifest.json"

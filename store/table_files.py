@@ -10,7 +10,7 @@ from typing import Literal
 import polars as pl
 
 from store.errors import StoreError, advice
-from store.frames import Frame
+from store.frame import Frame
 from store.row_bytes import from_bytes, has_bytes, to_bytes
 
 Compression = Literal["lz4", "zstd"]

@@ -21,7 +21,8 @@ from synthetic import make_study
 
 from store.builder import record_analysis, record_estimates
 from store.database import Reader, open_reader
-from store.frames import ESTIMATE, EVIDENCE, FINDING, SPECIFICATION, Frame
+from store.frame import Frame
+from store.frames import ESTIMATE, EVIDENCE, FINDING, SPECIFICATION
 from store.ledger import SCHEMA_VERSION
 from store.schema import TABLES
 

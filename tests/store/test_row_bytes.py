@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from store.frames import ATTENTION, EPOCH, PREDICTION, Frame
+from store.frame import Frame
+from store.frames import ATTENTION, EPOCH, PREDICTION
 from store.row_bytes import from_bytes, to_bytes
 from store.table_files import Parts, in_memory, join, read_rows, write_rows
 
