@@ -34,7 +34,7 @@ from collect.slurm import refusal
 from store.study_file import keep_declaration, load_design, require_data
 from store.errors import UserError
 from store.image_files import missing_images, to_be_fetched
-from store.memory import GLIBC, POLARS, in_shell
+from store.memory import DUCKDB, GLIBC, POLARS, in_shell
 from store.outdated import outdated
 from store.packing import packing_of, read_decision
 from store.smoke import prepare_smoke

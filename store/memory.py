@@ -13,8 +13,13 @@ GLIBC: Final[Mapping[str, str]] = {
 }
 """Of NumPy and torch: up to 1 GiB that was freed is kept, and nothing smaller is mapped anew."""
 
-POLARS: Final[Mapping[str, str]] = {"_RJEM_MALLOC_CONF": "dirty_decay_ms:-1,muzzy_decay_ms:-1"}
+_KEPT: Final = "dirty_decay_ms:-1,muzzy_decay_ms:-1"
+
+POLARS: Final[Mapping[str, str]] = {"_RJEM_MALLOC_CONF": _KEPT}
 """Of polars, which brings jemalloc: what was freed is kept."""
+
+DUCKDB: Final[Mapping[str, str]] = {"DUCKDB_JE_MALLOC_CONF": _KEPT}
+"""Of DuckDB, which brings another."""
 
 
 def in_shell(*environments: Mapping[str, str]) -> str:

@@ -1,5 +1,5 @@
 # a seventh to a third less of a processor for each row that comes in
-KEEPING_ALL = in_shell(GLIBC, POLARS)
+KEEPING_ALL = in_shell(GLIBC, POLARS, DUCKDB)
 
 
 rule store:

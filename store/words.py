@@ -28,12 +28,11 @@ def to_words(values: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint6
     bits = 8 * values.itemsize
     lanes = WORD_BITS // bits
     words = words_of(numbers, bits=bits)
-    packed = np.zeros((rows, words), dtype=np.uint64)
-    for lane in reversed(range(lanes)):
+    packed = np.zeros((rows, words, lanes), dtype=values.dtype.newbyteorder("<"))
+    for lane in range(lanes):
         part = values[:, lane * words : (lane + 1) * words]
-        packed <<= np.uint64(bits)
-        packed[:, : part.shape[1]] |= part
-    return packed
+        packed[:, : part.shape[1], lane] = part
+    return packed.reshape(rows, words * lanes).view("<u8").astype(np.uint64, copy=False)
 
 
 def packed(values: str, *, bits: int) -> str:

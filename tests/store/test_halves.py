@@ -15,6 +15,7 @@ from store.errors import StoreError
 from store.frames import PREDICTION
 from store.halves import LARGEST_HALF, RELATIVE_ERROR, SMALLEST_ERROR, stored_as, to_halves
 from store.vocabulary import LogitsType
+from store.words import to_words
 
 SMALL = {"seeds": 2, "strengths": (0, 1), "test_images": 40, "train_images": 20}
 FROM_PREDICTED_OR_MAPS = (
@@ -90,6 +91,24 @@ def test_rounding_keeps_to_its_bound_and_to_the_order_of_logits():
     assert (np.abs(rounded - logits) > 0.9 * bound).any()
     order = np.argsort(logits, axis=1)
     assert (np.diff(np.take_along_axis(rounded, order, axis=1), axis=1) >= 0).all()
+
+
+def test_around_every_half_what_is_stored_and_read_is_the_nearest_one_ties_to_even():
+    halves = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
+    halves = np.unique(halves[np.isfinite(halves)])
+    between = (halves[1:] + halves[:-1]) / 2
+    at = np.concatenate([halves, [np.float32(-0.0)], between])
+    below, above = (np.nextafter(at, np.float32(end)) for end in (-np.inf, np.inf))
+    logits = np.concatenate([below, at, above])
+    logits = logits[np.abs(logits) <= LARGEST_HALF]
+    logits = np.resize(logits, (-(-len(logits) // 1000), 1000))
+    expected = to_halves(logits)
+    got = stored_as(LogitsType.FLOAT16, predictions(logits.tolist()))
+    words = to_words(expected.view(np.uint16))
+    np.testing.assert_array_equal(got.stored["halves"].to_list(), words)
+    # as bits, so that -0 is not 0
+    read = got.read["logits"].explode().to_numpy().reshape(logits.shape)
+    np.testing.assert_array_equal(read.view(np.uint32), expected.astype(np.float32).view(np.uint32))
 
 
 def test_measures_that_read_no_logit_are_the_same(readers: tuple[Reader, Reader]):
