@@ -1,4 +1,4 @@
-# a seventh to a third less of a processor for each row that comes in
+# up to a third less of a processor for each row that comes in
 KEEPING_ALL = in_shell(GLIBC, POLARS, DUCKDB)
 
 
