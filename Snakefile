@@ -106,6 +106,16 @@ except UserError as error:
     stop(error)
 
 
+def run_here(*words):
+    """Run one of the commands, which says itself what is wrong, or that it was interrupted."""
+    try:
+        ran = subprocess.run([sys.executable, "-m", *words], check=False)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    if ran.returncode:
+        sys.exit(1)
+
+
 def decide_packs():
     """Deal blocks to packs of so many minutes, where these results have others or none yet."""
     decided = read_decision(Path(RESULTS))
@@ -120,13 +130,10 @@ def decide_packs():
                 f"error: another run is working on {RESULTS}, so its packs stay as they are; wait "
                 "until it has ended"
             )
-        ran = subprocess.run(
-            [sys.executable, "-m", "collect", "packing", STUDY, "--results", RESULTS]
-            + ["--pack-minutes", str(PACK_MINUTES)],
-            check=False,
+        run_here(
+            *("collect", "packing", STUDY, "--results", RESULTS),
+            *("--pack-minutes", str(PACK_MINUTES)),
         )
-    if ran.returncode:
-        sys.exit(1)
 
 
 try:
@@ -179,17 +186,9 @@ def get_images():
     Here and not in a job: a cluster's nodes may have no network, and one failure says it all.
     """
     if missing_images(DESIGN.dataset) is not None:
-        collect_images("stand-in", STUDY, "--out", f"{RESULTS}/images")
+        run_here("collect", "stand-in", STUDY, "--out", f"{RESULTS}/images")
     elif to_be_fetched(DESIGN.dataset):
-        collect_images("download", STUDY)
-
-
-def collect_images(*words):
-    """Let the package that reads images write them; it says itself what is wrong."""
-    if subprocess.run(
-        [sys.executable, "-m", "collect", *words], check=False
-    ).returncode:
-        sys.exit(1)
+        run_here("collect", "download", STUDY)
 
 
 def on_slurm():
@@ -299,7 +298,7 @@ onstart:
 
 onsuccess:
     if whole():
-        shell("{sys.executable:q} -m analyze verdicts {RESULTS:q}/results.json")
+        run_here("analyze", "verdicts", f"{RESULTS}/results.json")
         print(f"\nreport: {RESULTS}/report.html")
 
 

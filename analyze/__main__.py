@@ -4,14 +4,17 @@ import argparse
 import sys
 from pathlib import Path
 
-from analyze.detectable import detectable, detectable_text
-from analyze.power_command import run_power
-from analyze.power_options import add_power_parser
-from analyze.serialize import load_results, results_schema
-from analyze.table_command import add_table_parser, run_table
-from analyze.verdicts import verdict_lines
-from store.errors import UserError
-from store.study_file import load_design
+from store.importing import importing
+
+with importing():
+    from analyze.detectable import detectable, detectable_text
+    from analyze.power_command import run_power
+    from analyze.power_options import add_power_parser
+    from analyze.serialize import load_results, results_schema
+    from analyze.table_command import add_table_parser, run_table
+    from analyze.verdicts import verdict_lines
+    from store.errors import STOPPING, explained
+    from store.study_file import load_design
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,12 +32,12 @@ def main(arguments: list[str] | None = None) -> int:
             print(detectable_text(design, detectable(design)))
         else:
             print("\n".join(verdict_lines(load_results(options.results))))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except BrokenPipeError:
         # the reader of our output, such as head, has enough; nothing is left to flush to it
         sys.stdout = None
+    except STOPPING as error:
+        print(f"error: {explained(error)}", file=sys.stderr)
+        return 2
     return 0
 
 

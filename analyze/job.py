@@ -13,36 +13,39 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import polars as pl
+from store.importing import importing
 
-from analyze.answers import stream
-from analyze.assemble import assemble
-from analyze.decide import MINIMUM_SEEDS
-from analyze.metrics.answers import HALVES
-from analyze.metrics.attention_variants import attention_variants
-from analyze.metrics.estimates import estimates
-from analyze.metrics.image_draws import (
-    DRAWN_MEASURES,
-    Drawing,
-    ImageDraws,
-    block_draws,
-    draw_images,
-    drawn_schema,
-    draws_affordable,
-)
-from analyze.metrics.label_variants import label_variants
-from analyze.questions import questions_of
-from analyze.records import evidence_frame, finding_frame, specification_frame
-from analyze.remembered import ByBlock, Measured
-from analyze.replicates import Stored
-from analyze.serialize import save_results
-from analyze.specifications import thresholds_of
-from store.builder import record_analysis, record_estimates
-from store.database import Reader, open_reader
-from store.design import Design
-from store.errors import STOPPING, AnalysisError, explained
-from store.study_file import load_design
-from store.vocabulary import CLEAN_VIEW, Half
+with importing():
+    import polars as pl
+
+    from analyze.answers import stream
+    from analyze.assemble import assemble
+    from analyze.decide import MINIMUM_SEEDS
+    from analyze.metrics.answers import HALVES
+    from analyze.metrics.attention_variants import attention_variants
+    from analyze.metrics.estimates import estimates
+    from analyze.metrics.image_draws import (
+        DRAWN_MEASURES,
+        Drawing,
+        ImageDraws,
+        block_draws,
+        draw_images,
+        drawn_schema,
+        draws_affordable,
+    )
+    from analyze.metrics.label_variants import label_variants
+    from analyze.questions import questions_of
+    from analyze.records import evidence_frame, finding_frame, specification_frame
+    from analyze.remembered import ByBlock, Measured
+    from analyze.replicates import Stored
+    from analyze.serialize import save_results
+    from analyze.specifications import thresholds_of
+    from store.builder import record_analysis, record_estimates
+    from store.database import Reader, open_reader
+    from store.design import Design
+    from store.errors import STOPPING, AnalysisError, explained
+    from store.study_file import load_design
+    from store.vocabulary import CLEAN_VIEW, Half
 
 _log = logging.getLogger(__name__)
 

@@ -5,12 +5,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analyze.compare import compare
-from analyze.comparison import comparison_to_json
-from reports.compare import make_comparison_page, render_comparison
-from reports.submissions import read_submissions
-from store.atomic import write_text
-from store.errors import STOPPING, explained
+from store.importing import importing
+
+with importing():
+    from analyze.compare import compare
+    from analyze.comparison import comparison_to_json
+    from reports.compare import make_comparison_page, render_comparison
+    from reports.submissions import read_submissions
+    from store.atomic import write_text
+    from store.errors import STOPPING, explained
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,13 +5,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analyze.serialize import load_results
-from reports.markdown import render_markdown
-from reports.page import make_page, render
-from store.atomic import write_text
-from store.database import open_reader
-from store.errors import STOPPING, explained
-from store.study_file import load_design
+from store.importing import importing
+
+with importing():
+    from analyze.serialize import load_results
+    from reports.markdown import render_markdown
+    from reports.page import make_page, render
+    from store.atomic import write_text
+    from store.database import open_reader
+    from store.errors import STOPPING, explained
+    from store.study_file import load_design
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,20 +5,23 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from store.commands import (
-    ROWS_SHOWN,
-    run_adopt,
-    run_compact,
-    run_cookbook,
-    run_describe,
-    run_doctor,
-    run_export,
-    run_merge,
-    run_migrate,
-    run_query,
-    run_tables,
-)
-from store.errors import STOPPING, explained
+from store.importing import importing
+
+with importing():
+    from store.commands import (
+        ROWS_SHOWN,
+        run_adopt,
+        run_compact,
+        run_cookbook,
+        run_describe,
+        run_doctor,
+        run_export,
+        run_merge,
+        run_migrate,
+        run_query,
+        run_tables,
+    )
+    from store.errors import STOPPING, explained
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from store.atomic import write_text
-from store.builder import build
-from store.design import Design
-from store.errors import STOPPING, StaleShardError, StoreError, explained
-from store.ledger import ledger_text
-from store.packing import packing_of
-from store.shard import read_manifest
-from store.study_file import load_design
+from store.importing import importing
+
+with importing():
+    from store.atomic import write_text
+    from store.builder import build
+    from store.design import Design
+    from store.errors import STOPPING, StaleShardError, StoreError, explained
+    from store.ledger import ledger_text
+    from store.packing import packing_of
+    from store.shard import read_manifest
+    from store.study_file import load_design
 
 _log = logging.getLogger(__name__)
 

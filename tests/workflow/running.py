@@ -115,3 +115,34 @@ def content(folder: Path) -> dict[str, pl.DataFrame]:
                 [name for name, kind in rows.schema.items() if not kind.is_nested()]
             )
     return tables
+
+
+def interrupt_while(folder: Path, words: str) -> tuple[int, str]:
+    """Start the workflow, press Ctrl-C once one of its processes has these words in its call.
+
+    Returns the exit status and all that was on the terminal.
+    """
+    process = subprocess.Popen(
+        command(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=folder,
+        start_new_session=True,
+    )
+    while process.poll() is None and words not in _calls(process.pid):
+        time.sleep(0.02)
+    assert process.poll() is None, f"the workflow ended, and nothing in it was called {words}"
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    return process.returncode, said
+
+
+def _calls(session: int) -> str:
+    """Return the command lines of a session's processes."""
+    calls = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if os.getsid(int(place.name)) == session:
+                calls.append((place / "cmdline").read_text().replace("\0", " "))
+    return "\n".join(calls)
