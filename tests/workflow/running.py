@@ -118,9 +118,9 @@ def content(folder: Path) -> dict[str, pl.DataFrame]:
 
 
 def interrupt_while(folder: Path, words: str) -> tuple[int, str]:
-    """Start the workflow, press Ctrl-C once one of its processes has these words in its call.
+    """Start the workflow, press Ctrl-C once one of its processes, called by these words, imports.
 
-    Returns the exit status and all that was on the terminal.
+    Before, Python itself is starting. Returns the exit status and all that was on the terminal.
     """
     process = subprocess.Popen(
         command(folder),
@@ -130,7 +130,7 @@ def interrupt_while(folder: Path, words: str) -> tuple[int, str]:
         cwd=folder,
         start_new_session=True,
     )
-    while process.poll() is None and words not in _calls(process.pid):
+    while process.poll() is None and not _imports(words, session=process.pid):
         time.sleep(0.02)
     assert process.poll() is None, f"the workflow ended, and nothing in it was called {words}"
     os.killpg(process.pid, signal.SIGINT)
@@ -138,11 +138,11 @@ def interrupt_while(folder: Path, words: str) -> tuple[int, str]:
     return process.returncode, said
 
 
-def _calls(session: int) -> str:
-    """Return the command lines of a session's processes."""
-    calls = []
+def _imports(words: str, *, session: int) -> bool:
+    """Tell whether a process of the session that was called so has polars in its memory."""
     for place in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if os.getsid(int(place.name)) == session:
-                calls.append((place / "cmdline").read_text().replace("\0", " "))
-    return "\n".join(calls)
+            called = (place / "cmdline").read_text().replace("\0", " ")
+            if words in called and os.getsid(int(place.name)) == session:
+                return "polars" in (place / "maps").read_text()
+    return False

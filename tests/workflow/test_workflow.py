@@ -238,7 +238,6 @@ def test_an_interrupted_study_goes_on(undisturbed, tmp_path):
     assert _shards(folder) == _shards(undisturbed)
 
 
-@pytest.mark.long
 def test_a_run_interrupted_while_it_tells_its_verdicts_shows_no_traceback(finished):
     (finished / "results/tiny/report.html").unlink()
     status, said = running.interrupt_while(finished, "analyze verdicts")
@@ -247,6 +246,7 @@ def test_a_run_interrupted_while_it_tells_its_verdicts_shows_no_traceback(finish
     assert (finished / "results/tiny/report.html").exists()
 
 
+@pytest.mark.long
 def test_a_block_alone_gives_the_shard_that_the_workflow_gave(undisturbed, tmp_path):
     subprocess.run(
         [
