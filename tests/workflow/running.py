@@ -67,13 +67,7 @@ def stop_while_training(
     head_only: to Snakemake itself alone, so that the training processes live on as orphans.
     Returns how many models were done then.
     """
-    process = subprocess.Popen(
-        command(folder),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=folder,
-        start_new_session=True,
-    )
+    process = _started(folder, subprocess.DEVNULL)
     progress = folder / "results/tiny/progress"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
@@ -122,20 +116,25 @@ def interrupt_while(folder: Path, words: str) -> tuple[int, str]:
 
     Before, Python itself is starting. Returns the exit status and all that was on the terminal.
     """
-    process = subprocess.Popen(
-        command(folder),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=folder,
-        start_new_session=True,
-    )
+    process = _started(folder, subprocess.PIPE)
     while process.poll() is None and not _imports(words, session=process.pid):
         time.sleep(0.02)
     assert process.poll() is None, f"the workflow ended, and nothing in it was called {words}"
     os.killpg(process.pid, signal.SIGINT)
     said, _ = process.communicate(timeout=60)
     return process.returncode, said
+
+
+def _started(folder: Path, terminal: int) -> subprocess.Popen[str]:
+    """Start the workflow in a session of its own, all that it says going to one place."""
+    return subprocess.Popen(
+        command(folder),
+        stdout=terminal,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=folder,
+        start_new_session=True,
+    )
 
 
 def _imports(words: str, *, session: int) -> bool:
