@@ -4,7 +4,6 @@ import ast
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,15 +15,18 @@ OF_MAKE_DOCS = "dictionary"
 """Modules of this name write pages of docs/, which no user of a study has done."""
 
 
-def interrupted(code: str, *, prepare: Callable[[], object] | None = None) -> tuple[int, str]:
-    """Interrupt Python once it has printed a line; its status and all that it said."""
+def interrupted(code: str, *, before: signal.Handlers = signal.SIG_DFL) -> tuple[int, str]:
+    """Interrupt Python once it has printed a line; its status and all that it said.
+
+    before: what Ctrl-C does as Python starts, whatever it does in the shell of these tests.
+    """
     process = subprocess.Popen(
         [sys.executable, "-c", f"import time\nfrom store.importing import importing\n{code}"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         cwd=ROOT,
-        preexec_fn=prepare,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, before),
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "now\n"
@@ -66,8 +68,7 @@ except KeyboardInterrupt:
 
 def test_where_it_is_ignored_it_stays_so():
     code = "with importing():\n    print('now', flush=True)\n    time.sleep(1)\nprint('done')"
-    ignored = interrupted(code, prepare=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
-    assert ignored == (0, "done\n")
+    assert interrupted(code, before=signal.SIG_IGN) == (0, "done\n")
 
 
 def commands() -> list[Path]:
